@@ -1,0 +1,58 @@
+"""What the session needs of a card, whatever it is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from sra.piv.keys import KeyReply, KeyRequest
+from sra.piv.objects import CardContents
+
+
+@dataclass(frozen=True)
+class CardListing:
+    """A card that could be opened: ``name`` is what a person gives to choose it (``software:NAME``, ``pcsc:READER``).
+
+    ``problem`` is empty, or says why this card can't be used and what to do.
+    """
+
+    name: str
+    description: str
+    problem: str = ""
+
+
+class Card(Protocol):
+    """An open card. Its methods never block the event loop."""
+
+    @property
+    def name(self) -> str:
+        """The name of its listing."""
+
+    @property
+    def contents(self) -> CardContents:
+        """Everything readable, read once when the card was opened."""
+
+    async def attempts_remaining(self) -> int:
+        """PIN tries left, without using one; 0 when the PIN is blocked."""
+
+    async def verify_pin(self, pin: bytes) -> None:
+        """Verify the PIN (1 to 8 bytes, no padding); raise ``PinWrongError``, ``PinBlockedError`` or ``CardError``."""
+
+    async def use_key(self, request: KeyRequest) -> KeyReply:
+        """Use a key; raise ``PinNeededError`` if the PIN has to be verified first, or another ``CardError``."""
+
+    async def wait_removed(self) -> None:
+        """Return when the card was taken out (or its file deleted)."""
+
+    async def close(self) -> None:
+        """Let the card go; it forgets the PIN."""
+
+
+class CardBackend(Protocol):
+    """One kind of card."""
+
+    async def find(self) -> list[CardListing]:
+        """The cards that are there now; raise ``NoReaderError`` where there can be none."""
+
+    async def open(self, name: str) -> Card:
+        """Open the card of that listing name, reading every object once."""

@@ -1,0 +1,111 @@
+"""What can go wrong, and whose move it is.
+
+Every error descends from ``SraError``. ``ProtocolError``: the peer broke a rule, close. ``RefusedError``: somebody
+said no, show it. ``CardError``: the card or its reader. ``LinkError``: the network. The text of each is made for the
+person who reads it and names the next step; it never holds a PIN, a password or a key block.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class RefusalCode(StrEnum):
+    """Why somebody said no (docs/wire-protocol.md, "Refusals")."""
+
+    VERSION = "version"
+    BUSY = "busy"
+    CERTIFICATE = "certificate"
+    PROOF = "proof"
+    EXPIRED = "expired"
+    NOT_PAIRED = "not-paired"
+    LICENSE = "license"
+    NO_READER = "no-reader"
+    NOT_INSERTED = "not-inserted"
+    NOT_ALLOWED = "not-allowed"
+    PIN_NEEDED = "pin-needed"
+    CARD = "card"
+    TIMEOUT = "timeout"
+    INTERNAL = "internal"
+
+
+class SraError(Exception):
+    """Anything that this product can tell a person about."""
+
+
+class ProtocolError(SraError):
+    """The peer broke a rule: the connection has to be closed."""
+
+
+class RefusedError(SraError):
+    """Somebody said no, for a reason that may be shown."""
+
+    def __init__(self, code: RefusalCode, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+class LinkError(SraError):
+    """The other machine can't be reached, or the link to it broke."""
+
+
+class IdentityChangedError(SraError):
+    """The remote shows another TLS identity than the one that is remembered."""
+
+    def __init__(self, text: str, remembered: str, shown: str) -> None:
+        super().__init__(text)
+        self.remembered = remembered
+        self.shown = shown
+
+
+class UsageError(SraError):
+    """What the person asked for can't be done as asked; the text says what can."""
+
+
+class CardError(SraError):
+    """The card, or the reader it should be in."""
+
+
+class NoReaderError(CardError):
+    """There is no smart card reader."""
+
+
+class NoCardError(CardError):
+    """There is no card in the reader."""
+
+
+class NotPivError(CardError):
+    """There is a card, but not a PIV card."""
+
+
+class CardBusyError(CardError):
+    """Another program holds the card."""
+
+
+class CardRemovedError(CardError):
+    """The card was taken out."""
+
+
+class KeyMissingError(CardError):
+    """The card has no such key, or can't do that with it."""
+
+
+class PinNeededError(CardError):
+    """The card wants its PIN first (status word 6982)."""
+
+
+class PinWrongError(CardError):
+    """The PIN was wrong."""
+
+    def __init__(self, attempts_remaining: int) -> None:
+        tries = "1 try is" if attempts_remaining == 1 else f"{attempts_remaining} tries are"
+        super().__init__(f"The PIN is wrong; {tries} left before the card blocks it.")
+        self.attempts_remaining = attempts_remaining
+
+
+class PinBlockedError(CardError):
+    """No tries are left (status word 6983)."""
+
+    def __init__(self) -> None:
+        super().__init__("The card's PIN is blocked; its issuer can unblock it with the PUK.")

@@ -1,0 +1,1 @@
+"""Who is who: certificates and challenges. No sockets."""

@@ -1,0 +1,1 @@
+"""Which account of this machine a card opens."""

@@ -1,0 +1,1 @@
+"""srad: holds the authenticated connections."""

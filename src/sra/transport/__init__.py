@@ -1,0 +1,1 @@
+"""How the words travel: TLS 1.3, frames, keepalive."""
