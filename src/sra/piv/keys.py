@@ -7,9 +7,14 @@ guard; the replies come back the same way.
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
-from typing import Protocol
+from typing import Annotated, Protocol
 
-import msgspec
+from msgspec import Meta, Struct
+
+MAX_INPUT = 512
+"""Bytes in or out of one key use: an RSA 4096 block."""
+MAX_PIN = 8
+"""Bytes of a PIN (SP 800-73-4 part 2, section 2.4.3)."""
 
 
 class Slot(IntEnum):
@@ -93,7 +98,7 @@ class PinPolicy(StrEnum):
     ALWAYS = "always"
 
 
-class KeyDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class KeyDescription(Struct, frozen=True, forbid_unknown_fields=True):
     """A private key that a card has."""
 
     slot: Slot
@@ -101,7 +106,7 @@ class KeyDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pin_policy: PinPolicy
 
 
-class KeyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="key-request"):
+class KeyRequest(Struct, frozen=True, forbid_unknown_fields=True, tag="key-request"):
     """Have a private key used once.
 
     ``input`` is what GENERAL AUTHENTICATE carries: for RSA a block of exactly ``algorithm.size`` bytes (sign and
@@ -112,13 +117,13 @@ class KeyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="k
     slot: Slot
     algorithm: Algorithm
     operation: Operation
-    input: bytes
+    input: Annotated[bytes, Meta(max_length=MAX_INPUT)]
 
 
-class KeyReply(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="key-reply"):
+class KeyReply(Struct, frozen=True, forbid_unknown_fields=True, tag="key-reply"):
     """What the card answered: an RSA block, a DER ECDSA signature, or the shared secret's X coordinate."""
 
-    output: bytes
+    output: Annotated[bytes, Meta(max_length=MAX_INPUT)]
 
 
 class PinOutcome(StrEnum):
@@ -131,24 +136,24 @@ class PinOutcome(StrEnum):
     TIMED_OUT = "timed-out"
 
 
-class PinRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="pin-request"):
+class PinRequest(Struct, frozen=True, forbid_unknown_fields=True, tag="pin-request"):
     """Have the PIN checked: the one ``typed`` on the remote, or (``None``) asked on the admin's PIN pad.
 
     ``typed`` is 1 to 8 bytes, without padding.
     """
 
-    typed: bytes | None
+    typed: Annotated[bytes, Meta(min_length=1, max_length=MAX_PIN)] | None
 
     def __repr__(self) -> str:
         """The kind of question only: a PIN never gets into a log."""
         return f"PinRequest({'pad' if self.typed is None else 'typed'})"
 
 
-class PinReply(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="pin-reply"):
+class PinReply(Struct, frozen=True, forbid_unknown_fields=True, tag="pin-reply"):
     """How the PIN question ended, and how many tries are left (0 to 15)."""
 
     outcome: PinOutcome
-    attempts_remaining: int
+    attempts_remaining: Annotated[int, Meta(ge=0, le=15)]
 
 
 class PrivateKeys(Protocol):

@@ -1,0 +1,98 @@
+"""One end of a connection, without I/O: bytes in, frames out, and the table and the questions kept.
+
+The order of calls: ``ask``, ``answer`` and ``notify`` give the bytes to be sent, at once and in that order;
+``receive_data`` takes what was received and gives the frames that it completed. Once any of them has raised
+``ProtocolError`` the connection is to be closed.
+"""
+
+from __future__ import annotations
+
+from sra.errors import ProtocolError
+from sra.wire import frames, states
+from sra.wire.frames import Frame
+from sra.wire.messages import ANSWER_TYPES, ANSWERS, Message
+from sra.wire.states import Role, State
+
+MAX_OPEN_QUESTIONS = 64
+"""Questions of the peer that may wait for their answers: more than all programs of a machine ever have."""
+
+_STRANGERS = (State.OPENED, State.GREETED, State.CHALLENGED, State.PROVEN, State.DETACHED, State.ATTACHING)
+
+
+class Connection:
+    """One end of a connection."""
+
+    def __init__(self, role: Role, state: State = State.OPENED) -> None:
+        self.role = role
+        self.state = state
+        self._received = bytearray()
+        self._last_asked = 0
+        self._last_heard = 0
+        self._asked: dict[int, type[Message]] = {}
+        self._heard: dict[int, type[Message]] = {}
+
+    def ask(self, question: Message) -> tuple[int, bytes]:
+        """The question's number, and the bytes to be sent."""
+        self._last_asked += 1
+        number = self._last_asked
+        data = self._send(Frame(number, question))
+        self._asked[number] = type(question)
+        return number, data
+
+    def answer(self, number: int, answer: Message) -> bytes:
+        """The bytes of the answer to the peer's question ``number``."""
+        question = self._heard.get(number)
+        if question is None or type(answer) not in ANSWERS[question]:
+            raise ProtocolError(f"{type(answer).__name__} answers no question {number}")
+        data = self._send(Frame(number, answer))
+        del self._heard[number]
+        return data
+
+    def notify(self, notice: Message) -> bytes:
+        """The bytes of a message that wants no answer."""
+        return self._send(Frame(0, notice))
+
+    def _send(self, frame: Frame) -> bytes:
+        self.state = states.after(self.state, self.role, frame.message)
+        return frames.encode(frame)
+
+    def is_waiting(self, number: int) -> bool:
+        """Whether the peer still waits for the answer to its question ``number``."""
+        return number in self._heard
+
+    def receive_data(self, data: bytes) -> list[Frame]:
+        """The frames completed by ``data``."""
+        self._received += data
+        complete = []
+        while (frame := frames.decode(self._received, self._limit())) is not None:
+            self._check_number(frame)
+            self.state = states.after(self.state, self.role.peer, frame.message)
+            complete.append(frame)
+        return complete
+
+    def _limit(self) -> int:
+        if self.role is Role.ADMIN:
+            return frames.MAX_FROM_REMOTE
+        return frames.MAX_HANDSHAKE if self.state in _STRANGERS else frames.MAX_FROM_ADMIN
+
+    def _check_number(self, frame: Frame) -> None:
+        kind = type(frame.message)
+        if kind in ANSWER_TYPES:
+            self._check_answer(frame.number, kind)
+        elif kind in ANSWERS:
+            self._check_question(frame.number, kind)
+        elif frame.number != 0:
+            raise ProtocolError(f"{kind.__name__} with the number {frame.number}")
+
+    def _check_answer(self, number: int, kind: type[Message]) -> None:
+        question = self._asked.pop(number, None)
+        if question is None or kind not in ANSWERS[question]:
+            raise ProtocolError(f"{kind.__name__} answers no question {number}")
+
+    def _check_question(self, number: int, kind: type[Message]) -> None:
+        if number <= self._last_heard:
+            raise ProtocolError(f"question {number} after question {self._last_heard}")
+        if len(self._heard) >= MAX_OPEN_QUESTIONS:
+            raise ProtocolError(f"more than {MAX_OPEN_QUESTIONS} open questions")
+        self._last_heard = number
+        self._heard[number] = kind

@@ -1,0 +1,151 @@
+"""The messages, one struct each (docs/wire-protocol.md).
+
+A *question* has exactly one answer, of the types in ``ANSWERS``; a *notice* has none. Everything is decoded strictly:
+an unknown field, a missing one or a value out of bounds breaks the protocol. Only ``Hello`` lets unknown fields pass,
+so that a later version can still be told what this side speaks.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from sra.errors import RefusalCode
+from sra.piv.keys import KeyReply, KeyRequest, PinReply, PinRequest
+from sra.piv.objects import CardContents
+
+VERSIONS = (1,)
+"""The protocol versions that this side speaks."""
+
+NONCE_BYTES = 32
+MAX_CERTIFICATE = 16384
+"""Bytes of a card's certificate; SP 800-73-4 allows 1,856."""
+MAX_TEXT = 1000
+"""Characters of a text meant for a person."""
+
+Nonce = Annotated[bytes, Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
+Text = Annotated[str, Meta(max_length=MAX_TEXT)]
+ShortText = Annotated[str, Meta(max_length=255)]
+Number = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+
+
+class Hello(Struct, frozen=True, tag="hello"):
+    """Admin: the versions that it speaks, a nonce, the card's 9A certificate (DER)."""
+
+    versions: Annotated[tuple[int, ...], Meta(min_length=1, max_length=16)]
+    nonce: Nonce
+    certificate: Annotated[bytes, Meta(max_length=MAX_CERTIFICATE)]
+
+
+class Challenge(Struct, frozen=True, forbid_unknown_fields=True, tag="challenge"):
+    """Remote: the version chosen, and its nonce."""
+
+    version: int
+    nonce: Nonce
+
+
+class Proof(Struct, frozen=True, forbid_unknown_fields=True, tag="proof"):
+    """Admin: the challenge's statement, signed by the card's 9A key (``identity.challenges``)."""
+
+    signature: Annotated[bytes, Meta(max_length=512)]
+
+
+class Welcome(Struct, frozen=True, forbid_unknown_fields=True, tag="welcome"):
+    """Remote: the connection is authenticated for ``account``; ``host`` is the remote's own name."""
+
+    account: ShortText
+    host: ShortText
+
+
+class Refusal(Struct, frozen=True, forbid_unknown_fields=True, tag="refusal"):
+    """Either: no, and why. Ends the connection before Welcome, and only the question after it."""
+
+    code: RefusalCode
+    text: Text
+
+
+class InsertCard(Struct, frozen=True, forbid_unknown_fields=True, tag="insert-card"):
+    """Admin: put this card into a free reader, with or without a PIN pad."""
+
+    contents: CardContents
+    pin_pad: bool
+
+
+class CardInserted(Struct, frozen=True, forbid_unknown_fields=True, tag="card-inserted"):
+    """Remote: the card is in that reader."""
+
+    reader: ShortText
+
+
+class EjectCard(Struct, frozen=True, forbid_unknown_fields=True, tag="eject-card"):
+    """Either: the card is out. Whoever gets it first sends it back, so that both know."""
+
+    reason: Text
+
+
+class Cancel(Struct, frozen=True, forbid_unknown_fields=True, tag="cancel"):
+    """Remote: nobody waits for that question any more. It still has to be answered."""
+
+    question: Number
+
+
+class Ping(Struct, frozen=True, forbid_unknown_fields=True, tag="ping"):
+    """Either: are you there?"""
+
+
+class Pong(Struct, frozen=True, forbid_unknown_fields=True, tag="pong"):
+    """Either: yes."""
+
+
+class Goodbye(Struct, frozen=True, forbid_unknown_fields=True, tag="goodbye"):
+    """Either: the last message. ``final`` means: don't connect again by yourself."""
+
+    reason: Text
+    final: bool
+
+
+class Attach(Struct, frozen=True, forbid_unknown_fields=True, tag="attach"):
+    """Virtual card, on port 4117 only: the secret, and the number of the reader that it serves."""
+
+    secret: Annotated[bytes, Meta(min_length=32, max_length=32)]
+    reader: Annotated[int, Meta(ge=0, le=15)]
+
+
+class Attached(Struct, frozen=True, forbid_unknown_fields=True, tag="attached"):
+    """srad, on port 4117 only: the secret was right."""
+
+
+Message = (
+    Hello
+    | Challenge
+    | Proof
+    | Welcome
+    | Refusal
+    | InsertCard
+    | CardInserted
+    | EjectCard
+    | KeyRequest
+    | KeyReply
+    | PinRequest
+    | PinReply
+    | Cancel
+    | Ping
+    | Pong
+    | Goodbye
+    | Attach
+    | Attached
+)
+
+ANSWERS: dict[type[Message], tuple[type[Message], ...]] = {
+    Hello: (Challenge, Refusal),
+    Proof: (Welcome, Refusal),
+    InsertCard: (CardInserted, Refusal),
+    KeyRequest: (KeyReply, Refusal),
+    PinRequest: (PinReply, Refusal),
+    Ping: (Pong,),
+    Attach: (Attached,),
+}
+"""What may answer each question; a message that is neither here nor an answer is a notice."""
+
+ANSWER_TYPES = frozenset(answer for answers in ANSWERS.values() for answer in answers)
