@@ -1,0 +1,184 @@
+"""The file of a software card: what is in it, and how it is read, replaced and guarded against other processes.
+
+One JSON file a card, ``NAME.softcard``, 0600 in a folder 0700. It is only ever replaced whole, so that a reader needs
+no lock and a crash leaves the old card or the new one; whoever changes it holds a lock on the folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+from sra.errors import CardError, CardRemovedError, UsageError
+from sra.piv.keys import Algorithm, Slot
+
+MAX_TRIES = 3
+"""Wrong PINs (or PUKs) until the card blocks, as most PIV cards are issued."""
+
+_MAX_FILE = 1 << 20
+"""Bytes: 24 RSA 4096 keys with long certificates need a fifth of it."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SUFFIX = ".softcard"
+
+
+class StoredKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A private key and its certificate (DER).
+
+    ``private`` is PKCS#8, sealed under the card secret; in clear for a key that never wants a PIN (9E).
+    """
+
+    slot: Slot
+    algorithm: Algorithm
+    certificate: bytes
+    private: bytes
+
+
+class StoredCode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A PIN or PUK: the card secret sealed under it, and the tries left."""
+
+    sealed: bytes
+    tries: int = MAX_TRIES
+
+
+class CardFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that a software card is. ``guid`` has 16 bytes and is the card's identity."""
+
+    version: int
+    guid: bytes
+    pin: StoredCode
+    puk: StoredCode
+    keys: tuple[StoredKey, ...]
+
+
+class CardFolder:
+    """The folder of the software cards."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def names(self) -> list[str]:
+        """The cards' names, sorted; none where there is no folder."""
+        return sorted(file.name.removesuffix(_SUFFIX) for file in self.path.glob(f"[!.]*{_SUFFIX}"))
+
+    def holds(self, name: str) -> bool:
+        """Whether the card's file is there."""
+        return self._file(name).exists()
+
+    def read(self, name: str) -> CardFile:
+        """The card; raise ``CardRemovedError`` if it is not there, ``CardError`` if its file can't be used."""
+        file = self._file(name)
+        try:
+            with file.open("rb") as opened:
+                _check_rights(file, os.fstat(opened.fileno()))
+                return _parse(file, opened.read(_MAX_FILE + 1))
+        except FileNotFoundError as error:
+            raise _missing(name) from error
+        except OSError as error:
+            raise CardError(f"{file} can't be read: {error.strerror}.") from error
+
+    def create(self, name: str, card: CardFile) -> None:
+        """Write a new card; raise ``UsageError`` if the name is taken, ``CardError`` if it can't be written."""
+        file = self._file(name)
+        with self.locked():
+            if file.exists():
+                raise UsageError(f"There is a software card {name!r} already; choose another name, or remove it first.")
+            _replace(file, msgspec.json.encode(card))
+
+    def replace(self, name: str, card: CardFile) -> None:
+        """Put a changed card in place of the old one. The caller holds the lock."""
+        _replace(self._file(name), msgspec.json.encode(card))
+
+    def remove(self, name: str) -> None:
+        """Delete the card; raise ``CardRemovedError`` if there is none."""
+        with self.locked():
+            if not self.holds(name):
+                raise _missing(name)
+            self._file(name).unlink()
+            _draft(self._file(name)).unlink(missing_ok=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """No other process (or thread) changes a card of this folder meanwhile; blocks until that is so."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise CardError(f"The folder {self.path} can't be used: {error.strerror}.") from error
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+
+    def _file(self, name: str) -> Path:
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"{name!r} is no name for a software card: use letters, digits, '.', '_' and '-'.")
+        return self.path / (name + _SUFFIX)
+
+
+def _missing(name: str) -> CardRemovedError:
+    return CardRemovedError(f"There is no software card {name!r}; `sra softcard list` shows those there are.")
+
+
+def _check_rights(file: Path, found: os.stat_result) -> None:
+    if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise CardError(f"{file} may be read by others, so it is not used; `chmod 600 {file}` mends it.")
+
+
+def _parse(file: Path, content: bytes) -> CardFile:
+    try:
+        card = msgspec.json.decode(content, type=CardFile)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise damaged(file.name.removesuffix(_SUFFIX)) from error
+    if card.version != 1:
+        raise CardError(f"{file} was written by a newer version of this program; update it.")
+    if len(card.guid) != 16 or not all(0 <= code.tries <= MAX_TRIES for code in (card.pin, card.puk)):
+        raise damaged(file.name.removesuffix(_SUFFIX))
+    return card
+
+
+def damaged(name: str) -> CardError:
+    """The one error for a card's file that is not what this program wrote."""
+    return CardError(
+        f"The file of the software card {name!r} is damaged; restore it, or remove it: `sra softcard remove {name}`."
+    )
+
+
+def _draft(file: Path) -> Path:
+    return file.with_name(f".{file.name}.new")
+
+
+def _replace(file: Path, content: bytes) -> None:
+    draft = _draft(file)
+    try:
+        _write(draft, content)
+        draft.rename(file)
+        _sync_folder(file.parent)
+    except OSError as error:
+        with suppress(OSError):
+            draft.unlink()
+        raise CardError(f"{file} can't be written: {error.strerror}. The card is as it was.") from error
+
+
+def _write(draft: Path, content: bytes) -> None:
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as opened:
+        opened.write(content)
+        opened.flush()
+        os.fsync(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
