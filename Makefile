@@ -1,0 +1,41 @@
+# Every target does its own set-up; on a fresh Debian 12 it needs Python 3.11, git and make.
+
+MAKEFLAGS += --no-print-directory
+BIN := .venv/bin
+ROOMS := $(wildcard src tests lab benchmarks demo scripts)
+
+.PHONY: test unit lint demo bench setup lock clean
+
+test: setup
+	@$(MAKE) -C reader check
+	@$(BIN)/python -m pytest
+
+# The tests that need no root and no second machine.
+unit: setup
+	@$(BIN)/python -m pytest --ignore=tests/system
+
+lint: setup
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy $(ROOMS)
+	@$(BIN)/lint-imports
+	@$(MAKE) -C reader warnings
+
+demo: setup
+	@$(BIN)/python -m demo.main
+
+bench: setup
+	@$(BIN)/python -m benchmarks
+
+setup:
+	@/usr/bin/python3 scripts/set_up.py
+	@$(MAKE) -C reader
+
+# Choose newer Python packages, deliberately.
+lock:
+	@scripts/lock.sh
+
+clean:
+	@$(MAKE) -C reader clean
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
