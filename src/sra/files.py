@@ -1,0 +1,168 @@
+"""Small files that are trusted: read within bounds, replaced as a whole, changed under a lock.
+
+A file that is read here is a plain file (no symbolic link, no pipe) that no stranger can write; a file that is written
+here is either the old one or the new one, whatever happens in between.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sra.errors import UsageError
+
+OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+_HINTS = {
+    errno.EACCES: "It needs the rights of the file's owner: on a remote, run this as root.",
+    errno.EPERM: "It needs the rights of the file's owner: on a remote, run this as root.",
+    errno.ENOENT: "Create the folder first.",
+    errno.ELOOP: "It is a symbolic link; put the file itself there.",
+    errno.ENOSPC: "Make room on the disk and run this again.",
+    errno.EDQUOT: "Make room on the disk and run this again.",
+    errno.EROFS: "The disk is read-only; make it writable and run this again.",
+}
+
+
+class FileError(UsageError):
+    """A file can't be read, written or trusted; ``path`` is the file."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        super().__init__(f"{path}: {text}")
+        self.path = path
+
+
+@dataclass(frozen=True)
+class FileContent:
+    """What a file held, its permission bits, and a stamp that is another one after every change."""
+
+    data: bytes
+    mode: int
+    stamp: tuple[int, ...]
+
+
+def stamp(path: Path) -> tuple[int, ...] | None:
+    """A value that changes whenever the file does; ``None`` if there is none."""
+    try:
+        return _stamp(path.lstat())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _failure(path, error) from error
+
+
+def read(path: Path, limit: int) -> FileContent | None:
+    """What the file holds, at most ``limit`` bytes; ``None`` if there is no such file.
+
+    Raises ``FileError`` if it can't be read, is not a plain file, is too long, or if a stranger may write it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _failure(path, error) from error
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        _check_trusted(path, status)
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise FileError(path, f"the file is longer than {limit} bytes, so it is not read.")
+    return FileContent(data, stat.S_IMODE(status.st_mode), _stamp(status))
+
+
+def replace(path: Path, data: bytes, mode: int) -> None:
+    """Put ``data`` in the file, in one step that survives a power cut; raise ``FileError`` and change nothing.
+
+    The file belongs to the owner of its folder, so that what root writes is what the service can read.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        _write_new(draft, data, mode)
+        draft.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            draft.unlink()
+        raise _failure(path, error) from error
+
+
+def make_folder(path: Path, mode: int) -> None:
+    """Create the folder, and those above it, unless it is there; raise ``FileError`` if it can't be."""
+    try:
+        path.mkdir(mode, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _failure(path, error) from error
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep every other process that asks for the same lock out while the file is changed.
+
+    The lock is a file of its own beside it, because ``replace`` makes the locked one vanish.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _failure(path, error) from error
+    try:
+        _give_to_folder_owner(descriptor, path.parent)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    """A new file with this content, on the disk when this returns."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        _give_to_folder_owner(descriptor, path.parent)
+        os.fchmod(descriptor, mode)
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _give_to_folder_owner(descriptor: int, folder: Path) -> None:
+    """What root creates in the service's folder is the service's."""
+    if os.geteuid() == 0:
+        status = folder.stat()
+        os.fchown(descriptor, status.st_uid, status.st_gid)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name as durable as the new content."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _check_trusted(path: Path, status: os.stat_result) -> None:
+    """Raise ``FileError`` unless only its owner, who is root, we, or the folder's owner, can write it."""
+    if not stat.S_ISREG(status.st_mode):
+        raise FileError(path, "this is not a plain file, so it is not read.")
+    if status.st_mode & OTHERS_MAY_WRITE:
+        raise FileError(path, f"others may write this file, so it is not trusted. Run: chmod go-w {path}")
+    if status.st_uid not in {0, os.geteuid(), path.parent.stat().st_uid}:
+        raise FileError(path, f"this file belongs to somebody else, so it is not trusted. Run: chown root {path}")
+
+
+def _stamp(status: os.stat_result) -> tuple[int, ...]:
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _failure(path: Path, error: OSError) -> FileError:
+    """The error in words, with the next step where there is one."""
+    hint = _HINTS.get(error.errno or 0, "")
+    return FileError(path, f"{error.strerror or error}. {hint}".rstrip())

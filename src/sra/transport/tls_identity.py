@@ -1,0 +1,211 @@
+"""The TLS identity of a remote: a key and a certificate signed by it, in a folder that only the service reads.
+
+An admin trusts it by its fingerprint, so it needs no authority; a fleet that has one puts its own two files there.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import ssl
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from sra import files
+from sra.errors import UsageError
+from sra.identity.fingerprints import fingerprint
+from sra.logs import clean
+
+CERTIFICATE_FILE = "certificate.pem"
+KEY_FILE = "key.pem"
+
+LIFETIME = timedelta(days=825)
+"""The longest that systems which bound a server certificate's life accept of one that a person installed."""
+
+CLOCK_SKEW = timedelta(days=1)
+"""How early a new certificate is valid, for an admin whose clock is behind."""
+
+MAX_FILE = 64 * 1024
+"""Bytes of either file: a key is below 4 KiB, a certificate with its chain below 16."""
+
+MAX_COMMON_NAME = 64
+"""Characters (X.520, ub-common-name); the names that count are in the SAN."""
+
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
+_AGAIN = "To make a new one, run: sra identity generate --force"
+_UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
+
+
+class TlsIdentityError(UsageError):
+    """The remote's TLS identity is missing, broken, or would be overwritten."""
+
+
+@dataclass(frozen=True)
+class TlsIdentity:
+    """A remote's TLS identity: where its files are, and what its certificate (DER) says. The key stays in its file."""
+
+    folder: Path
+    certificate: bytes = field(repr=False)
+    names: tuple[str, ...]
+    not_after: datetime
+
+    @property
+    def fingerprint(self) -> str:
+        """What an admin compares: ``SHA256:AB:CD:…``."""
+        return fingerprint(self.certificate)
+
+
+def generate(folder: Path, hosts: Sequence[str], now: datetime, *, replace: bool = False) -> TlsIdentity:
+    """Make a P-256 key and a certificate for these host names and IP addresses, and store both.
+
+    Raises ``TlsIdentityError`` if there is an identity (unless ``replace``) or a host is no name or address.
+    """
+    names = [_general_name(host) for host in hosts]
+    if not names:
+        raise TlsIdentityError("A TLS identity needs at least one host name. Name one with --host NAME.")
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = _self_signed(key, names, hosts[0], now)
+    files.make_folder(folder, 0o755)
+    with files.locked(folder / KEY_FILE):
+        if not replace and any((folder / name).exists() for name in (KEY_FILE, CERTIFICATE_FILE)):
+            raise TlsIdentityError(f"{folder} has an identity that admins may remember. {_AGAIN}")
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        files.replace(folder / KEY_FILE, private, 0o600)
+        files.replace(folder / CERTIFICATE_FILE, certificate.public_bytes(Encoding.PEM), 0o644)
+    return load(folder)
+
+
+def load(folder: Path) -> TlsIdentity:
+    """The identity in this folder; raise ``TlsIdentityError`` or ``FileError`` if it can't serve."""
+    key_file = _content(folder / KEY_FILE)
+    if key_file.mode & stat.S_IRWXO:
+        raise TlsIdentityError(f"Everybody can read {folder / KEY_FILE}. Run: chmod 600 {folder / KEY_FILE}. {_AGAIN}")
+    certificate = _read_certificate(folder / CERTIFICATE_FILE)
+    if _public_of_key(folder / KEY_FILE, key_file.data) != _public_of_certificate(folder, certificate):
+        raise TlsIdentityError(f"The key and the certificate in {folder} don't belong together. {_AGAIN}")
+    return TlsIdentity(
+        folder, certificate.public_bytes(Encoding.DER), _names(certificate), certificate.not_valid_after_utc
+    )
+
+
+def server_context(identity: TlsIdentity, alpn: Sequence[str]) -> ssl.SSLContext:
+    """TLS 1.3 only, with this identity, for these protocols.
+
+    An admin that offers none of them gets a connection without a protocol, as ssl has it:
+    the caller has to look at ``selected_alpn_protocol()``. Sessions are not resumed, so no tickets are sent.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.num_tickets = 0
+    context.set_alpn_protocols(list(alpn))
+    try:
+        context.load_cert_chain(identity.folder / CERTIFICATE_FILE, identity.folder / KEY_FILE, password="")
+    except (OSError, ValueError) as error:
+        raise TlsIdentityError(f"The identity in {identity.folder} can't be used: {error}. {_AGAIN}") from error
+    return context
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    """The host as a subject alternative name."""
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        pass
+    if not _HOST_NAME.fullmatch(host):
+        raise TlsIdentityError(f"“{clean(host)}” is neither a host name nor an IP address (names are in ASCII).")
+    return x509.DNSName(host)
+
+
+def _self_signed(
+    key: ec.EllipticCurvePrivateKey, names: Sequence[x509.GeneralName], title: str, now: datetime
+) -> x509.Certificate:
+    """A certificate that can only be a server's, and no authority (RFC 5280, 4.2.1)."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, title[:MAX_COMMON_NAME])])
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - CLOCK_SKEW)
+        .not_valid_after(now + LIFETIME)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_signatures_only(), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(identifier, critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def _signatures_only() -> x509.KeyUsage:
+    """All that TLS 1.3 needs of a server's key."""
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=False,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _content(path: Path) -> files.FileContent:
+    content = files.read(path, MAX_FILE)
+    if content is None:
+        raise TlsIdentityError(f"{path} is missing. To make an identity, run: sra identity generate")
+    return content
+
+
+def _read_certificate(path: Path) -> x509.Certificate:
+    """The first certificate in the file: the one that is shown; a chain may follow it."""
+    try:
+        return x509.load_pem_x509_certificate(_content(path).data)
+    except _UNREADABLE as error:
+        raise TlsIdentityError(f"{path} is not a certificate in PEM. {_AGAIN}") from error
+
+
+def _public_of_key(path: Path, data: bytes) -> bytes:
+    try:
+        key = load_pem_private_key(data, password=None)
+    except _UNREADABLE as error:
+        raise TlsIdentityError(f"{path} is not a private key in PEM without a password. {_AGAIN}") from error
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _public_of_certificate(folder: Path, certificate: x509.Certificate) -> bytes:
+    try:
+        return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except _UNREADABLE as error:
+        raise TlsIdentityError(f"{folder / CERTIFICATE_FILE} has a key that can't be used. {_AGAIN}") from error
+
+
+def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+    """The host names and addresses that the certificate is for."""
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except (x509.ExtensionNotFound, *_UNREADABLE):
+        return ()
+    return tuple(str(name.value) for name in extension.value)
