@@ -1,0 +1,270 @@
+"""The authenticated connections, and the cards that they have in this machine's readers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol, TypeVar
+
+from sra.errors import LinkError, ProtocolError, RefusalCode, RefusedError, SraError
+from sra.identity import challenges
+from sra.identity.certificates import CardCertificate
+from sra.identity.certificates import parse as parse_certificate
+from sra.piv.keys import KeyReply, KeyRequest, PinReply, PinRequest
+from sra.remote.daemon.readers import Reader
+from sra.transport.channel import Channel
+from sra.wire.messages import (
+    NONCE_BYTES,
+    VERSIONS,
+    CardInserted,
+    Challenge,
+    EjectCard,
+    Hello,
+    InsertCard,
+    Message,
+    Proof,
+    Refusal,
+    Welcome,
+)
+
+HELLO_DEADLINE = 5.0
+"""Seconds for a stranger's first message."""
+PROOF_DEADLINE = 120.0
+"""Seconds for a person to find the PIN."""
+KEY_DEADLINE = 170.0
+"""Seconds for a key use or a PIN question, below the reader's own 180."""
+
+log = logging.getLogger("sra.sessions")
+
+M = TypeVar("M", Hello, Proof)
+
+
+class Record(Protocol):
+    """Where it is written down what happened."""
+
+    def __call__(self, event: str, **facts: str | int) -> None:
+        """Write one event down; never raises."""
+
+
+@dataclass(frozen=True)
+class House:
+    """What this remote is, and whom it lets in."""
+
+    host: str
+    server_certificate: bytes
+    find_account: Callable[[CardCertificate], Awaitable[str]]
+    """The account that the certificate is paired with, or ``RefusedError``."""
+    record: Record
+    max_sessions: int = 64
+
+
+async def authenticate(channel: Channel, house: House) -> tuple[str, CardCertificate]:
+    """The account that the admin's card opens, and the card's certificate.
+
+    Trust in order: the proof first, then the certificate's time, then the account, so that a stranger never makes
+    this machine ask a directory. Raises ``RefusedError`` (already sent), ``LinkError`` or ``ProtocolError``.
+    """
+    opening = await channel.next_question(HELLO_DEADLINE)
+    hello = _expect(Hello, opening.message)
+    with _refusing(channel, opening.number):
+        version = _choose_version(hello.versions)
+        certificate = parse_certificate(hello.certificate)
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    channel.answer(opening.number, Challenge(version, nonce))
+    channel.start_keepalive()
+    closing = await channel.next_question(PROOF_DEADLINE)
+    proof = _expect(Proof, closing.message)
+    with _refusing(channel, closing.number):
+        signed = challenges.statement(house.server_certificate, nonce, hello.nonce, hello.certificate)
+        if not challenges.is_proven(certificate, signed, proof.signature):
+            raise RefusedError(RefusalCode.PROOF, "The signature is not one of the card's authentication key.")
+        certificate.check_validity(datetime.now(UTC))
+        account = await house.find_account(certificate)
+    house.record("authenticated", account=account, address=channel.peer_address, card=certificate.fingerprint)
+    channel.answer(closing.number, Welcome(account, house.host))
+    return account, certificate
+
+
+def _expect(kind: type[M], message: Message) -> M:
+    if isinstance(message, kind):
+        return message
+    raise LinkError("The admin said goodbye.")
+
+
+def _choose_version(theirs: tuple[int, ...]) -> int:
+    common = set(theirs) & set(VERSIONS)
+    if not common:
+        ours, said = (", ".join(map(str, sorted(versions))) for versions in (VERSIONS, theirs))
+        raise RefusedError(
+            RefusalCode.VERSION,
+            f"This remote speaks version {ours} of the protocol, the admin's machine {said}: update the older one.",
+        )
+    return max(common)
+
+
+@contextlib.contextmanager
+def _refusing(channel: Channel, number: int) -> Iterator[None]:
+    """Send the refusal that is raised inside as the answer to question ``number``."""
+    try:
+        yield
+    except RefusedError as error:
+        channel.answer(number, Refusal(error.code, error.text))
+        raise
+
+
+class Session:
+    """An authenticated connection; answers what the admin asks."""
+
+    def __init__(self, channel: Channel, account: str, certificate: CardCertificate, sessions: Sessions) -> None:
+        self.account = account
+        self.card = certificate.fingerprint
+        self._channel = channel
+        self._sessions = sessions
+        self._reader: Reader | None = None
+
+    @property
+    def _record(self) -> Record:
+        return self._sessions.house.record
+
+    def _facts(self) -> dict[str, str]:
+        return {"account": self.account, "address": self._channel.peer_address, "card": self.card}
+
+    async def serve(self) -> None:
+        """Answer until the connection ends; then the card is out of its reader at once."""
+        try:
+            await self._channel.serve(self)
+        finally:
+            await self._eject("The connection ended.")
+            self._record("disconnected", **self._facts())
+
+    async def answer(self, question: Message) -> Message:
+        """Answer the admin: an InsertCard is all that it may ask."""
+        if not isinstance(question, InsertCard):
+            raise ProtocolError(f"{type(question).__name__} from an admin")
+        await self._sessions.replace(self)
+        reader = self._sessions.take_reader()
+        self._reader = reader
+        try:
+            inserted: CardInserted = await reader.insert(self, question)
+        except SraError as error:
+            self._reader = None
+            raise RefusedError(RefusalCode.NO_READER, f"The card could not be inserted: {error}") from error
+        self._record("inserted", reader=reader.number, **self._facts())
+        return inserted
+
+    async def hear(self, notice: Message) -> None:
+        """The admin ejects the card, or confirms that it knows it to be out."""
+        if isinstance(notice, EjectCard) and self._reader is not None:
+            await self._eject(notice.reason)
+            self._channel.notify(EjectCard("ejected"))
+
+    async def _eject(self, reason: str) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            await reader.eject(self, reason)
+            self._record("ejected", reader=reader.number, reason=reason, **self._facts())
+
+    def card_lost(self, reason: str) -> None:
+        """Tell the admin that the reader is empty."""
+        if self._reader is not None:
+            self._record("ejected", reader=self._reader.number, reason=reason, **self._facts())
+            self._reader = None
+            with contextlib.suppress(ProtocolError):  # not inserted yet: the InsertCard's refusal says it
+                self._channel.notify(EjectCard(reason))
+
+    async def replaced(self) -> None:
+        """Give way to a newer connection with the same card."""
+        await self._eject("The same card was connected again.")
+        await self._channel.close("The same card was connected again, from elsewhere or anew.", final=True)
+
+    async def use_key(self, request: KeyRequest) -> KeyReply:
+        """Have the admin's card use a key: one round trip."""
+        facts = {
+            "slot": f"{request.slot:02X}",
+            "algorithm": request.algorithm.name,
+            "operation": request.operation,
+            "input_sha256": hashlib.sha256(request.input).hexdigest(),
+        }
+        reply = await self._ask(request, "key-use", facts)
+        if not isinstance(reply, KeyReply):
+            raise ProtocolError("an admin that answers something else")
+        return reply
+
+    async def check_pin(self, request: PinRequest) -> PinReply:
+        """Have the admin's side check a PIN: one round trip."""
+        reply = await self._ask(request, "pin", {"entry": "pad" if request.typed is None else "typed"})
+        if not isinstance(reply, PinReply):
+            raise ProtocolError("an admin that answers something else")
+        return reply
+
+    async def _ask(self, question: KeyRequest | PinRequest, event: str, facts: dict[str, str]) -> Message:
+        outcome = "cancelled"
+        try:
+            reply = await self._channel.ask(question, KEY_DEADLINE)
+            outcome = str(reply.outcome) if isinstance(reply, PinReply) else "done"
+        except RefusedError as error:
+            outcome = f"refused: {error.code}"
+            raise
+        except SraError:
+            outcome = "failed"
+            raise
+        finally:
+            self._record(event, outcome=outcome, **facts, **self._facts())
+        return reply
+
+
+class Sessions:
+    """All authenticated connections and all readers of this machine."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self._sessions: set[Session] = set()
+        self._readers: dict[int, Reader] = {}
+
+    async def serve(self, channel: Channel, account: str, certificate: CardCertificate) -> None:
+        """Serve one authenticated connection until it ends."""
+        session = Session(channel, account, certificate, self)
+        self._sessions.add(session)
+        try:
+            await session.serve()
+        finally:
+            self._sessions.discard(session)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many connections as may be."""
+        return len(self._sessions) >= self.house.max_sessions
+
+    async def replace(self, newest: Session) -> None:
+        """End the other connections of the same card: a card is in one place only."""
+        others = [other for other in self._sessions if other is not newest and other.card == newest.card]
+        await asyncio.gather(*(other.replaced() for other in others))
+
+    def take_reader(self) -> Reader:
+        """The first free reader, or a ``RefusedError`` that says why there is none."""
+        for number in sorted(self._readers):
+            if self._readers[number].is_free:
+                return self._readers[number]
+        if not self._readers:
+            text = "No virtual card process runs on the remote: have its service restarted."
+        else:
+            text = f"All {len(self._readers)} readers of the remote have a card in: try again when one is free."
+        raise RefusedError(RefusalCode.NO_READER, text)
+
+    def attach(self, reader: Reader) -> None:
+        """A virtual card process has come."""
+        log.info("reader %d is ready", reader.number)
+        self._readers[reader.number] = reader
+
+    def detach(self, reader: Reader) -> None:
+        """A virtual card process has gone."""
+        log.info("reader %d is gone", reader.number)
+        if self._readers.get(reader.number) is reader:
+            del self._readers[reader.number]
+        reader.lost()

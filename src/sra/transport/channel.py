@@ -1,0 +1,329 @@
+"""A connection with its socket: questions are asked and answered here, and a dead peer is found.
+
+Handshakes are straight lines over ``ask`` and ``next_question``; after them ``serve`` answers what the peer asks, each
+question in a task of its own, so that a slow card never holds up anything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from typing import Protocol, cast
+
+from sra.errors import LinkError, ProtocolError, RefusalCode, RefusedError, SraError
+from sra.wire.connection import Connection
+from sra.wire.frames import Frame
+from sra.wire.messages import (
+    ANSWER_TYPES,
+    ANSWERS,
+    MAX_TEXT,
+    Cancel,
+    Goodbye,
+    Message,
+    Ping,
+    Pong,
+    Refusal,
+)
+from sra.wire.states import Role
+
+PING_AFTER = 2.5
+"""Seconds of silence after which the peer is asked whether it is there."""
+DEAD_AFTER = 8.0
+"""Seconds of silence after which it is not: with the time to notice, within the 10 s that are promised."""
+MAX_UNSENT = 1024 * 1024
+"""Bytes that may wait for a peer that does not read, before it is taken for dead."""
+GOODBYE_TIME = 0.5
+"""Seconds that the last words may take to leave."""
+
+log = logging.getLogger("sra.link")
+traffic = logging.getLogger("sra.traffic")
+
+
+class Answerer(Protocol):
+    """Whoever answers the peer."""
+
+    async def answer(self, question: Message) -> Message:
+        """The answer; a raised ``SraError`` is sent as a refusal."""
+
+    async def hear(self, notice: Message) -> None:
+        """Take a notice."""
+
+
+class Channel(asyncio.Protocol):
+    """One end of a connection over a byte stream."""
+
+    def __init__(self, connection: Connection, name: str) -> None:
+        self.name = name
+        self._connection = connection
+        self._transport: asyncio.Transport | None = None
+        self._waiting: dict[int, asyncio.Future[Message]] = {}
+        self._frames: asyncio.Queue[Frame | None] = asyncio.Queue()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._keepalive: asyncio.TimerHandle | None = None
+        self._heard_at = 0.0
+        self._reason: SraError | None = None
+        self._goodbye: Goodbye | None = None
+        self._lost = asyncio.get_running_loop().create_future()
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport; TLS is up by now."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._heard_at = self._loop.time()
+
+    def data_received(self, data: bytes) -> None:
+        """Sort what came: answers to who waits for them, the rest to ``next_question`` or ``serve``."""
+        self._heard_at = self._loop.time()
+        try:
+            for frame in self._connection.receive_data(data):
+                self._take(frame)
+        except ProtocolError as error:
+            self.abort(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail every open question at once."""
+        if self._keepalive is not None:
+            self._keepalive.cancel()
+        if self._reason is None:
+            self._reason = self._why_lost(exc)
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(self._reason)
+                future.exception()  # whoever waits still gets it; nobody waiting is no cause for a warning
+        self._waiting.clear()
+        self._frames.put_nowait(None)
+        if not self._lost.done():
+            self._lost.set_result(None)
+
+    # What the rooms above call.
+
+    @property
+    def peer_certificate(self) -> bytes:
+        """The certificate that the peer showed in the handshake (DER), empty if none."""
+        tls = self._extra("ssl_object")
+        return (tls.getpeercert(binary_form=True) if isinstance(tls, ssl.SSLObject) else None) or b""
+
+    @property
+    def peer_address(self) -> str:
+        """The peer's network address, without the port."""
+        peer = self._extra("peername")
+        return str(peer[0]) if isinstance(peer, tuple) else ""
+
+    @property
+    def goodbye(self) -> Goodbye | None:
+        """The peer's last words, once they were heard."""
+        return self._goodbye
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection has ended."""
+        return bool(self._lost.done())
+
+    async def wait_lost(self) -> None:
+        """Return when the connection has ended."""
+        await asyncio.shield(self._lost)
+
+    async def ask(self, question: Message, deadline: float | None = None) -> Message:
+        """The peer's answer, within ``deadline`` seconds.
+
+        Raises ``RefusedError`` for a refusal, ``LinkError`` when the connection ends first. Whoever gives up waiting
+        (or is cancelled) tells the peer so.
+        """
+        if self._reason is not None or self._transport is None:
+            raise self._reason or LinkError("The connection is closed.")
+        number, data = self._connection.ask(question)
+        self._waiting[number] = future = self._loop.create_future()
+        self._write(data, number, question)
+        try:
+            async with asyncio.timeout(deadline):
+                answer: Message = await future
+        except TimeoutError:
+            self._give_up(number)
+            raise RefusedError(RefusalCode.TIMEOUT, "There was no answer in time.") from None
+        except asyncio.CancelledError:
+            self._give_up(number)
+            raise
+        if isinstance(answer, Refusal):
+            raise RefusedError(answer.code, answer.text)
+        return answer
+
+    async def next_question(self, deadline: float) -> Frame:
+        """The peer's next question or notice, for handshakes; ``LinkError`` if none comes within ``deadline``."""
+        try:
+            async with asyncio.timeout(deadline):
+                frame = await self._frames.get()
+        except TimeoutError:
+            raise LinkError(f"Nothing was heard for {deadline:g} s.") from None
+        if frame is None:
+            raise self._reason or LinkError("The connection was closed.")
+        return frame
+
+    def answer(self, number: int, answer: Message) -> None:
+        """Answer the question ``number``; nothing happens if the connection has ended."""
+        if self._reason is None:
+            self._write(self._connection.answer(number, answer), number, answer)
+
+    def notify(self, notice: Message) -> None:
+        """Say something that wants no answer; nothing happens if the connection has ended."""
+        if self._reason is None:
+            self._write(self._connection.notify(notice), 0, notice)
+
+    def start_keepalive(self) -> None:
+        """Ask a silent peer whether it is there, from now on."""
+        if self._reason is None and self._keepalive is None:
+            self._keepalive = self._loop.call_later(PING_AFTER, self._check_alive)
+
+    async def serve(self, answerer: Answerer) -> None:
+        """Answer what the peer asks until the connection ends; open answers are given up then."""
+        try:
+            while (frame := await self._frames.get()) is not None:
+                await self._serve_frame(frame, answerer)
+        except ProtocolError as error:
+            self.abort(error)
+        finally:
+            tasks = list(self._tasks.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def close(self, reason: str, *, final: bool = False) -> None:
+        """Say goodbye and close; returns when the connection has ended."""
+        if self._reason is None:
+            with contextlib.suppress(ProtocolError):
+                self.notify(Goodbye(reason, final))
+            await self.flush_and_close(LinkError(reason))
+        await self.wait_lost()
+
+    async def flush_and_close(self, reason: SraError) -> None:
+        """Close after what was written has left, but wait for no peer that does not read."""
+        self._reason = self._reason or reason
+        if self._transport is None:
+            self.connection_lost(None)
+            return
+        self._transport.close()
+        try:
+            async with asyncio.timeout(GOODBYE_TIME):
+                await self.wait_lost()
+        except TimeoutError:
+            self._transport.abort()
+
+    def abort(self, reason: SraError) -> None:
+        """Close at once; everything that waits fails with ``reason``."""
+        if self._reason is None:
+            log.warning("%s: closed: %s", self.name, reason)
+            self._reason = reason
+        if self._transport is not None:
+            self._transport.abort()
+
+    # Inside.
+
+    @property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        return self._lost.get_loop()
+
+    def _extra(self, name: str) -> object:
+        return None if self._transport is None else self._transport.get_extra_info(name)
+
+    def _why_lost(self, exc: Exception | None) -> SraError:
+        if self._goodbye is not None:
+            return LinkError(f"The other side closed the connection: {self._goodbye.reason}")
+        return LinkError(f"The connection broke: {exc}" if exc else "The other side closed the connection.")
+
+    def _take(self, frame: Frame) -> None:
+        traffic.debug("%s: < %d %s", self.name, frame.number, type(frame.message).__name__)
+        kind = type(frame.message)
+        if kind in ANSWER_TYPES:
+            future = self._waiting.pop(frame.number, None)
+            if future is not None and not future.done():
+                future.set_result(frame.message)
+        elif isinstance(frame.message, Ping):
+            self.answer(frame.number, Pong())
+        else:
+            self._frames.put_nowait(frame)
+            if isinstance(frame.message, Goodbye):
+                self._goodbye = frame.message
+                cast("asyncio.Transport", self._transport).close()
+
+    def _write(self, data: bytes, number: int, message: Message) -> None:
+        traffic.debug("%s: > %d %s", self.name, number, type(message).__name__)
+        transport = cast("asyncio.Transport", self._transport)
+        transport.write(data)
+        if transport.get_write_buffer_size() > MAX_UNSENT:
+            self.abort(LinkError("The other side does not read what it is sent."))
+
+    def _give_up(self, number: int) -> None:
+        self._waiting.pop(number, None)
+        if self._connection.role is Role.REMOTE:
+            with contextlib.suppress(ProtocolError):
+                self.notify(Cancel(number))
+
+    def _check_alive(self) -> None:
+        silent = self._loop.time() - self._heard_at
+        if silent >= DEAD_AFTER:
+            self.abort(LinkError(f"The link is dead: nothing was heard for {silent:.0f} s."))
+            return
+        if silent >= PING_AFTER:
+            with contextlib.suppress(ProtocolError):  # closing already
+                number, data = self._connection.ask(Ping())
+                self._write(data, number, Ping())
+        self._keepalive = self._loop.call_later(PING_AFTER, self._check_alive)
+
+    async def _serve_frame(self, frame: Frame, answerer: Answerer) -> None:
+        if isinstance(frame.message, Cancel):
+            task = self._tasks.get(frame.message.question)
+            if task is not None:
+                task.cancel()
+        elif type(frame.message) in ANSWERS:
+            task = asyncio.create_task(self._answer(frame, answerer))
+            self._tasks[frame.number] = task
+            task.add_done_callback(lambda _: self._answered(frame.number))
+        else:
+            await answerer.hear(frame.message)
+
+    async def _answer(self, frame: Frame, answerer: Answerer) -> None:
+        answer: Message
+        try:
+            answer = await answerer.answer(frame.message)
+        except RefusedError as error:
+            answer = Refusal(error.code, error.text[:MAX_TEXT])
+        except SraError as error:
+            answer = Refusal(RefusalCode.CARD, str(error)[:MAX_TEXT])
+        except Exception:
+            log.exception("%s: a question could not be answered", self.name)
+            answer = Refusal(RefusalCode.INTERNAL, "An error inside the program; its log has more.")
+        try:
+            self.answer(frame.number, answer)
+        except ProtocolError as error:
+            self.abort(error)
+
+    def _answered(self, number: int) -> None:
+        """Also a question that was cancelled gets its answer: the peer counts on it."""
+        self._tasks.pop(number, None)
+        if self._reason is None and self._connection.is_waiting(number):
+            self.answer(number, Refusal(RefusalCode.TIMEOUT, "Nobody waits for this any more."))
+
+
+async def open_channel(
+    host: str, port: int, context: ssl.SSLContext, connection: Connection, *, server_name: str, deadline: float
+) -> Channel:
+    """Connect by TCP and TLS to the first of the host's addresses that answers, IPv6 or IPv4."""
+    try:
+        async with asyncio.timeout(deadline):
+            _, channel = await asyncio.get_running_loop().create_connection(
+                lambda: Channel(connection, f"{host}:{port}"),
+                host,
+                port,
+                ssl=context,
+                server_hostname=server_name,
+                happy_eyeballs_delay=0.25,
+            )
+    except TimeoutError:
+        raise LinkError(f"{host} port {port} does not answer.") from None
+    except ssl.SSLError as error:
+        raise LinkError(f"{host} port {port} answers, but not with TLS that can be trusted: {error.reason}.") from error
+    except OSError as error:
+        raise LinkError(f"{host} port {port} can't be reached: {error.strerror or error}.") from error
+    return channel

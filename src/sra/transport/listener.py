@@ -1,0 +1,189 @@
+"""A TLS listener that strangers can't exhaust: it counts them before they cost a handshake."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import errno
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from sra.errors import LinkError
+from sra.transport.channel import Channel
+from sra.wire.connection import Connection
+
+TLS_DEADLINE = 5.0
+"""Seconds for a TLS handshake."""
+BACKLOG = 128
+RETRY_ACCEPT = 0.2
+"""Seconds to wait when the process has no file descriptors left."""
+MAX_ADDRESSES = 4096
+"""Addresses whose arrivals are remembered; past that the oldest are forgotten."""
+
+log = logging.getLogger("sra.link")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What strangers may use up."""
+
+    strangers: int = 64
+    """Connections that have not authenticated yet."""
+    per_address: int = 20
+    """New connections of one address (IPv6: of one /64) within ``period``."""
+    period: float = 10.0
+    """Seconds."""
+
+
+class Gate:
+    """Counts strangers, all and by address. No I/O: the time is passed in."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._strangers = 0
+        self._arrivals: collections.OrderedDict[str, collections.deque[float]] = collections.OrderedDict()
+
+    def enter(self, address: str, now: float) -> bool:
+        """Whether one more stranger from ``address`` may come in; if so, ``leave`` has to follow."""
+        arrivals = self._arrivals.setdefault(network(address), collections.deque())
+        self._arrivals.move_to_end(network(address))
+        while len(self._arrivals) > MAX_ADDRESSES:
+            self._arrivals.popitem(last=False)
+        while arrivals and arrivals[0] <= now - self._limits.period:
+            arrivals.popleft()
+        if len(arrivals) >= self._limits.per_address or self._strangers >= self._limits.strangers:
+            return False
+        arrivals.append(now)
+        self._strangers += 1
+        return True
+
+    def leave(self) -> None:
+        """One stranger has authenticated, or is gone."""
+        self._strangers -= 1
+
+
+def network(address: str) -> str:
+    """Whom an address is counted with: an IPv6 host has a whole /64 to itself."""
+    if ":" not in address or address.startswith("::ffff:"):
+        return address
+    packed = socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
+    return packed[:8].hex()
+
+
+Welcome = Callable[[Channel, Callable[[], None]], Awaitable[None]]
+"""Called with each new channel and a function to be called once when it is no stranger any more."""
+
+
+class Listener:
+    """Listens on one address and passes every TLS connection on."""
+
+    def __init__(
+        self, context: ssl.SSLContext, connection: Callable[[], Connection], gate: Gate, welcome: Welcome
+    ) -> None:
+        self._context = context
+        self._connection = connection
+        self._gate = gate
+        self._welcome = welcome
+        self._sockets: list[socket.socket] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open(self, addresses: tuple[str, ...], port: int) -> int:
+        """Listen on every address; the port that it became, where ``port`` is 0."""
+        try:
+            for address in addresses:
+                self._sockets.append(_listen(address, port))
+                port = self._sockets[-1].getsockname()[1]
+        except OSError as error:
+            await self.close()
+            raise LinkError(f"Can't listen on {address} port {port}: {error.strerror}.") from error
+        for listening in self._sockets:
+            self._spawn(self._accept(listening))
+        return port
+
+    async def close(self) -> None:
+        """Stop listening and end every connection."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for listening in self._sockets:
+            listening.close()
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, peer = await loop.sock_accept(listening)
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    log.warning("no connection can be accepted: %s", error.strerror)
+                    await asyncio.sleep(RETRY_ACCEPT)
+                continue
+            address = str(peer[0])
+            if self._gate.enter(address, loop.time()):
+                self._spawn(self._greet(accepted, address))
+            else:
+                log.warning("%s: too many connections; this one is refused", address)
+                accepted.close()
+
+    async def _greet(self, accepted: socket.socket, address: str) -> None:
+        leave = _once(self._gate.leave)
+        channel = None
+        try:
+            channel = await self._handshake(accepted, address)
+            await self._welcome(channel, leave)
+        except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
+            log.info("%s: no TLS connection: %s", address, getattr(error, "reason", None) or error)
+        except Exception:
+            log.exception("%s: the connection failed", address)
+        finally:
+            leave()
+            if channel is None:
+                accepted.close()
+            else:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await channel.close("The service is stopping.")
+
+    async def _handshake(self, accepted: socket.socket, address: str) -> Channel:
+        accepted.setblocking(False)
+        _, channel = await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: Channel(self._connection(), address),
+            accepted,
+            ssl=self._context,
+            ssl_handshake_timeout=TLS_DEADLINE,
+        )
+        return channel
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family is socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind((address, port))
+        listening.listen(BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _once(action: Callable[[], None]) -> Callable[[], None]:
+    pending = [action]
+
+    def run() -> None:
+        if pending:
+            pending.pop()()
+
+    return run
