@@ -1,0 +1,1 @@
+"""The other ways to use a card from afar."""
