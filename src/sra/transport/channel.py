@@ -13,6 +13,7 @@ import ssl
 from typing import Protocol, cast
 
 from sra.errors import LinkError, ProtocolError, RefusalCode, RefusedError, SraError
+from sra.transport.tls_trust import verification_failed
 from sra.wire.connection import Connection
 from sra.wire.frames import Frame
 from sra.wire.messages import (
@@ -118,6 +119,11 @@ class Channel(asyncio.Protocol):
         return self._goodbye
 
     @property
+    def reason(self) -> SraError:
+        """Why the connection ended."""
+        return self._reason or LinkError("The connection is closed.")
+
+    @property
     def is_lost(self) -> bool:
         """Whether the connection has ended."""
         return bool(self._lost.done())
@@ -133,7 +139,7 @@ class Channel(asyncio.Protocol):
         (or is cancelled) tells the peer so.
         """
         if self._reason is not None or self._transport is None:
-            raise self._reason or LinkError("The connection is closed.")
+            raise self.reason
         number, data = self._connection.ask(question)
         self._waiting[number] = future = self._loop.create_future()
         self._write(data, number, question)
@@ -158,7 +164,7 @@ class Channel(asyncio.Protocol):
         except TimeoutError:
             raise LinkError(f"Nothing was heard for {deadline:g} s.") from None
         if frame is None:
-            raise self._reason or LinkError("The connection was closed.")
+            raise self.reason
         return frame
 
     def answer(self, number: int, answer: Message) -> None:
@@ -322,6 +328,8 @@ async def open_channel(
             )
     except TimeoutError:
         raise LinkError(f"{host} port {port} does not answer.") from None
+    except ssl.SSLCertVerificationError as error:
+        raise verification_failed(host, port, error) from error
     except ssl.SSLError as error:
         raise LinkError(f"{host} port {port} answers, but not with TLS that can be trusted: {error.reason}.") from error
     except OSError as error:

@@ -18,6 +18,9 @@ from sra.piv.objects import CardContents
 VERSIONS = (1,)
 """The protocol versions that this side speaks."""
 
+ALPN = "sra/1"
+"""The TLS application protocol of a session."""
+
 NONCE_BYTES = 32
 MAX_CERTIFICATE = 16384
 """Bytes of a card's certificate; SP 800-73-4 allows 1,856."""

@@ -1,0 +1,75 @@
+"""What happens in a session, for whoever shows it to the person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from sra.piv.keys import Operation, PinOutcome, Slot
+
+
+@dataclass(frozen=True)
+class Connected:
+    """The connection is authenticated."""
+
+    account: str
+    host: str
+
+
+@dataclass(frozen=True)
+class Inserted:
+    """The card is in that reader of the remote."""
+
+    reader: str
+
+
+@dataclass(frozen=True)
+class Ejected:
+    """The card is out of the remote's reader, not by the person's wish."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class KeyUsed:
+    """The remote had a key used; ``hash_name`` and ``digest`` say what was signed, where that can be told."""
+
+    slot: Slot
+    operation: Operation
+    hash_name: str
+    digest: bytes
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class PinAsked:
+    """The remote had the PIN checked: typed there, or on the PIN pad."""
+
+    typed: bool
+    outcome: PinOutcome
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A request of the remote was refused."""
+
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class LinkLost:
+    """The link broke; it is tried again in ``retry_in`` seconds."""
+
+    reason: str
+    retry_in: float
+
+
+Event = Connected | Inserted | Ejected | KeyUsed | PinAsked | Refused | LinkLost
+
+
+class Watcher(Protocol):
+    """Whoever shows what happens."""
+
+    def notice(self, event: Event) -> None:
+        """Show it; never raises and never waits."""

@@ -1,0 +1,275 @@
+"""A connection to a remote: prove who you are, insert the card, and answer what the remote asks of it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from sra.admin.cards.base import Card
+from sra.admin.events import Connected, Ejected, Inserted, Watcher
+from sra.admin.guard import Confirm, Guard, KnownPin
+from sra.errors import (
+    CardRemovedError,
+    KeyMissingError,
+    LinkError,
+    PinNeededError,
+    ProtocolError,
+    RefusalCode,
+    RefusedError,
+)
+from sra.identity import certificates, challenges
+from sra.identity.certificates import CardCertificate
+from sra.piv.certificates import certificate_in
+from sra.piv.insertion import contents_to_insert
+from sra.piv.keys import KeyDescription, KeyRequest, PinRequest, Slot
+from sra.piv.objects import CERTIFICATES
+from sra.transport.channel import Channel, open_channel
+from sra.transport.tls_trust import TrustPolicy
+from sra.wire.connection import Connection
+from sra.wire.messages import (
+    ALPN,
+    NONCE_BYTES,
+    VERSIONS,
+    CardInserted,
+    Challenge,
+    EjectCard,
+    Hello,
+    InsertCard,
+    Message,
+    Proof,
+    Welcome,
+)
+from sra.wire.states import Role
+
+CONNECT_DEADLINE = 15.0
+"""Seconds for TCP and TLS."""
+ANSWER_DEADLINE = 30.0
+"""Seconds for the remote's part of the handshake: it may have to ask a directory."""
+EJECT_DEADLINE = 10.0
+"""Seconds for the remote to say that its reader is empty."""
+
+
+class PinSource(Protocol):
+    """Where the PIN comes from."""
+
+    async def known_pin(self, card: Card, remote: str) -> KnownPin:
+        """The PIN, verified by the card; asked from the person unless it is known already."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Where to connect, and how that machine is trusted."""
+
+    host: str
+    port: int
+    trust: TrustPolicy
+
+    def __str__(self) -> str:
+        """``HOST``, with the port where it is not the usual one."""
+        return self.host if self.port == 4116 else f"{self.host}:{self.port}"
+
+
+async def connect(remote: Remote, card: Card, pins: PinSource, watcher: Watcher, confirm: Confirm) -> Session:
+    """An authenticated session: TCP, TLS, challenge and proof are the four round trips that it costs.
+
+    Raises ``LinkError``, ``RefusedError``, ``IdentityChangedError``, ``UntrustedRemoteError`` or ``CardError``.
+    """
+    certificate = _authentication_certificate(card)
+    channel = await _open(remote)
+    try:
+        welcome = await _authenticate(channel, remote, card, certificate, pins)
+    except BaseException as error:
+        await channel.close(_why(error))
+        raise
+    watcher.notice(Connected(welcome.account, welcome.host))
+    pin = await pins.known_pin(card, str(remote))
+
+    def make_guard(keys: tuple[KeyDescription, ...]) -> Guard:
+        return Guard(card, keys, pin, confirm=confirm, watcher=watcher)
+
+    return Session(channel, welcome, card, watcher, make_guard)
+
+
+def _authentication_certificate(card: Card) -> CardCertificate:
+    container = card.contents.objects.get(CERTIFICATES[Slot.AUTHENTICATION], b"")
+    der = certificate_in(container) if container else None
+    if not der:
+        raise KeyMissingError("The card has no PIV authentication certificate (slot 9A), so it can't say who you are.")
+    return certificates.parse(der)
+
+
+async def _open(remote: Remote) -> Channel:
+    """A channel to a remote that is trusted; opened anew if it was lost while a person compared the fingerprint."""
+    context = remote.trust.context([ALPN])
+    while True:
+        channel = await open_channel(
+            remote.host, remote.port, context, Connection(Role.ADMIN),
+            server_name=remote.host, deadline=CONNECT_DEADLINE,
+        )  # fmt: skip
+        try:
+            seen = channel.peer_certificate
+            await asyncio.to_thread(remote.trust.check, remote.host, remote.port, seen)
+        except BaseException:
+            channel.abort(LinkError("The remote is not trusted."))
+            raise
+        if not channel.is_lost:
+            return channel
+
+
+async def _authenticate(
+    channel: Channel, remote: Remote, card: Card, certificate: CardCertificate, pins: PinSource
+) -> Welcome:
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    challenge = await channel.ask(Hello(VERSIONS, nonce, certificate.der), ANSWER_DEADLINE)
+    if not isinstance(challenge, Challenge) or challenge.version not in VERSIONS:
+        raise ProtocolError("The remote chose a version that was not offered.")
+    channel.start_keepalive()
+    signed = challenges.statement(channel.peer_certificate, challenge.nonce, nonce, certificate.der)
+    proof = await _prove(card, certificate, signed, pins, str(remote), channel)
+    welcome = await channel.ask(Proof(proof), ANSWER_DEADLINE)
+    if not isinstance(welcome, Welcome):
+        raise ProtocolError("The remote answered something else.")
+    return welcome
+
+
+async def _prove(
+    card: Card, certificate: CardCertificate, signed: bytes, pins: PinSource, remote: str, channel: Channel
+) -> bytes:
+    """The card's signature; given up at once when the remote goes away while the person looks for the PIN."""
+    proving = asyncio.create_task(_sign(card, certificate, signed, pins, remote))
+    lost = asyncio.create_task(channel.wait_lost())
+    try:
+        await asyncio.wait([proving, lost], return_when=asyncio.FIRST_COMPLETED)
+        if not proving.done():
+            raise LinkError("The remote closed the connection before the PIN was given.")
+        return proving.result()
+    finally:
+        proving.cancel()
+        lost.cancel()
+
+
+async def _sign(card: Card, certificate: CardCertificate, signed: bytes, pins: PinSource, remote: str) -> bytes:
+    pin = await pins.known_pin(card, remote)
+    request = challenges.key_request(certificate.algorithm, signed)
+    try:
+        return (await card.use_key(request)).output
+    except PinNeededError:
+        await card.verify_pin(pin.reveal())
+        return (await card.use_key(request)).output
+
+
+def _why(error: BaseException) -> str:
+    return "The admin gave up." if isinstance(error, asyncio.CancelledError) else "The admin's side could not go on."
+
+
+class Session:
+    """An authenticated connection; answers what the remote asks of the inserted card."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        welcome: Welcome,
+        card: Card,
+        watcher: Watcher,
+        make_guard: Callable[[tuple[KeyDescription, ...]], Guard],
+    ) -> None:
+        self.account = welcome.account
+        self.host = welcome.host
+        self._channel = channel
+        self._card = card
+        self._watcher = watcher
+        self._make_guard = make_guard
+        self._guard: Guard | None = None
+        self._out = asyncio.Event()
+        self._out.set()
+        self._ejecting = False
+        self._serving = asyncio.create_task(channel.serve(self))
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the remote asked not to be connected to again."""
+        goodbye = self._channel.goodbye
+        return goodbye is not None and goodbye.final
+
+    async def insert(self, slots: Collection[Slot], *, pin_pad: bool = True) -> str:
+        """Insert the keys of these slots; the name of the remote's reader. Raises ``RefusedError``, ``LinkError``."""
+        certificate = _authentication_certificate(self._card)
+        guid = hashlib.sha256(certificate.der).digest()[:16]
+        contents = contents_to_insert(self._card.contents, slots, guid)
+        question = InsertCard(contents, pin_pad)
+        self._guard = self._make_guard(contents.keys)
+        self._out.clear()
+        try:
+            answer = await self._channel.ask(question, ANSWER_DEADLINE)
+        except BaseException:
+            self._empty()
+            raise
+        if not isinstance(answer, CardInserted):
+            raise ProtocolError("The remote answered something else.")
+        self._watcher.notice(Inserted(answer.reader))
+        return answer.reader
+
+    async def hold(self) -> None:
+        """Return when the card is out of the remote's reader, by whatever cause.
+
+        Raises ``CardRemovedError`` when it was taken out here (and then it is out there too), ``LinkError`` when the
+        connection ended.
+        """
+        waits = [asyncio.ensure_future(wait) for wait in (
+            self._out.wait(), self._card.wait_removed(), self._channel.wait_lost()
+        )]  # fmt: skip
+        _, removed, lost = waits
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if removed.done() and not removed.cancelled():
+            await self.eject("The card was taken out.")
+            raise CardRemovedError("The card was taken out, so it is out of the remote's reader too.")
+        if lost.done() and not lost.cancelled():
+            raise self._channel.reason
+
+    async def eject(self, reason: str) -> None:
+        """Take the card out of the remote's reader; returns when the remote says that it is."""
+        if self._out.is_set():
+            return
+        self._guard = None  # from this moment on nothing is answered, whatever the remote says
+        self._ejecting = True
+        self._channel.notify(EjectCard(reason))
+        waits = [asyncio.ensure_future(self._out.wait()), asyncio.ensure_future(self._channel.wait_lost())]
+        await asyncio.wait(waits, timeout=EJECT_DEADLINE, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+    async def close(self, reason: str) -> None:
+        """Eject the card and close the connection."""
+        await self.eject(reason)
+        await self._channel.close(reason)
+        await asyncio.gather(self._serving, return_exceptions=True)
+
+    async def answer(self, question: Message) -> Message:
+        """Have the guard answer."""
+        if not isinstance(question, KeyRequest | PinRequest):
+            raise ProtocolError(f"{type(question).__name__} from a remote")
+        if self._guard is None:
+            raise RefusedError(RefusalCode.NOT_INSERTED, "The card is ejected.")
+        return await self._guard.answer(question)
+
+    async def hear(self, notice: Message) -> None:
+        """The remote's reader is empty: as we asked, or because the remote could not keep the card."""
+        if isinstance(notice, EjectCard):
+            ours = self._ejecting
+            self._empty()
+            if not ours:
+                self._channel.notify(EjectCard("confirmed"))
+                self._watcher.notice(Ejected(notice.reason))
+
+    def _empty(self) -> None:
+        self._guard = None
+        self._ejecting = False
+        self._out.set()
