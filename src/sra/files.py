@@ -114,29 +114,29 @@ def locked(path: Path) -> Iterator[None]:
     except OSError as error:
         raise _failure(path, error) from error
     try:
-        _give_to_folder_owner(descriptor, path.parent)
+        give_to_folder_owner(descriptor, path.parent)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
 
 
-def _write_new(path: Path, data: bytes, mode: int) -> None:
-    """A new file with this content, on the disk when this returns."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        _give_to_folder_owner(descriptor, path.parent)
-        os.fchmod(descriptor, mode)
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-
-
-def _give_to_folder_owner(descriptor: int, folder: Path) -> None:
+def give_to_folder_owner(descriptor: int, folder: Path) -> None:
     """What root creates in the service's folder is the service's."""
     if os.geteuid() == 0:
         status = folder.stat()
         os.fchown(descriptor, status.st_uid, status.st_gid)
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    """A new file with this content, on the disk when this returns."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        give_to_folder_owner(descriptor, path.parent)
+        os.fchmod(descriptor, mode)
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,0 +1,197 @@
+"""Pairings: which card opens which account, in one file that people can read and edit.
+
+A card is known by a hash of its public key (as on macOS), so a renewed certificate of the same key stays paired. One
+card opens one account. A file that can't be read for certain lets nobody in.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from sra import files
+from sra.errors import RefusalCode, RefusedError, UsageError
+from sra.identity.certificates import CardCertificate
+from sra.logs import clean
+from sra.remote.accounts import pairing_file
+from sra.remote.accounts.pairing_file import HASHES, Pairing, check_account_name, parse_hash
+
+MAX_FILE = 4 * 1024 * 1024
+"""Bytes of the file: a pairing takes about 200, so some 20,000 cards."""
+
+MAX_LABEL = 256
+"""Characters of a card's label: it is only there for people."""
+
+log = logging.getLogger("sra.pairing")
+
+
+class PairingFileError(files.FileError):
+    """The file of pairings is damaged: nobody gets in until it is corrected."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One step of looking an account up: the rule that was tried, and what came of it."""
+
+    rule: str
+    outcome: str
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """What the file held when it had this stamp, and hash -> accounts (one, unless somebody edited the file)."""
+
+    stamp: tuple[int, ...] | None
+    data: bytes | None
+    pairings: tuple[Pairing, ...]
+    accounts: dict[str, frozenset[str]]
+
+
+class PairingStore:
+    """The file of pairings at ``path``; ``host`` is what people call this machine.
+
+    What was read is kept until the file changes. Methods do I/O: one system call when nothing has changed.
+    """
+
+    def __init__(self, path: Path, host: str = "") -> None:
+        self._path = path
+        self._host = host or os.uname().nodename
+        self._snapshot: _Snapshot | None = None
+
+    def pairings(self) -> tuple[Pairing, ...]:
+        """All of them, in the file's order; raise ``FileError`` if it is damaged or not to be trusted."""
+        return self._current().pairings
+
+    def find_account(self, certificate: CardCertificate) -> str:
+        """The account that the card opens.
+
+        Raises ``RefusedError``: ``NOT_PAIRED`` if there is none or more than one, ``INTERNAL`` if the file is damaged
+        (the log says where).
+        """
+        accounts = self._accounts_of(certificate)
+        if len(accounts) == 1:
+            return accounts[0]
+        if accounts:
+            log.error("one card is paired with %s: nobody gets in with it", " and ".join(accounts))
+            text = f"This card is paired with more than one account on {self._host}. Run there: sra unpair ACCOUNT"
+            raise RefusedError(RefusalCode.NOT_PAIRED, text)
+        command = f"sra pair ACCOUNT --hash {certificate.public_key_hash('sha256')}"
+        text = f"This card is not paired with an account on {self._host}. As root, run there: {command}"
+        raise RefusedError(RefusalCode.NOT_PAIRED, text)
+
+    def explain(self, certificate: CardCertificate) -> list[Finding]:
+        """What ``find_account`` looks at, rule by rule; raise ``FileError`` if the file is damaged."""
+        accounts = self._current().accounts
+        hashes = [certificate.public_key_hash(name) for name in HASHES]
+        return [
+            Finding(f"pairing {key}", " and ".join(sorted(accounts.get(key, ()))) or "no pairing") for key in hashes
+        ]
+
+    def pair(self, account: str, key_hash: str, label: str = "") -> bool:
+        """Let the card with this hash open the account; ``False`` if it does already.
+
+        Raises ``UsageError`` if the card is paired with another account, ``FileError`` if the file is damaged.
+        """
+        return self._add(account, (parse_hash(key_hash),), label)
+
+    def pair_certificate(self, account: str, certificate: CardCertificate) -> bool:
+        """As ``pair``, by the SHA-256 of the certificate's key; a pairing by its SHA-1 counts as well."""
+        hashes = [certificate.public_key_hash(name) for name in HASHES]
+        return self._add(account, hashes, certificate.subject)
+
+    def unpair(self, account: str, key_hash: str | None = None) -> tuple[Pairing, ...]:
+        """Remove the account's pairings, or only the one with this hash; what was removed.
+
+        Raises ``UsageError`` if there is none, ``FileError`` if the file is damaged.
+        """
+        check_account_name(account)
+        wanted = None if key_hash is None else parse_hash(key_hash)
+        with files.locked(self._path):
+            snapshot = self._read()
+            gone = [pairing.account == account and wanted in {None, pairing.hash} for pairing in snapshot.pairings]
+            if snapshot.data is None or not any(gone):
+                raise UsageError(f"{account} has no such pairing. “sra pairings” shows what there is.")
+            with self._naming_file():
+                data = pairing_file.without(snapshot.data, [at for at, is_gone in enumerate(gone) if is_gone])
+            self._write(data)
+        return _chosen(snapshot.pairings, gone)
+
+    def _add(self, account: str, hashes: Sequence[str], label: str) -> bool:
+        """Pair the card, known by any of these hashes, by the first."""
+        check_account_name(account)
+        files.make_folder(self._path.parent, 0o755)
+        with files.locked(self._path):
+            snapshot = self._read()
+            accounts = _accounts(snapshot, hashes)
+            if accounts - {account}:
+                other = min(accounts - {account})
+                raise UsageError(f"This card is paired with {other}. To change that, run first: sra unpair {other}")
+            if accounts:
+                return False
+            pairing = Pairing(account, hashes[0], clean(label, MAX_LABEL), _today())
+            with self._naming_file():
+                data = pairing_file.with_added(snapshot.data, pairing)
+            self._write(data)
+        return True
+
+    def _accounts_of(self, certificate: CardCertificate) -> list[str]:
+        """Every account that one of the card's hashes is paired with, in order of name."""
+        try:
+            snapshot = self._current()
+        except files.FileError as error:
+            log.error("nobody gets in: %s", error)  # noqa: TRY400 - it says what to do; a traceback would hide it
+            text = f"The pairings of {self._host} can't be read. Its administrator finds the reason in its log."
+            raise RefusedError(RefusalCode.INTERNAL, text) from error
+        return sorted(_accounts(snapshot, [certificate.public_key_hash(name) for name in HASHES]))
+
+    def _current(self) -> _Snapshot:
+        """The pairings, read again only if the file has changed."""
+        if self._snapshot is None or files.stamp(self._path) != self._snapshot.stamp:
+            self._snapshot = None
+            self._snapshot = self._read()
+        return self._snapshot
+
+    def _read(self) -> _Snapshot:
+        content = files.read(self._path, MAX_FILE)
+        if content is None:
+            return _Snapshot(None, None, (), {})
+        with self._naming_file():
+            pairings = pairing_file.decode(content.data)
+        return _Snapshot(content.stamp, content.data, pairings, _by_hash(pairings))
+
+    def _write(self, data: bytes) -> None:
+        if len(data) > MAX_FILE:
+            raise PairingFileError(self._path, f"it would be longer than {MAX_FILE} bytes. Remove old pairings first.")
+        files.replace(self._path, data, 0o644)
+
+    @contextmanager
+    def _naming_file(self) -> Iterator[None]:
+        """Turn what is wrong with the text into an error that names the file."""
+        try:
+            yield
+        except pairing_file.DamagedError as error:
+            raise PairingFileError(self._path, str(error)) from error
+
+
+def _by_hash(pairings: Iterable[Pairing]) -> dict[str, frozenset[str]]:
+    accounts: dict[str, frozenset[str]] = {}
+    for pairing in pairings:
+        accounts[pairing.hash] = accounts.get(pairing.hash, frozenset()) | {pairing.account}
+    return accounts
+
+
+def _accounts(snapshot: _Snapshot, hashes: Iterable[str]) -> set[str]:
+    return {account for key in hashes for account in snapshot.accounts.get(key, ())}
+
+
+def _chosen(pairings: Sequence[Pairing], choice: Sequence[bool]) -> tuple[Pairing, ...]:
+    return tuple(pairing for pairing, is_chosen in zip(pairings, choice, strict=True) if is_chosen)
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()

@@ -1,0 +1,140 @@
+"""The text of the file of pairings: decoded strictly, changed without touching what people wrote beside it. No I/O."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Any
+
+import msgspec
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from sra.errors import UsageError
+from sra.identity.certificates import HashName
+from sra.logs import clean
+
+HASHES: tuple[HashName, ...] = ("sha256", "sha1")
+"""The forms in which a card is looked up, the better one first."""
+
+_HEADER = b"""\
+# Which card opens which account. A card is known by the hash of its public key.
+# Add one with: sra pair ACCOUNT --certificate FILE      Remove one with: sra unpair ACCOUNT
+
+"""
+_ACCOUNT = re.compile(r"(?![0-9]+\Z)[A-Za-z0-9_][A-Za-z0-9._-]{0,31}")
+_HASH = re.compile(r"(?:sha1:)?(?P<sha1>[0-9a-f]{40})|(?:sha256:)?(?P<sha256>[0-9a-f]{64})")
+_ENTRY = re.compile(r"^[ \t]*\[\[[ \t]*pairing[ \t]*\]\]", re.MULTILINE)
+_ENTRY_PATH = re.compile(r"\$\.pairing\[(\d+)\]")
+
+
+class DamagedError(UsageError):
+    """The text is not a list of pairings; says where."""
+
+
+class Pairing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A card that opens an account.
+
+    ``hash`` is ``sha256:HEX`` or ``sha1:HEX`` of the public key (``CardCertificate.public_key_hash``); ``subject``
+    and ``added`` are for people.
+    """
+
+    account: str
+    hash: str
+    subject: str = ""
+    added: date | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be an account or a hash (``ValueError``, as the decoder wants it)."""
+        try:
+            check_account_name(self.account)
+            msgspec.structs.force_setattr(self, "hash", parse_hash(self.hash))
+        except UsageError as error:
+            raise ValueError(str(error)) from error
+
+
+class _PairingFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pairing: tuple[Pairing, ...] = ()
+
+
+def check_account_name(name: str) -> None:
+    """Raise ``UsageError`` unless it could be an account: POSIX's portable characters, at most 32, and not a number."""
+    if not _ACCOUNT.fullmatch(name):
+        raise UsageError(f"“{clean(name)}” can't be an account: letters, digits, “.”, “_” and “-”, 32 at most.")
+
+
+def parse_hash(text: str) -> str:
+    """A hash of a public key in its one form, ``sha1:HEX`` or ``sha256:HEX``; its name may be missing.
+
+    Raises ``UsageError`` if it is neither.
+    """
+    match = _HASH.fullmatch(text.strip().lower())
+    if match is None:
+        raise UsageError(f"“{clean(text)}” is not a hash of a public key. Write sha256:HEX or sha1:HEX.")
+    return f"{match.lastgroup}:{match[str(match.lastgroup)]}"
+
+
+def decode(data: bytes) -> tuple[Pairing, ...]:
+    """The pairings in the file, in its order; raise ``DamagedError`` with the line that is wrong."""
+    try:
+        text = data.decode()
+        return msgspec.convert(tomllib.loads(text), _PairingFile).pairing
+    except msgspec.ValidationError as error:
+        raise DamagedError(f"{_line_of(text, str(error))}{error}. Correct it: until then nobody gets in.") from error
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"this is not TOML: {error}. Correct it: until then nobody gets in.") from error
+
+
+def with_added(data: bytes | None, pairing: Pairing) -> bytes:
+    """The file (``None``: there was none) with one more pairing at its end; raise ``DamagedError`` if that can't be."""
+    old = _HEADER if data is None else data
+    return _changed(old, lambda document: _append(document, pairing), (*decode(old), pairing))
+
+
+def without(data: bytes, positions: Sequence[int]) -> bytes:
+    """The file without the pairings at these positions; raise ``DamagedError`` if that can't be."""
+    kept = tuple(pairing for at, pairing in enumerate(decode(data)) if at not in positions)
+    return _changed(data, lambda document: _remove(document, positions), kept)
+
+
+def _changed(data: bytes, change: Callable[[tomlkit.TOMLDocument], None], expected: tuple[Pairing, ...]) -> bytes:
+    """The changed file, if it says exactly what is expected: who may log in is not left to an editor of TOML."""
+    try:
+        document = tomlkit.parse(data)
+        change(document)
+        changed = tomlkit.dumps(document).encode()
+    except (TOMLKitError, TypeError, ValueError, RecursionError) as error:
+        raise _unchangeable() from error
+    if decode(changed) != expected:
+        raise _unchangeable()
+    return changed
+
+
+def _unchangeable() -> DamagedError:
+    return DamagedError("as it is written, no command can change it; edit it by hand.")
+
+
+def _append(document: tomlkit.TOMLDocument, pairing: Pairing) -> None:
+    entry = tomlkit.table()
+    for key, value in msgspec.structs.asdict(pairing).items():
+        entry.append(key, value)
+    entry.add(tomlkit.nl())
+    entries: Any = document.setdefault("pairing", tomlkit.aot())
+    entries.append(entry)
+
+
+def _remove(document: tomlkit.TOMLDocument, positions: Sequence[int]) -> None:
+    entries: Any = document["pairing"]
+    for position in sorted(positions, reverse=True):
+        del entries[position]
+
+
+def _line_of(text: str, problem: str) -> str:
+    """``line N: ``, where the entry begins that a decoder's message is about; empty if that can't be said."""
+    path = _ENTRY_PATH.search(problem)
+    entries = list(_ENTRY.finditer(text))
+    if path is None or int(path[1]) >= len(entries):
+        return ""
+    return f"line {text.count(chr(10), 0, entries[int(path[1])].start()) + 1}: "
