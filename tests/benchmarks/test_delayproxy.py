@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import selectors
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import pytest
-from benchmarks.delayproxy import Counter, DelayLine, Proxy, Way, ask
 from hypothesis import given
 from hypothesis import strategies as st
+
+from benchmarks.delayproxy import Counter, DelayLine, Proxy, Way, ask
 
 TO_SERVER, TO_CLIENT = Way.TO_SERVER, Way.TO_CLIENT
 
@@ -98,12 +99,9 @@ def test_order_is_kept_and_nothing_is_lost_whatever_the_due_times(
     assert line.buffered == 0
 
 
-def run(test: Callable[[asyncio.AbstractEventLoop], Awaitable[None]]) -> None:
-    loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
-    try:
-        loop.run_until_complete(asyncio.wait_for(test(loop), 20))
-    finally:
-        loop.close()
+def run(test: Callable[[asyncio.AbstractEventLoop], Coroutine[None, None, None]]) -> None:
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
+        runner.run(asyncio.wait_for(test(runner.get_loop()), 20))
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,0 +1,117 @@
+"""The results as a Markdown table and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import msgspec
+
+from benchmarks import targets
+from benchmarks.measure import CardTime, Cell, Operation, Results
+
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+
+Row = tuple[Cell, ...]
+"""One operation of one path with one kind of key, at rising round-trip times."""
+
+
+def to_json(results: Results, machine: Sequence[str]) -> bytes:
+    """Everything measured, with each cell's median, limit and verdict."""
+    cells = [
+        msgspec.to_builtins(cell)
+        | {
+            "median_ms": cell.median_ms,
+            "limit_ms": targets.limit_ms(cell, results.card_times),
+            "is_met": targets.is_met(cell, results.card_times),
+        }
+        for cell in results.cells
+    ]
+    document = msgspec.to_builtins(results) | {"machine": list(machine), "cells": cells}
+    return msgspec.json.format(msgspec.json.encode(document)) + b"\n"
+
+
+def to_markdown(results: Results, machine: Sequence[str]) -> str:
+    """The table, the card's own time, the machine, and what is missing."""
+    rtts = sorted({cell.rtt_ms for cell in results.cells})
+    lines = [
+        "Medians in milliseconds, by round-trip time R.",
+        "",
+        f"| operation | path | key | {' | '.join(f'R = {rtt:g}' for rtt in rtts)} | round trips | target | verdict |",
+        f"|---|---|---|{'---:|' * len(rtts)}---:|---|---|",
+        *(_row_line(row, rtts, results.card_times) for row in rows(results.cells)),
+        "",
+        *_notes(results, machine),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def rows(cells: Iterable[Cell]) -> list[Row]:
+    """Cells in the order of the table: by operation, then with the slowest path first and ours last."""
+    order = list(Operation)
+
+    def place(cell: Cell) -> tuple[int, str, bool, str]:
+        return order.index(cell.operation), cell.kind or "", cell.path.startswith(targets.REMOTE_PIN), cell.path
+
+    ordered = sorted(cells, key=lambda cell: (*place(cell), cell.rtt_ms))
+    return [tuple(group) for _, group in groupby(ordered, key=place)]
+
+
+def write_between_markers(page: Path, markdown: str) -> None:
+    """Put the results between the page's markers."""
+    before, _, rest = page.read_text().partition(BEGIN)
+    _, found, after = rest.partition(END)
+    if not found:
+        raise ValueError(f"{page} has no markers for the results")
+    page.write_text(f"{before}{BEGIN}\n\n{markdown}\n{END}{after}")
+
+
+def _row_line(row: Row, rtts: Sequence[float], card_times: tuple[CardTime, ...]) -> str:
+    first = row[0]
+    medians = {cell.rtt_ms: milliseconds(cell.median_ms) for cell in row}
+    columns = [
+        first.operation,
+        first.path,
+        first.kind or "",
+        *(medians.get(rtt, "") for rtt in rtts),
+        f"{row[-1].round_trips:g}",
+        _target(row, card_times),
+        _verdict(row, card_times),
+    ]
+    return f"| {' | '.join(columns)} |"
+
+
+def milliseconds(value: float) -> str:
+    """Three significant digits, or whole milliseconds: ``0.42``, ``103``, ``5,035``."""
+    if value < 10:
+        return f"{value:.2f}"
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def _target(row: Row, card_times: tuple[CardTime, ...]) -> str:
+    target = targets.TARGETS.get((row[0].operation, row[0].path))
+    if target is None:
+        return ""
+    limit = target.limit_ms(targets.JUDGED_RTT_MS, targets.card_ms(row[0], card_times))
+    return f"{target} = {milliseconds(limit)} at R = {targets.JUDGED_RTT_MS:g}"
+
+
+def _verdict(row: Row, card_times: tuple[CardTime, ...]) -> str:
+    if targets.limit_ms(row[0], card_times) is None:
+        return ""
+    missed = [f"{cell.rtt_ms:g}" for cell in row if not targets.is_met(cell, card_times)]
+    return f"not met at R = {', '.join(missed)}" if missed else "met"
+
+
+def _notes(results: Results, machine: Sequence[str]) -> list[str]:
+    times = [f"{time.card} {time.kind} {milliseconds(time.milliseconds)} ms" for time in results.card_times]
+    counts = [len(cell.runs_ms) for cell in results.cells]
+    return [
+        f"The card's own time C, in this run: {'; '.join(times)}.",
+        f"{min(counts, default=0)} to {max(counts, default=0)} runs for each figure.",
+        "Round trips as the proxy counted them at the longest R.",
+        "",
+        *(f"- {line}" for line in machine),
+        *(f"- Not measured: {reason}" for reason in results.missing),
+    ]

@@ -1,0 +1,66 @@
+"""What ours has to beat: at most so many round trips, the card's own time, and a constant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.measure import CardTime, Cell, Operation
+
+JUDGED_RTT_MS = 100.0
+"""The round-trip time at which targets are shown."""
+
+REMOTE_PIN = "ours"
+"""Ours, with the PIN checked on the remote: a session code."""
+
+OUR_CARD = "software card"
+
+CARD_PIN = "ours, PIN checked by the card"
+"""Ours, with the PIN asked on the admin's PIN pad and checked by the card."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """At most ``round_trips`` R + ``card_uses`` C + ``constant_ms``."""
+
+    round_trips: float
+    card_uses: int
+    constant_ms: float
+
+    def limit_ms(self, rtt_ms: float, card_ms: float) -> float:
+        """The limit in milliseconds."""
+        return self.round_trips * rtt_ms + self.card_uses * card_ms + self.constant_ms
+
+    def __str__(self) -> str:
+        """The formula."""
+        parts = [f"{self.round_trips:g}R", "C" if self.card_uses else "", f"{self.constant_ms:g} ms"]
+        return " + ".join(part for part in parts if part)
+
+
+TARGETS: dict[tuple[Operation, str], Target] = {
+    (Operation.CONNECT, REMOTE_PIN): Target(4, 1, 10),
+    (Operation.LIST, REMOTE_PIN): Target(0, 0, 50),
+    (Operation.SIGN, REMOTE_PIN): Target(1, 1, 50),
+    (Operation.SIGN, CARD_PIN): Target(2, 1, 50),
+    (Operation.PAM, REMOTE_PIN): Target(1, 1, 60),
+    (Operation.PAM, CARD_PIN): Target(2, 1, 60),
+    (Operation.STEADY, REMOTE_PIN): Target(1, 1, 3),
+    (Operation.INSERTION, REMOTE_PIN): Target(0.5, 0, 5),
+    (Operation.REMOVAL, REMOTE_PIN): Target(0.5, 0, 5),
+}
+
+
+def card_ms(cell: Cell, card_times: tuple[CardTime, ...]) -> float:
+    """The own time of the software card that ours used in this cell; 0 if it was not measured."""
+    return next((time.milliseconds for time in card_times if (time.card, time.kind) == (OUR_CARD, cell.kind)), 0.0)
+
+
+def limit_ms(cell: Cell, card_times: tuple[CardTime, ...]) -> float | None:
+    """The most that this cell may take, or ``None`` if there is no target for it."""
+    target = TARGETS.get((cell.operation, cell.path))
+    return None if target is None else target.limit_ms(cell.rtt_ms, card_ms(cell, card_times))
+
+
+def is_met(cell: Cell, card_times: tuple[CardTime, ...]) -> bool | None:
+    """Whether the cell keeps to its target, or ``None`` if it has none."""
+    limit = limit_ms(cell, card_times)
+    return None if limit is None else cell.median_ms <= limit
