@@ -1,0 +1,136 @@
+"""A real PIV card in a real reader."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sra.admin.cards import pcsc_reader
+from sra.admin.cards.base import CardListing
+from sra.admin.cards.pcsc_contents import read_contents
+from sra.admin.cards.pcsc_reader import ReaderState
+from sra.admin.cards.pcsc_session import CardSession
+from sra.admin.cards.pcsc_thread import CardThread
+from sra.errors import CardError, NoCardError, NoReaderError, UsageError
+from sra.piv.keys import KeyReply, KeyRequest
+from sra.piv.objects import CardContents
+
+PREFIX = "pcsc:"
+
+_MAX_PIN = 8
+"""Bytes of a PIN (SP 800-73-4 part 2, section 2.4.3)."""
+
+_VERIFIED_TRIES = 3
+"""The tries to report where the card has never told: the PIN is verified, which sets them to the issuer's maximum."""
+
+_CANCEL_RETRY = 0.05
+"""Seconds: a cancellation that comes before the waiting has begun is lost, and has to be repeated."""
+
+
+class PcscCard:
+    """An open card in a reader (``base.Card``)."""
+
+    def __init__(self, state: ReaderState, session: CardSession, contents: CardContents) -> None:
+        self._state = state
+        self._session = session
+        self._contents = contents
+        self._tries = _VERIFIED_TRIES
+        self._is_verified = False
+
+    @property
+    def name(self) -> str:
+        """``pcsc:READER NAME``."""
+        return PREFIX + self._state.name
+
+    @property
+    def contents(self) -> CardContents:
+        """Everything readable, and the keys, as they were when the card was opened."""
+        return self._contents
+
+    async def attempts_remaining(self) -> int:
+        """PIN tries left, by a VERIFY without a PIN."""
+        tries = await self._session.take_turn(lambda piv: piv.attempts())
+        if tries is not None:
+            self._tries = tries
+        return self._tries
+
+    async def verify_pin(self, pin: bytes) -> None:
+        """Verify the PIN on the card."""
+        if not 1 <= len(pin) <= _MAX_PIN:
+            raise CardError(f"A PIN has 1 to {_MAX_PIN} characters.")
+        await self._session.take_turn(lambda piv: piv.verify(pin))
+        self._is_verified = True
+
+    async def use_key(self, request: KeyRequest) -> KeyReply:
+        """Have the card use a key."""
+        return KeyReply(await self._session.take_turn(lambda piv: piv.use(request)))
+
+    async def wait_removed(self) -> None:
+        """Return when the card is out, its reader unplugged, or the smart card service gone."""
+        thread = CardThread(f"removal of the card in {self._state.name}")
+        context = pcsc_reader.establish()
+        waiting = asyncio.ensure_future(thread.run(lambda: pcsc_reader.wait_changed(context, self._state)))
+        try:
+            await asyncio.shield(waiting)
+        finally:
+            thread.submit(lambda: pcsc_reader.release(context))
+            thread.stop()
+            await _end(waiting, context)
+
+    async def close(self) -> None:
+        """Let the card go; reset it if its PIN was verified here, so that nobody else has the use of that."""
+        await self._session.close(forget=self._is_verified)
+
+
+class PcscBackend:
+    """The cards in this machine's readers (``base.CardBackend``)."""
+
+    async def find(self) -> list[CardListing]:
+        """Every reader, with what is wrong where there is no PIV card in it; raise ``NoReaderError`` without one."""
+        states = await asyncio.to_thread(pcsc_reader.list_readers)
+        return list(await asyncio.gather(*map(_list, states)))
+
+    async def open(self, name: str) -> PcscCard:
+        """Open ``pcsc:READER NAME``, reading every object once; raise ``CardError``."""
+        if not name.startswith(PREFIX):
+            raise UsageError(f"{name!r} is not the name of a card in a reader; those begin with {PREFIX!r}.")
+        state = await asyncio.to_thread(_find_reader, name.removeprefix(PREFIX))
+        session = CardSession(state.name)
+        await session.connect()
+        try:
+            contents = await session.take_turn(read_contents)
+        except BaseException:
+            await session.close(forget=False)
+            raise
+        return PcscCard(state, session, contents)
+
+
+async def _end(waiting: asyncio.Future[bool], context: int) -> None:
+    while not waiting.done():
+        pcsc_reader.cancel(context)
+        await asyncio.wait({waiting}, timeout=_CANCEL_RETRY)
+
+
+def _find_reader(name: str) -> ReaderState:
+    found = {state.name: state for state in pcsc_reader.list_readers()}.get(name)
+    if found is None:
+        raise NoReaderError(f"There is no reader {name!r} now; `sra cards` shows those there are.")
+    if not found.has_card:
+        raise NoCardError(pcsc_reader.NO_CARD)
+    return found
+
+
+async def _list(state: ReaderState) -> CardListing:
+    return CardListing(PREFIX + state.name, "card in a reader", await _problem(state))
+
+
+async def _problem(state: ReaderState) -> str:
+    """Why the card can't be used, or nothing."""
+    if not state.has_card:
+        return pcsc_reader.NO_CARD
+    session = CardSession(state.name)
+    try:
+        await session.connect()
+    except CardError as error:
+        return str(error)
+    await session.close(forget=False)
+    return ""

@@ -1,0 +1,166 @@
+"""Talking to a PIV card, one command after another, over any way to send one. No I/O of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from sra.errors import CardError, KeyMissingError, NotPivError, PinBlockedError, PinNeededError, PinWrongError
+from sra.piv import tlv
+from sra.piv.apdu import MAX_SHORT_RESPONSE, Command, Instruction, Response, Status, StatusError
+from sra.piv.chaining import CommandSplitter, DirectSender, ResponseJoiner, Sender
+from sra.piv.keys import KeyRequest, Operation
+from sra.piv.objects import DISCOVERY, MAX_OBJECT, PIV_AID
+
+_SELECTED_AID = PIV_AID[:9]
+"""Without the version number, so that cards of every edition of the standard answer."""
+
+_APPLICATION_PIN = 0x80
+_PIN_SIZE = 8
+_PADDING = b"\xff"
+
+_TAG_LIST = 0x5C
+_OBJECT = 0x53
+_DYNAMIC = 0x7C
+_RESPONSE = 0x82
+_CHALLENGE = 0x81
+_EXPONENTIATION = 0x85
+"""Tags of GENERAL AUTHENTICATE (SP 800-73-4 part 2, table 7)."""
+
+_MOST = MAX_OBJECT + 8
+"""An object and the template around it."""
+
+_STATUS_CLASS = 0xFF00
+_WRONG_LE = 0x6C00
+_TRIES_CLASS = 0xFFF0
+
+_ABSENT = frozenset({Status.NOT_FOUND, Status.REFERENCE_NOT_FOUND})
+_NO_SUCH_KEY = frozenset({Status.WRONG_PARAMETERS, Status.REFERENCE_NOT_FOUND, Status.FUNCTION_NOT_SUPPORTED})
+
+_OTHER_APPLICATION = frozenset(
+    {
+        Status.INSTRUCTION_NOT_SUPPORTED,
+        Status.CLASS_NOT_SUPPORTED,
+        Status.CONDITIONS_NOT_SATISFIED,
+        Status.WRONG_PARAMETERS,
+        Status.REFERENCE_NOT_FOUND,
+    }
+)
+"""What a card says when another program has selected another of its applications in the meantime."""
+
+
+class LengthCorrector:
+    """Asks again with the length that the card wants, where it says 6Cxx (ISO 7816-3, section 12.2.2)."""
+
+    def __init__(self, inner: Sender) -> None:
+        self._inner = inner
+
+    def send(self, command: Command) -> Response:
+        """The answer, at the second attempt if need be."""
+        response = self._inner.send(command)
+        if response.status & _STATUS_CLASS != _WRONG_LE:
+            return response
+        return self._inner.send(replace(command, expected=response.status & 0xFF or MAX_SHORT_RESPONSE))
+
+
+class T0Sender:
+    """Leaves Le away after data, which T=0 can't carry: the card says 61xx instead (ISO 7816-3, section 12.2.1)."""
+
+    def __init__(self, inner: Sender) -> None:
+        self._inner = inner
+
+    def send(self, command: Command) -> Response:
+        """The answer to the command as T=0 carries it."""
+        return self._inner.send(replace(command, expected=0) if command.data else command)
+
+
+def way_to_card(transmit: Callable[[bytes], bytes], is_t0: bool) -> Sender:
+    """All the layers between a whole command and short APDUs of either protocol."""
+    direct: Sender = DirectSender(transmit)
+    return ResponseJoiner(CommandSplitter(LengthCorrector(T0Sender(direct) if is_t0 else direct)), _MOST)
+
+
+class PivApplication:
+    """The PIV application of a card, which is the selected one as far as nobody else interferes."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+
+    def select(self) -> None:
+        """Select it; raise ``NotPivError`` if the card has none."""
+        response = self._sender.send(Command(0x00, Instruction.SELECT, 0x04, 0x00, _SELECTED_AID, MAX_SHORT_RESPONSE))
+        if response.status != Status.OK:
+            raise NotPivError("The card is not a PIV card; put your PIV card in, or choose another reader.")
+
+    def read(self, tag: int) -> bytes | None:
+        """What is inside the object's template, ``None`` if it is absent or empty (part 2, section 3.1.2)."""
+        wanted = tlv.encode(_TAG_LIST, tlv.encode(tag)[:-1])
+        response = self._sender.send(Command(0x00, Instruction.GET_DATA, 0x3F, 0xFF, wanted, MAX_SHORT_RESPONSE))
+        if response.status in _ABSENT:
+            return None
+        return tlv.unwrap(tag if tag == DISCOVERY else _OBJECT, _data(response)) or None
+
+    def attempts(self) -> int | None:
+        """PIN tries left, ``None`` while the PIN is verified: the card doesn't tell then (part 2, section 3.2.1)."""
+        response = self._send_selected(Command(0x00, Instruction.VERIFY, 0x00, _APPLICATION_PIN))
+        if response.status == Status.OK:
+            return None
+        return _tries(response)
+
+    def verify(self, pin: bytes) -> None:
+        """Verify the PIN; raise ``PinWrongError`` or ``PinBlockedError``.
+
+        PIV is selected first, always: another application of the card would count the PIN against one of its own.
+        """
+        self.select()
+        padded = pin.ljust(_PIN_SIZE, _PADDING)
+        response = self._sender.send(Command(0x00, Instruction.VERIFY, 0x00, _APPLICATION_PIN, padded))
+        if response.status == Status.OK:
+            return
+        tries = _tries(response)
+        raise PinWrongError(tries) if tries else PinBlockedError
+
+    def use(self, request: KeyRequest) -> bytes:
+        """The answer of GENERAL AUTHENTICATE (part 2, section 3.2.4); raise ``PinNeededError`` or ``CardError``."""
+        template = tlv.encode(_DYNAMIC, tlv.encode(_RESPONSE) + tlv.encode(*_input(request)))
+        ins = Instruction.GENERAL_AUTHENTICATE
+        response = self._send_selected(
+            Command(0x00, ins, request.algorithm, request.slot, template, MAX_SHORT_RESPONSE)
+        )
+        if response.status == Status.SECURITY_NOT_SATISFIED:
+            raise PinNeededError(f"The card wants its PIN before it uses the key {request.slot:02X}.")
+        if response.status in _NO_SUCH_KEY:
+            raise KeyMissingError(f"The card has no {request.algorithm.name} key {request.slot:02X}.")
+        return tlv.fields(tlv.unwrap(_DYNAMIC, _data(response)))[_RESPONSE]
+
+    def _send_selected(self, command: Command) -> Response:
+        """The answer; where it seems to be another application's, the one after PIV was selected again.
+
+        Not selected before every command: on some cards that would end the PIN state that 9C needs.
+        """
+        response = self._sender.send(command)
+        if response.status not in _OTHER_APPLICATION:
+            return response
+        self.select()
+        return self._sender.send(command)
+
+
+def _input(request: KeyRequest) -> tuple[int, bytes]:
+    """The tag and value to be worked on. ECDSA takes digests as long as the curve: zeros before are the same number."""
+    if request.operation is Operation.DERIVE:
+        return _EXPONENTIATION, request.input
+    return _CHALLENGE, request.input.rjust(request.algorithm.size, b"\0")
+
+
+def _data(response: Response) -> bytes:
+    if response.status != Status.OK:
+        raise StatusError(response.status)
+    return response.data
+
+
+def _tries(response: Response) -> int:
+    if response.status == Status.PIN_BLOCKED:
+        return 0
+    if response.status & _TRIES_CLASS != Status.TRIES_REMAINING:
+        raise CardError(f"The card did not check the PIN (status {response.status:04X}); put it in again and retry.")
+    return response.status & 0x0F
