@@ -101,7 +101,7 @@ def build_card_capability_container(guid: bytes) -> bytes:
 
 
 def build_discovery() -> bytes:
-    """What is inside a ``DISCOVERY`` object: the AID, and the application PIN as the only PIN (part 1, section 3.3.2)."""
+    """What is inside a ``DISCOVERY`` object: the AID, and no PIN but the application PIN (part 1, section 3.3.2)."""
     return tlv.encode(_APPLICATION_ID, PIV_AID) + tlv.encode(_PIN_USAGE_POLICY, _APPLICATION_PIN_ONLY)
 
 

@@ -1,0 +1,105 @@
+"""The virtual card: a read-only PIV card (SP 800-73-4) whose keys are somewhere else. No I/O.
+
+Command bytes go in and response bytes come out. Only a key use and a PIN question leave it, through ``PrivateKeys`` and
+``PinCheck``; everything else is answered from memory.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from sra.errors import SraError
+from sra.piv.apdu import Command, Instruction, Response, Status, StatusError, parse_command
+from sra.piv.chaining import CommandJoiner, Processor, ResponseCutter
+from sra.piv.keys import PinCheck, PrivateKeys
+from sra.piv.objects import CardContents
+from sra.remote.virtual_card.application import PivApplication
+from sra.remote.virtual_card.key_use import KeyUse
+from sra.remote.virtual_card.pin_commands import VERIFY_PIN_DIRECT, PinCommands
+from sra.remote.virtual_card.pin_state import PinState
+from sra.remote.virtual_card.status_words import status_of
+
+_log = logging.getLogger("sra.card")
+
+_CHAINABLE = frozenset({Instruction.GENERAL_AUTHENTICATE})
+"""The standard chains PUT DATA too, which is refused at its first part here."""
+
+_PLAIN_CLASSES = (0x00, 0x10)
+_READER_CLASS = 0xFF
+_FURTHER_CLASSES = 0x20
+_SECURE_MESSAGING = 0x0C
+_PIN_PAD_COMMAND = (_READER_CLASS, *VERIFY_PIN_DIRECT)
+
+
+class Applet:
+    """One inserted card.
+
+    ``random_bytes(n)`` gives n random bytes, ``clock()`` monotonic seconds; ``pin_idle`` is after how many of them a
+    verified PIN is forgotten; ``pin_pad`` whether the reader offers one. One command at a time: ``transmit`` is called
+    again when it has returned, or was cancelled and ``reset`` called.
+    """
+
+    def __init__(
+        self,
+        contents: CardContents,
+        private_keys: PrivateKeys,
+        pin_check: PinCheck,
+        *,
+        random_bytes: Callable[[int], bytes],
+        clock: Callable[[], float],
+        pin_idle: float,
+        pin_pad: bool,
+    ) -> None:
+        self._contents = contents
+        self._private_keys = private_keys
+        self._pin_check = pin_check
+        self._random_bytes = random_bytes
+        self._pin_pad = pin_pad
+        self._clock = clock
+        self._pin_idle = pin_idle
+        self._pin = PinState(clock, pin_idle)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget PIN, selection and what was half said. An answer still under way belongs to the time before."""
+        self._pin = PinState(self._clock, self._pin_idle, self._pin.attempts_remaining)
+        pin_commands = PinCommands(self._pin, self._pin_check)
+        keys = KeyUse(self._contents.keys, self._private_keys, self._pin, self._random_bytes)
+        application = PivApplication(self._contents.objects, pin_commands, keys)
+        layers = ResponseCutter(CommandJoiner(application, _CHAINABLE))
+        self._processor = _ClassRouter(layers, pin_commands if self._pin_pad else None)
+
+    async def transmit(self, apdu: bytes) -> bytes:
+        """The response APDU to a command APDU, whatever that is; raises nothing."""
+        try:
+            response = await self._processor.process(parse_command(apdu))
+        except (SraError, TimeoutError) as error:
+            response = Response(b"", status_of(error))
+        except Exception as error:  # noqa: BLE001 - its text might hold a PIN or a key block, so only its name is told
+            _log.error("a command ended in %s; this is a defect of the virtual card", type(error).__name__)
+            response = Response(b"", Status.UNKNOWN_ERROR)
+        return response.encode()
+
+
+class _ClassRouter:
+    """The outermost layer: the class byte says whom a command is for (ISO 7816-4 section 5.1.1)."""
+
+    def __init__(self, card: Processor, pin_pad: PinCommands | None) -> None:
+        self._card = card
+        self._pin_pad = pin_pad
+
+    async def process(self, command: Command) -> Response:
+        """The card's answer, or the PIN pad's; 6881, 6882 or 6E00 for classes that don't exist here."""
+        if command.cla in _PLAIN_CLASSES:
+            return await self._card.process(command)
+        if self._pin_pad and (command.cla, command.ins, command.p1, command.p2) == _PIN_PAD_COMMAND:
+            return await self._pin_pad.ask_on_pad(command)
+        raise StatusError(_refusal(command.cla))
+
+
+def _refusal(cla: int) -> Status:
+    """Why a class byte that isn't plain is refused."""
+    if cla >= _FURTHER_CLASSES:
+        return Status.CLASS_NOT_SUPPORTED
+    return Status.SECURE_MESSAGING_NOT_SUPPORTED if cla & _SECURE_MESSAGING else Status.CHANNEL_NOT_SUPPORTED

@@ -1,0 +1,112 @@
+"""The frames between the driver and the virtual card, and whose turn it is (docs/reader-socket.md). No I/O.
+
+The order of calls: ``greeting`` once; then, over and over, ``receive`` until it returns a question, ``waiting`` as
+often as needed, and ``answer`` once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from sra.errors import ProtocolError
+
+VERSION = 1
+MAX_COMMAND = 65_544
+"""An extended command APDU: 4 bytes of header, 3 of Lc, 65,535 of data, 2 of Le."""
+
+
+class Kind(IntEnum):
+    """Kinds of frames (docs/reader-socket.md, "Frames")."""
+
+    GREETING = 0x01
+    POWER_ON = 0x02
+    POWER_OFF = 0x03
+    APDU = 0x04
+    DONE = 0x81
+    RESPONSE = 0x82
+    WAIT = 0x83
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the driver asks for; only an APDU has a body."""
+
+    kind: Kind
+    body: bytes
+
+
+_HEADER = 5
+_MIN_APDU = 4
+_BODY_SIZES: dict[int, range] = {
+    Kind.POWER_ON: range(1),
+    Kind.POWER_OFF: range(1),
+    Kind.APDU: range(_MIN_APDU, MAX_COMMAND + 1),
+}
+_ANSWERS = {
+    Kind.POWER_ON: Kind.DONE,
+    Kind.POWER_OFF: Kind.DONE,
+    Kind.APDU: Kind.RESPONSE,
+}
+
+
+class ReaderConversation:
+    """The card's side of one connection: bytes in, questions out. It never holds more than one frame."""
+
+    def __init__(self) -> None:
+        self._received = bytearray()
+        self._open: Question | None = None
+
+    def receive(self, data: bytes) -> Question | None:
+        """The question that ``data`` completes, if it does; raise ``ProtocolError`` where the driver broke a rule."""
+        if self._open is not None:
+            raise ProtocolError("the driver spoke before it had its answer")
+        self._received += data
+        if len(self._received) < _HEADER:
+            self._check_kind()
+            return None
+        size = self._body_size()
+        if len(self._received) < _HEADER + size:
+            return None
+        return self._complete(size)
+
+    def answer(self, body: bytes = b"") -> bytes:
+        """The frame that answers the open question."""
+        if self._open is None:
+            raise ProtocolError("there is no question to answer")
+        kind, self._open = _ANSWERS[self._open.kind], None
+        return _frame(kind, body)
+
+    def waiting(self) -> bytes:
+        """The frame that keeps the driver waiting."""
+        return _frame(Kind.WAIT, b"")
+
+    def _complete(self, size: int) -> Question:
+        if len(self._received) > _HEADER + size:
+            raise ProtocolError("the driver asked two questions at once")
+        question = Question(Kind(self._received[0]), bytes(self._received[_HEADER:]))
+        self._received.clear()
+        self._open = question
+        return question
+
+    def _body_size(self) -> int:
+        sizes = self._check_kind()
+        size = int.from_bytes(self._received[1:_HEADER], "big")
+        if size not in sizes:
+            raise ProtocolError("a frame has a length that its kind can't have")
+        return size
+
+    def _check_kind(self) -> range:
+        kind = self._received[0] if self._received else Kind.APDU
+        if kind not in _BODY_SIZES:
+            raise ProtocolError("a frame is of no kind that a driver sends")
+        return _BODY_SIZES[kind]
+
+
+def greeting(atr: bytes, *, pin_pad: bool) -> bytes:
+    """The first frame of a connection."""
+    return _frame(Kind.GREETING, bytes([VERSION, pin_pad]) + atr)
+
+
+def _frame(kind: Kind, body: bytes) -> bytes:
+    return bytes([kind]) + len(body).to_bytes(4, "big") + body
