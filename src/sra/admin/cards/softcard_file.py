@@ -84,13 +84,16 @@ class CardFolder:
         except OSError as error:
             raise CardError(f"{file} can't be read: {error.strerror}.") from error
 
+    def check_free(self, name: str) -> None:
+        """Raise ``UsageError`` if the name is taken, or can't be one."""
+        if self.holds(name):
+            raise UsageError(f"There is a software card {name!r} already; choose another name, or remove it first.")
+
     def create(self, name: str, card: CardFile) -> None:
         """Write a new card; raise ``UsageError`` if the name is taken, ``CardError`` if it can't be written."""
-        file = self._file(name)
         with self.locked():
-            if file.exists():
-                raise UsageError(f"There is a software card {name!r} already; choose another name, or remove it first.")
-            _replace(file, msgspec.json.encode(card))
+            self.check_free(name)
+            self.replace(name, card)
 
     def replace(self, name: str, card: CardFile) -> None:
         """Put a changed card in place of the old one. The caller holds the lock."""
