@@ -1,0 +1,90 @@
+"""A program that runs on a host while the test goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+class LabError(Exception):
+    """A host, or a program on it, did not do what it was made for."""
+
+
+class Process:
+    """A program on a host; ``log`` is the file that it writes to.
+
+    What is started is ``nsenter``, which waits for the program, its only child, and ends as it ends.
+    """
+
+    def __init__(self, entered: subprocess.Popen[bytes], log: int) -> None:
+        self._entered = entered
+        self._log = log
+
+    @property
+    def pid(self) -> int:
+        """The program's process id as the machine counts, not the host."""
+        wait_until(lambda: children(self._entered.pid) or not self.is_running, "the program's start", timeout=5)
+        return next(iter(children(self._entered.pid)), self._entered.pid)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._entered.poll() is None
+
+    @property
+    def output(self) -> str:
+        """Everything that it has written so far, to standard output and error."""
+        return os.pread(self._log, os.fstat(self._log).st_size, 0).decode(errors="backslashreplace")
+
+    def wait(self, timeout: float = 30) -> int:
+        """Its exit status, negative for a signal; raise ``LabError`` if it runs longer than ``timeout`` seconds."""
+        try:
+            return self._entered.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            raise LabError(f"still running after {timeout} s:\n{self.output}") from error
+
+    def wait_for(self, text: str, timeout: float = 10) -> None:
+        """Return when its output has ``text``; raise ``LabError`` if it ends before, or takes longer."""
+        try:
+            wait_until(lambda: text in self.output or not self.is_running, repr(text), timeout)
+        except LabError as error:
+            raise LabError(f"{error}:\n{self.output}") from None
+        if text not in self.output:
+            raise LabError(f"ended without {text!r}:\n{self.output}")
+
+    def terminate(self) -> None:
+        """Ask it to end (SIGTERM)."""
+        if self.is_running:
+            os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once, with every process that it started in its session, and wait for it."""
+        if self.is_running:
+            os.killpg(self._entered.pid, signal.SIGKILL)
+        self._entered.wait()
+
+    def close(self) -> None:
+        """End it at once and let its log go."""
+        self.kill()
+        os.close(self._log)
+
+
+def children(pid: int) -> list[int]:
+    """The child processes of a process; none if it has ended."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def wait_until(ready: Callable[[], object], what: str, timeout: float) -> None:
+    """Return when ``ready()`` is true; raise ``LabError`` that names ``what`` after ``timeout`` seconds."""
+    deadline = time.monotonic() + timeout
+    while not ready():
+        if time.monotonic() > deadline:
+            raise LabError(f"waited {timeout} s in vain for {what}")
+        time.sleep(0.002)
