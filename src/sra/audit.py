@@ -1,9 +1,9 @@
 """The audit log: a line of JSON per decision, each carrying the hash of the line before.
 
 Who changes, adds or removes a line breaks the chain at the next one; only the loss of the last lines can't be seen in
-the file itself. A record that can't be written raises ``AuditError``, and whoever wanted it must not go on: what can't
-be audited doesn't happen. Records aren't forced to the disk one by one (a signature must not wait for it, and a power
-cut ends the session too); they are the kernel's before the decision takes effect, so a crash of the process loses none.
+the file itself. A record that can't be written raises ``AuditError``, so that the caller can refuse, or report it.
+Records aren't forced to the disk one by one (a signature must not wait for it, and a power cut ends the session too);
+they are the kernel's before the decision takes effect, so a crash of the process loses none.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Audit:
         try:
             self._append(event, cleaned)
         except OSError as error:
-            text = f"{self._path}: {error.strerror}. What can't be audited is refused; make the log writable."
+            text = f"{self._path}: {error.strerror}. Check the disk and who owns the audit log."
             raise AuditError(text) from error
 
     def _append(self, event: str, facts: dict[str, Fact]) -> None:

@@ -26,6 +26,8 @@ MAX_FILE = 1024 * 1024
 
 _HEADER = b"# Remotes that were trusted: host, port, fingerprint, date. To forget one: sra trust forget HOST\n"
 _HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,253}")
+_PORT = r"(?::(?P<port>[0-9]{1,5}))?"
+_ADDRESS = re.compile(rf"(?P<ipv6>[^:]*:[^:]*:.*)|(?:\[(?P<bracketed>.*)\]|(?P<name>[^:\[\]]+)){_PORT}")
 
 Ask = Callable[[str, str], bool]
 """Ask a person whether this host (``HOST:PORT``) with this fingerprint is the one they mean."""
@@ -77,6 +79,19 @@ def address(host: str, port: int = DEFAULT_PORT) -> Address:
         return Address(str(ipaddress.ip_address(name)), port)
     except ValueError:
         return Address(name, port)
+
+
+def parse_address(text: str) -> tuple[str, int | None]:
+    """Host and port (``None`` if not given) of ``HOST``, ``HOST:PORT``, ``IPV6`` or ``[IPV6]:PORT``.
+
+    Raises ``UsageError`` for anything else.
+    """
+    match = _ADDRESS.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"“{clean(text)}” is not a host. Write HOST, HOST:PORT or [IPV6]:PORT.")
+    port = int(match["port"]) if match["port"] else None
+    checked = address(match["bracketed"] or match["ipv6"] or match["name"], DEFAULT_PORT if port is None else port)
+    return checked.host, port
 
 
 def decide(remote: Address, certificate: bytes, *, pin: str | None, remembered: str | None, ask: Ask) -> VerifiedRemote:

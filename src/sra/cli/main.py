@@ -1,0 +1,53 @@
+"""``sra``: the commands of both machines. Their exit status is explained in ``sra.cli.run``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from sra import __version__, logs
+from sra.cli import cards, identity, pairing, softcard, trust
+from sra.cli.options import examples
+from sra.cli.run import run
+
+__all__ = ["app", "main", "run"]
+
+app = typer.Typer(
+    name="sra",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples("sra connect remote.example.com", "sra pair alice --certificate alice.pem"),
+)
+app.command("cards", epilog=examples("sra cards", "sra cards --json"))(cards.cards)
+app.add_typer(softcard.app, name="softcard")
+app.add_typer(trust.app, name="trust")
+app.add_typer(identity.app, name="identity")
+app.add_typer(pairing.app)
+
+
+def main() -> None:
+    """Run ``sra``."""
+    run(app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"sra {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Log what is done, and where it goes wrong.")] = False,
+) -> None:
+    """Use the smart card in your hand on a machine anywhere, as if it sat in that machine's reader."""
+    logs.set_up("debug" if debug else "warning", sys.stderr)

@@ -1,0 +1,124 @@
+"""``sra pair``, ``unpair``, ``pairings`` and ``whois``: which card opens which account of this remote."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sra.cli.options import AsJson, Root, examples
+from sra.cli.output import print_facts, print_json, print_note, print_table
+from sra.config import Paths
+from sra.errors import RefusedError, UsageError
+from sra.identity.certificates import MAX_CERTIFICATE, CardCertificate, parse_file
+from sra.remote.accounts.local_linux import find_local
+from sra.remote.accounts.pairing import Finding, PairingStore
+
+app = typer.Typer()
+
+Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="An account of this machine.")]
+KeyHash = Annotated[
+    str | None,
+    typer.Option("--hash", metavar="HASH", help="The hash of the card's public key: sha256:HEX or sha1:HEX."),
+]
+
+
+@app.command(epilog=examples("sra pair alice --certificate alice.pem", "sra pair alice --hash sha256:9f86d081…"))
+def pair(
+    account: Account,
+    certificate: Annotated[
+        typer.FileBinaryRead | None,
+        typer.Option("--certificate", metavar="FILE", help="The card's certificate (9A), PEM or DER; “-” reads stdin."),
+    ] = None,
+    key_hash: KeyHash = None,
+    *,
+    root: Root = Path("/"),
+) -> None:
+    """Let a card open an account (as root). One card opens one account; an account may have several cards."""
+    name = find_local(account).name
+    store = PairingStore(Paths(root).pairings)
+    if certificate is not None and key_hash is None:
+        card = _read(certificate)
+        is_new = store.pair_certificate(name, card)
+        _note_validity(card)
+    elif key_hash is not None and certificate is None:
+        is_new = store.pair(name, key_hash)
+    else:
+        raise UsageError("Name the card either by --certificate FILE or by --hash HASH.")
+    print_note(f"paired with {name}" if is_new else f"this card was paired with {name} before")
+
+
+@app.command(epilog=examples("sra unpair alice", "sra unpair alice --hash sha256:9f86d081…"))
+def unpair(account: Account, key_hash: KeyHash = None, *, root: Root = Path("/")) -> None:
+    """Take an account's cards away (as root): all of them, or one. Sessions that are open stay open."""
+    for gone in PairingStore(Paths(root).pairings).unpair(account, key_hash):
+        print_note(f"unpaired {gone.account} from {gone.hash}")
+
+
+@app.command(epilog=examples("sra pairings", "sra pairings --json"))
+def pairings(*, as_json: AsJson = False, root: Root = Path("/")) -> None:
+    """Show which cards open which accounts."""
+    found = PairingStore(Paths(root).pairings).pairings()
+    if as_json:
+        print_json(found)
+        return
+    rows = [(each.account, each.hash, each.subject, each.added or "") for each in found]
+    empty = "No card is paired. To add one, run: sra pair ACCOUNT --certificate FILE"
+    print_table(("ACCOUNT", "HASH", "SUBJECT", "ADDED"), rows, empty)
+
+
+@app.command(epilog=examples("sra whois alice.pem", "sra whois --json - < alice.pem"))
+def whois(
+    certificate: Annotated[typer.FileBinaryRead, typer.Argument(metavar="FILE", help="A certificate, PEM or DER.")],
+    *,
+    as_json: AsJson = False,
+    root: Root = Path("/"),
+) -> None:
+    """Explain, rule by rule, which account a card's certificate opens here; exit status 3 if none."""
+    card = _read(certificate)
+    store = PairingStore(Paths(root).pairings)
+    findings = [_validity(card), *store.explain(card)]
+    account, refusal = _decide(store, card)
+    if as_json:
+        rules = [{"rule": finding.rule, "outcome": finding.outcome} for finding in findings]
+        print_json({"account": account, "reason": str(refusal or ""), "subject": card.subject, "rules": rules})
+    else:
+        facts = [(finding.rule, finding.outcome) for finding in findings]
+        print_facts([("card", card.display_name), *facts, ("account", account or "(none)")])
+    if refusal is not None:
+        raise refusal
+
+
+def _read(certificate: typer.FileBinaryRead) -> CardCertificate:
+    """The certificate in a file that somebody named; raise ``UsageError`` if it is none that could open an account."""
+    try:
+        return parse_file(certificate.read(MAX_CERTIFICATE + 1))
+    except RefusedError as error:
+        raise UsageError(f"{certificate.name}: {error} Name a card's certificate, PEM or DER.") from error
+
+
+def _decide(store: PairingStore, card: CardCertificate) -> tuple[str | None, RefusedError | None]:
+    """The account, or why there is none: the daemon's two questions in the daemon's order."""
+    try:
+        card.check_validity(datetime.now(UTC))
+        return store.find_account(card), None
+    except RefusedError as error:
+        return None, error
+
+
+def _validity(card: CardCertificate) -> Finding:
+    try:
+        card.check_validity(datetime.now(UTC))
+    except RefusedError as error:
+        return Finding("dates", str(error))
+    return Finding("dates", f"valid until {card.not_after.date()}")
+
+
+def _note_validity(card: CardCertificate) -> None:
+    """Say so if the card that was just paired won't be let in."""
+    try:
+        card.check_validity(datetime.now(UTC))
+    except RefusedError as error:
+        print_note(f"note: {error}")
