@@ -74,7 +74,8 @@ class Counter:
         self.reset()
 
     def reset(self) -> None:
-        """Start from nothing; open connections keep the direction in which they spoke last."""
+        """Start from nothing: the next chunk of an open connection is a turn, whichever way it goes."""
+        self._last.clear()
         self._connections = 0
         self._turns = dict.fromkeys(Way, 0)
         self._bytes = dict.fromkeys(Way, 0)

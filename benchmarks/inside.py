@@ -14,12 +14,14 @@ import msgspec
 
 from benchmarks.keys import KeyKind
 from benchmarks.measure import Plan, Results
-from benchmarks.peers import p11kit, ssh
+from benchmarks.peers import apdu_relay, p11kit, ssh
 from benchmarks.world import World
 
 PATHS: dict[str, Callable[[World, Plan], Results]] = {
     "p11-kit-rsa": partial(p11kit.measure, kind=KeyKind.RSA_2048),
     "p11-kit-p256": partial(p11kit.measure, kind=KeyKind.P256),
+    "apdu-relay-rsa": partial(apdu_relay.measure, kind=KeyKind.RSA_2048),
+    "apdu-relay-p256": partial(apdu_relay.measure, kind=KeyKind.P256),
     "ssh-rsa": partial(ssh.measure, kind=KeyKind.RSA_2048),
     "ssh-p256": partial(ssh.measure, kind=KeyKind.P256),
 }

@@ -26,34 +26,47 @@ class KeyKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class CardKey:
-    """A private key, its certificate, and the authority that issued it."""
+class Credential:
+    """A card's certificate, and the authority that issued it."""
 
-    key: PrivateKey
     certificate: x509.Certificate
     authority: x509.Certificate
 
-    def key_pem(self) -> bytes:
-        """The private key as unencrypted PKCS#8."""
-        return self.key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-
-    def certificate_der(self) -> bytes:
-        """The certificate as DER."""
+    def der(self) -> bytes:
+        """The card's certificate as DER."""
         return self.certificate.public_bytes(serialization.Encoding.DER)
 
-    def certificate_pem(self) -> bytes:
-        """The certificate as PEM."""
+    def pem(self) -> bytes:
+        """The card's certificate as PEM."""
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
     def fingerprint(self) -> bytes:
-        """SHA-256 of the certificate."""
+        """SHA-256 of the card's certificate."""
         return self.certificate.fingerprint(hashes.SHA256())
 
     def authority_pem(self) -> bytes:
         """The authority's certificate as PEM."""
         return self.authority.public_bytes(serialization.Encoding.PEM)
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A certificate authority with its key."""
+
+    key: ec.EllipticCurvePrivateKey
+    certificate: x509.Certificate
+
+
+def make_authority() -> Authority:
+    """A new authority, valid for a day."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = _name("Benchmark Authority")
+    builder = (
+        _certificate(name, name, key.public_key())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(authority=True), critical=True)
+    )
+    return Authority(key, builder.sign(key, hashes.SHA256()))
 
 
 def make_key(kind: KeyKind) -> PrivateKey:
@@ -63,25 +76,23 @@ def make_key(kind: KeyKind) -> PrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def make_card_key(kind: KeyKind) -> CardKey:
-    """A new card key with a certificate from a new authority, valid for a day."""
-    authority_key = ec.generate_private_key(ec.SECP256R1())
-    authority_name = _name("Benchmark Authority")
-    authority = (
-        _certificate(authority_name, authority_name, authority_key.public_key())
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(authority=True), critical=True)
-        .sign(authority_key, hashes.SHA256())
-    )
-    key = make_key(kind)
-    certificate = (
-        _certificate(_name("Benchmark Card"), authority_name, key.public_key())
+def make_credential(key: PrivateKey) -> Credential:
+    """A certificate for the key, from a new authority, valid for a day."""
+    authority = make_authority()
+    builder = (
+        _certificate(_name("Benchmark Card"), authority.certificate.subject, key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-        .sign(authority_key, hashes.SHA256())
     )
-    return CardKey(key, certificate, authority)
+    return Credential(builder.sign(authority.key, hashes.SHA256()), authority.certificate)
+
+
+def private_pem(key: PrivateKey) -> bytes:
+    """The private key as unencrypted PKCS #8."""
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 def _name(common_name: str) -> x509.Name:

@@ -71,6 +71,15 @@ def test_after_a_reset_the_next_question_counts_again() -> None:
     assert counter.counts().round_trips == 1
 
 
+def test_after_a_reset_the_first_chunk_is_a_turn_even_in_the_same_direction() -> None:
+    counter = Counter()
+    number = counter.opened()
+    counter.passed(number, TO_SERVER, 1)
+    counter.reset()
+    counter.passed(number, TO_SERVER, 1)
+    assert counter.counts().round_trips == 0.5
+
+
 def test_a_chunk_arrives_when_it_is_due_and_not_before() -> None:
     line = DelayLine()
     line.put(1.0, b"a")
