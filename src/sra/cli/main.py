@@ -1,18 +1,17 @@
-"""``sra``: the commands of both machines. Their exit status is explained in ``sra.cli.run``."""
+"""``sra``: the commands of both machines. Their exit status is explained in ``sra.cli.running``."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from sra import __version__, logs
-from sra.cli import cards, identity, pairing, softcard, trust
+from sra.cli import cards, connect, identity, pairing, remote, softcard, trust
 from sra.cli.options import examples
-from sra.cli.run import run
-
-__all__ = ["app", "main", "run"]
+from sra.cli.running import run
 
 app = typer.Typer(
     name="sra",
@@ -23,16 +22,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=examples("sra connect remote.example.com", "sra pair alice --certificate alice.pem"),
 )
+app.command("connect", epilog=connect.EXAMPLES)(connect.connect)
 app.command("cards", epilog=examples("sra cards", "sra cards --json"))(cards.cards)
 app.add_typer(softcard.app, name="softcard")
 app.add_typer(trust.app, name="trust")
+app.add_typer(remote.app, name="remote")
 app.add_typer(identity.app, name="identity")
 app.add_typer(pairing.app)
 
 
-def main() -> None:
-    """Run ``sra``."""
-    run(app)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``sra``; its exit status."""
+    return run(app, "sra", arguments)
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,0 +1,178 @@
+"""``sra remote run``: all of a remote's processes in the foreground, for trials, tests and containers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import pwd
+import secrets
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sra import files, logs
+from sra.config import DaemonConfig, Paths, load_daemon_config
+from sra.errors import UsageError
+from sra.transport import tls_identity
+
+RESTART_WAIT = 0.3
+"""Seconds before a process that ended is started again."""
+STOP_DEADLINE = 5.0
+"""Seconds that the processes get to end."""
+DAEMON_USER, CARD_USER = "_sra", "_sra-card"
+DAEMON_UID, CARD_UID = 61416, 61417
+"""Where those users don't exist: numbers of the range that systemd keeps for services without an account."""
+
+log = logging.getLogger("sra.remote")
+
+app = typer.Typer(help="The remote's side, without a service manager.", no_args_is_help=True)
+
+
+@app.callback()
+def _remote() -> None:
+    """Keep ``run`` a command of its own."""
+
+
+@app.command("run")
+def remote_run(
+    root: Annotated[Path, typer.Option(help="Where etc/sra, run/sra and the rest are, or get made.")] = Path("/"),
+    log_level: Annotated[str, typer.Option(help="error, warning, info, debug or traffic.")] = "info",
+) -> None:
+    """Run srad and a virtual card process for each reader in the foreground; Ctrl-C ends them all.
+
+    As root, each runs as an unprivileged user of its own. The smart card service (pcscd) is the machine's; its
+    readers are described in docs/linux.md.
+
+    Example: sra remote run --root /tmp/trial
+    """
+    logs.set_up(log_level, sys.stderr)
+    paths = Paths(root.absolute())
+    config = load_daemon_config(paths.config)
+    tls_identity.load(paths.identity)  # an error here is one line, not one for every try to start srad
+    users = _users()
+    _make_folders(paths, users)
+    asyncio.run(_supervise(_processes(paths, config, users, log_level)))
+
+
+@dataclass(frozen=True)
+class User:
+    """Who a process runs as; ``None`` for who runs this one."""
+
+    uid: int | None
+    gid: int | None
+
+
+@dataclass(frozen=True)
+class Users:
+    """The users of srad and of the virtual card."""
+
+    daemon: User
+    card: User
+
+
+def _users() -> Users:
+    if os.geteuid() != 0:
+        return Users(User(None, None), User(None, None))
+    return Users(_user(DAEMON_USER, DAEMON_UID), _user(CARD_USER, CARD_UID))
+
+
+def _user(name: str, number: int) -> User:
+    with contextlib.suppress(KeyError):
+        entry = pwd.getpwnam(name)
+        return User(entry.pw_uid, entry.pw_gid)
+    return User(number, number)
+
+
+def _make_folders(paths: Paths, users: Users) -> None:
+    """The folders of this run; each belongs to the one process that writes in it."""
+    files.make_folder(paths.run, 0o755)
+    _own_folder(paths.readers, users.card, 0o755)
+    _own_folder(paths.audit.parent, users.daemon, 0o750)
+    files.replace(paths.local_secret, secrets.token_bytes(32), 0o600)
+    if users.daemon.uid is not None and users.card.gid is not None:
+        os.chown(paths.local_secret, users.daemon.uid, users.card.gid)
+        paths.local_secret.chmod(0o440)
+        _give(paths.identity / "key.pem", users.daemon)
+        if paths.audit.exists():
+            _give(paths.audit, users.daemon)
+
+
+def _own_folder(folder: Path, user: User, mode: int) -> None:
+    files.make_folder(folder, mode)
+    if folder.is_symlink():
+        raise UsageError(f"{folder} is a link; it has to be a folder.")
+    folder.chmod(mode)
+    _give(folder, user)
+
+
+def _give(path: Path, user: User) -> None:
+    if user.uid is not None and user.gid is not None:
+        os.chown(path, user.uid, user.gid, follow_symlinks=False)
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process to be kept running."""
+
+    name: str
+    argv: tuple[str, ...]
+    user: User
+
+
+def _processes(paths: Paths, config: DaemonConfig, users: Users, log_level: str) -> list[Process]:
+    common = ("--root", str(paths.root), "--log-level", log_level)
+    srad = Process("srad", (*_python("sra.cli.srad"), *common), users.daemon)
+    cards = [
+        Process(f"sra-card {number}", (*_python("sra.cli.virtual_card"), "--reader", str(number), *common), users.card)
+        for number in range(config.readers)
+    ]
+    return [srad, *cards]
+
+
+def _python(module: str) -> tuple[str, ...]:
+    return (sys.executable, "-P", "-c", f"import {module}; {module}.main()")
+
+
+async def _supervise(processes: list[Process]) -> None:
+    keeping = asyncio.ensure_future(asyncio.gather(*(_keep(process) for process in processes)))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, keeping.cancel)
+    await asyncio.wait([keeping])
+
+
+async def _keep(process: Process) -> None:
+    """Run the process, and again when it ends, until cancelled; then end it."""
+    while True:
+        running = await asyncio.create_subprocess_exec(
+            *process.argv,
+            user=process.user.uid,
+            group=process.user.gid,
+            extra_groups=None if process.user.uid is None else [],
+            stdin=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        log.info("%s runs as process %d", process.name, running.pid)
+        try:
+            status = await running.wait()
+        except asyncio.CancelledError:
+            await _end(running)
+            raise
+        log.error("%s ended with status %d and is started again", process.name, status)
+        await asyncio.sleep(RESTART_WAIT)
+
+
+async def _end(running: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        running.terminate()
+    try:
+        async with asyncio.timeout(STOP_DEADLINE):
+            await running.wait()
+    except TimeoutError:
+        running.kill()
+        await running.wait()

@@ -1,0 +1,122 @@
+"""``srad``: the remote's daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sra import files, logs
+from sra.audit import Audit
+from sra.cli.run import run
+from sra.config import DaemonConfig, Paths, load_daemon_config
+from sra.errors import RefusedError, SraError
+from sra.identity.certificates import CardCertificate
+from sra.remote.accounts.pairing import PairingStore
+from sra.remote.daemon.local_listener import LocalListener
+from sra.remote.daemon.network_listener import NetworkListener
+from sra.remote.daemon.sessions import House, Record, Sessions
+from sra.transport import tls_identity
+from sra.transport.listener import Limits
+from sra.wire.messages import ALPN
+
+SECRET_BYTES = 32
+
+log = logging.getLogger("sra.daemon")
+
+
+def main() -> None:
+    """Run ``srad``."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command()(srad)
+    run(app)
+
+
+def srad(
+    root: Annotated[Path, typer.Option(help="Where etc/sra, run/sra and the rest are.")] = Path("/"),
+    log_level: Annotated[str, typer.Option(help="error, warning, info, debug or traffic.")] = "info",
+) -> None:
+    """Serve the admins that come to this machine, until SIGTERM.
+
+    Example: srad --root /tmp/trial
+    """
+    logs.set_up(log_level, sys.stderr)
+    paths = Paths(root)
+    asyncio.run(_serve(paths, load_daemon_config(paths.config)))
+
+
+async def _serve(paths: Paths, config: DaemonConfig) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    identity = tls_identity.load(paths.identity)
+    context = tls_identity.server_context(identity, [ALPN])
+    house = _house(paths, config, identity.certificate)
+    sessions = Sessions(house)
+    local = LocalListener(context, _local_secret(paths.local_secret), sessions)
+    network = NetworkListener(context, house, sessions, _limits(config))
+    try:
+        local_port = await local.open(config.local_port)
+        port = await network.open(config.listen, config.port)
+        log.info("listening on port %d, and for the virtual card on 127.0.0.1 port %d", port, local_port)
+        log.info("this machine's fingerprint is %s", identity.fingerprint)
+        await stop.wait()
+        log.info("stopping")
+    finally:
+        await network.close()
+        await local.close()
+
+
+def _limits(config: DaemonConfig) -> Limits:
+    limits = config.limits
+    return Limits(limits.unauthenticated, limits.per_address, float(limits.per_seconds))
+
+
+def _house(paths: Paths, config: DaemonConfig, certificate: bytes) -> House:
+    pairings = PairingStore(paths.pairings)
+
+    async def find_account(card: CardCertificate) -> str:
+        try:
+            return pairings.find_account(card)
+        except RefusedError:
+            raise
+        except SraError as error:
+            log.error("no account can be found: %s", error)  # noqa: TRY400 - the person's text, not the program's
+            raise
+
+    return House(socket.gethostname(), certificate, find_account, _recorder(paths.audit), config.limits.sessions)
+
+
+def _recorder(path: Path) -> Record:
+    """Write to the audit trail; a full disk is told in the log and ends nobody's session (docs/security.md)."""
+    with contextlib.suppress(SraError):
+        files.make_folder(path.parent, 0o750)
+    audit = Audit(path)
+
+    def record(event: str, **facts: str | int) -> None:
+        try:
+            audit.record(event, **facts)
+        except SraError as error:
+            log.error("%s could not be recorded: %s", event, error)  # noqa: TRY400
+
+    return record
+
+
+def _local_secret(path: Path) -> bytes:
+    """The secret that is there already (made by who started this process), or a new one."""
+    content = files.read(path, SECRET_BYTES + 1)
+    if content is not None and len(content.data) == SECRET_BYTES:
+        return content.data
+    files.make_folder(path.parent, 0o755)
+    secret = secrets.token_bytes(SECRET_BYTES)
+    files.replace(path, secret, 0o600 if os.geteuid() else 0o640)
+    return secret

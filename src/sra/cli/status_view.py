@@ -1,0 +1,106 @@
+"""What a running connection shows: a line for each thing that happens, and one that tells how it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from rich.console import Console
+from rich.markup import escape
+
+from sra.admin.events import Connected, Ejected, Event, Inserted, KeyUsed, LinkLost, PinAsked, Refused
+from sra.logs import clean
+from sra.piv.keys import Operation, PinOutcome
+
+_DID = {Operation.SIGN: "signed", Operation.DECRYPT: "decrypted", Operation.DERIVE: "derived a secret"}
+
+
+class StatusView:
+    """Shows events as they happen; on a terminal with a status line below them."""
+
+    def __init__(self, console: Console, remote: str) -> None:
+        self._console = console
+        self._remote = remote
+        self._account = ""
+        self._reader = ""
+        self._last = ""
+        self._status = console.status("") if console.is_terminal else None
+        self._update(f"connecting to {remote}")
+
+    def notice(self, event: Event) -> None:
+        """Print the event and bring the status line up to date."""
+        line = self._line(event)
+        self._console.print(f"[dim]{datetime.now():%H:%M:%S}[/dim] {escape(line)}", highlight=False)
+        self._update(self._standing())
+
+    def start(self) -> None:
+        """Show the status line."""
+        if self._status is not None:
+            self._status.start()
+
+    def stop(self) -> None:
+        """Take the status line away."""
+        if self._status is not None:
+            self._status.stop()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the terminal to a question."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
+
+    def _update(self, text: str) -> None:
+        if self._status is not None:
+            self._status.update(escape(text))
+
+    def _standing(self) -> str:
+        if not self._account:
+            return f"{self._remote}: not connected"
+        card = f"card inserted in “{self._reader}”" if self._reader else "card not inserted"
+        last = f" · {self._last}" if self._last else ""
+        return f"{self._remote}: connected as {self._account} · {card}{last} · Ctrl-C ejects and disconnects"
+
+    def _line(self, event: Event) -> str:
+        if isinstance(event, Connected):
+            self._account = clean(event.account)
+            return f"Connected to {clean(event.host)} as {self._account}."
+        if isinstance(event, Inserted):
+            self._reader = clean(event.reader)
+            return f"The card is inserted in “{self._reader}”."
+        if isinstance(event, Ejected):
+            self._reader = ""
+            return f"The remote ejected the card: {clean(event.reason)}"
+        if isinstance(event, LinkLost):
+            self._account = self._reader = ""
+            return f"{clean(event.reason)} Trying again in {event.retry_in:g} s."
+        return self._use(event)
+
+    def _use(self, event: KeyUsed | PinAsked | Refused) -> str:
+        if isinstance(event, KeyUsed):
+            text = f"Key {event.slot:02X} {_DID[event.operation]} {_describe(event)}in {event.milliseconds:.0f} ms."
+        elif isinstance(event, PinAsked):
+            where = "typed on the remote" if event.typed else "asked on the PIN pad"
+            text = f"PIN {where}: {_OUTCOMES[event.outcome]}."
+        else:
+            text = f"Refused: {event.what}: {event.reason}"
+        self._last = f"{datetime.now():%H:%M:%S} {text}"
+        return text
+
+
+_OUTCOMES = {
+    PinOutcome.VERIFIED: "right",
+    PinOutcome.WRONG: "wrong",
+    PinOutcome.BLOCKED: "wrong too often, so no PIN is taken from the remote any more; connect again to allow it",
+    PinOutcome.CANCELLED: "refused",
+    PinOutcome.TIMED_OUT: "not answered in time",
+}
+
+
+def _describe(event: KeyUsed) -> str:
+    if event.digest:
+        return f"the {event.hash_name} digest {event.digest.hex()[:16]}… "
+    return f"({event.hash_name}) " if event.hash_name else ""
