@@ -1,9 +1,8 @@
-"""``sra``: the commands of both machines. Their exit status is explained in ``sra.cli.running``."""
+"""``sra``: the commands of both machines. Their exit status is explained in ``sra.cli.run``."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -11,7 +10,7 @@ import typer
 from sra import __version__, logs
 from sra.cli import cards, connect, identity, pairing, remote, softcard, trust
 from sra.cli.options import examples
-from sra.cli.running import run
+from sra.cli.run import run
 
 app = typer.Typer(
     name="sra",
@@ -31,9 +30,9 @@ app.add_typer(identity.app, name="identity")
 app.add_typer(pairing.app)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``sra``; its exit status."""
-    return run(app, "sra", arguments)
+def main() -> None:
+    """Run ``sra``."""
+    run(app)
 
 
 def _show_version(wanted: bool) -> None:
