@@ -84,9 +84,14 @@ class Paths:
         """Every decision, one line each."""
         return self.root / "var/log/sra/audit.jsonl"
 
+    @property
+    def readers(self) -> Path:
+        """The folder of the virtual readers' sockets; it belongs to the virtual card's user (docs/reader-socket.md)."""
+        return self.run / "readers"
+
     def reader(self, number: int) -> Path:
         """The socket of a virtual reader, from 0."""
-        return self.run / f"reader-{number}"
+        return self.readers / str(number)
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -179,7 +184,7 @@ _Config = TypeVar("_Config", DaemonConfig, AdminConfig)
 
 
 def _load(path: Path, kind: type[_Config]) -> _Config:
-    content = files.read(path, MAX_FILE)
+    content = files.read_trusted(path, MAX_FILE)
     if content is None:
         return kind()
     try:

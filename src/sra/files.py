@@ -41,10 +41,11 @@ class FileError(UsageError):
 
 @dataclass(frozen=True)
 class FileContent:
-    """What a file held, its permission bits, and a stamp that is another one after every change."""
+    """What a file held, its permission bits and owner, and a stamp that is another one after every change."""
 
     data: bytes
     mode: int
+    owner: int
     stamp: tuple[int, ...]
 
 
@@ -61,7 +62,7 @@ def stamp(path: Path) -> tuple[int, ...] | None:
 def read(path: Path, limit: int) -> FileContent | None:
     """What the file holds, at most ``limit`` bytes; ``None`` if there is no such file.
 
-    Raises ``FileError`` if it can't be read, is not a plain file, is too long, or if a stranger may write it.
+    Raises ``FileError`` if it can't be read, is not a plain file, is too long, or if others than its owner may write it.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -71,11 +72,19 @@ def read(path: Path, limit: int) -> FileContent | None:
         raise _failure(path, error) from error
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
-        _check_trusted(path, status)
+        _check_plain(path, status)
         data = file.read(limit + 1)
     if len(data) > limit:
         raise FileError(path, f"the file is longer than {limit} bytes, so it is not read.")
-    return FileContent(data, stat.S_IMODE(status.st_mode), _stamp(status))
+    return FileContent(data, stat.S_IMODE(status.st_mode), status.st_uid, _stamp(status))
+
+
+def read_trusted(path: Path, limit: int) -> FileContent | None:
+    """As ``read``, for a file that decides whom to trust: its owner has to be root, ourselves, or the folder's owner."""
+    content = read(path, limit)
+    if content is not None and content.owner not in {0, os.geteuid(), path.parent.stat().st_uid}:
+        raise FileError(path, f"this file belongs to somebody else, so it is not trusted. Run: chown root {path}")
+    return content
 
 
 def replace(path: Path, data: bytes, mode: int) -> None:
@@ -148,14 +157,12 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _check_trusted(path: Path, status: os.stat_result) -> None:
-    """Raise ``FileError`` unless only its owner, who is root, we, or the folder's owner, can write it."""
+def _check_plain(path: Path, status: os.stat_result) -> None:
+    """Raise ``FileError`` unless it is a plain file that only its owner can write."""
     if not stat.S_ISREG(status.st_mode):
         raise FileError(path, "this is not a plain file, so it is not read.")
     if status.st_mode & OTHERS_MAY_WRITE:
         raise FileError(path, f"others may write this file, so it is not trusted. Run: chmod go-w {path}")
-    if status.st_uid not in {0, os.geteuid(), path.parent.stat().st_uid}:
-        raise FileError(path, f"this file belongs to somebody else, so it is not trusted. Run: chown root {path}")
 
 
 def _stamp(status: os.stat_result) -> tuple[int, ...]:

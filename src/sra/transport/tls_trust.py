@@ -174,7 +174,7 @@ class KnownRemotes:
         return [known for known, is_gone in zip(parsed, gone, strict=True) if known is not None and is_gone]
 
     def _lines(self) -> list[str]:
-        content = files.read(self.path, MAX_FILE)
+        content = files.read_trusted(self.path, MAX_FILE)
         data = _HEADER if content is None else content.data
         try:
             return data.decode().splitlines()

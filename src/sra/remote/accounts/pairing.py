@@ -111,11 +111,13 @@ class PairingStore:
         """
         check_account_name(account)
         wanted = None if key_hash is None else parse_hash(key_hash)
+        if files.stamp(self._path) is None:
+            raise _no_such_pairing(account)
         with files.locked(self._path):
             snapshot = self._read()
             gone = [pairing.account == account and wanted in {None, pairing.hash} for pairing in snapshot.pairings]
             if snapshot.data is None or not any(gone):
-                raise UsageError(f"{account} has no such pairing. “sra pairings” shows what there is.")
+                raise _no_such_pairing(account)
             with self._naming_file():
                 data = pairing_file.without(snapshot.data, [at for at, is_gone in enumerate(gone) if is_gone])
             self._write(data)
@@ -157,7 +159,7 @@ class PairingStore:
         return self._snapshot
 
     def _read(self) -> _Snapshot:
-        content = files.read(self._path, MAX_FILE)
+        content = files.read_trusted(self._path, MAX_FILE)
         if content is None:
             return _Snapshot(None, None, (), {})
         with self._naming_file():
@@ -191,6 +193,10 @@ def _accounts(snapshot: _Snapshot, hashes: Iterable[str]) -> set[str]:
 
 def _chosen(pairings: Sequence[Pairing], choice: Sequence[bool]) -> tuple[Pairing, ...]:
     return tuple(pairing for pairing, is_chosen in zip(pairings, choice, strict=True) if is_chosen)
+
+
+def _no_such_pairing(account: str) -> UsageError:
+    return UsageError(f"{account} has no such pairing. “sra pairings” shows what there is.")
 
 
 def _today() -> date:
