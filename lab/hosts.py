@@ -23,7 +23,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
-from lab.processes import LabError, Process, children
+from lab.login import configure_pam_pkcs11
+from lab.processes import LabError, Process, children, end
 from lab.readers import start_pcscd
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -131,7 +132,7 @@ class Host:
             try:
                 output, errors = entered.communicate(input, timeout)
             except BaseException as error:
-                os.killpg(entered.pid, 9)
+                end(entered)
                 if isinstance(error, subprocess.TimeoutExpired):
                     raise LabError(f"{argv[0]} on {self.name} still runs after {timeout} s") from error
                 raise
@@ -191,11 +192,15 @@ class Host:
         """Plug the cable in, or pull it out: then both ends see that they have no carrier."""
         self.run(["ip", "link", "set", "eth0", "up" if up else "down"])
 
-    # Readers
+    # Cards
 
     def pcscd(self, readers: int = 2, runtime: Path = Path("/run/sra"), log: Path | None = None) -> Process:
         """Start pcscd with virtual readers, whose cards' sockets are in ``runtime``, and wait till it answers."""
         return start_pcscd(self, readers, runtime, log)
+
+    def configure_pam_pkcs11(self, service: str, account: str, certificate_pem: str) -> None:
+        """Let the card with that certificate log in to ``account`` through a PAM service made for it."""
+        configure_pam_pkcs11(self, service, account, certificate_pem)
 
 
 @contextmanager

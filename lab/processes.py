@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import AnyStr
 
 
 class LabError(Exception):
@@ -27,8 +28,7 @@ class Process:
     @property
     def pid(self) -> int:
         """The program's process id as the machine counts, not the host."""
-        wait_until(lambda: children(self._entered.pid) or not self.is_running, "the program's start", timeout=5)
-        return next(iter(children(self._entered.pid)), self._entered.pid)
+        return program_of(self._entered)
 
     @property
     def is_running(self) -> bool:
@@ -63,14 +63,31 @@ class Process:
 
     def kill(self) -> None:
         """End it at once, with every process that it started in its session, and wait for it."""
-        if self.is_running:
-            os.killpg(self._entered.pid, signal.SIGKILL)
-        self._entered.wait()
+        end(self._entered)
 
     def close(self) -> None:
         """End it at once and let its log go."""
         self.kill()
         os.close(self._log)
+
+
+def program_of(entered: subprocess.Popen[AnyStr]) -> int:
+    """The process id of the program that nsenter runs, or nsenter's own once it has ended."""
+    wait_until(lambda: children(entered.pid) or entered.poll() is not None, "the program's start", timeout=5)
+    return next(iter(children(entered.pid)), entered.pid)
+
+
+def end(entered: subprocess.Popen[AnyStr]) -> None:
+    """End the program that nsenter runs, and the processes of its session.
+
+    The program goes first: it is nsenter that has to bury it. Without nsenter it would stay unburied until the
+    machine's first process comes round, which may take seconds, and the host could not end before.
+    """
+    if entered.poll() is None:
+        os.kill(program_of(entered), signal.SIGKILL)
+        os.waitid(os.P_PID, entered.pid, os.WEXITED | os.WNOWAIT)
+        os.killpg(entered.pid, signal.SIGKILL)
+    entered.wait()
 
 
 def children(pid: int) -> list[int]:
