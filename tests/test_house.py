@@ -82,8 +82,9 @@ def test_every_file_of_the_core_has_its_test(room: str) -> None:
 
 
 def test_setting_up_names_no_host() -> None:
+    host = re.compile(r"://|--(extra-)?index-url|--find-links")
     lists = files("Makefile", ".ci/run", "scripts", "requirements*", "packaging/*.txt")
-    assert [within_root(path) for path in lists if re.search(r"://|--(extra-)?index-url|--find-links", path.read_text())] == []
+    assert [within_root(path) for path in lists if host.search(path.read_text())] == []
 
 
 def test_every_python_package_is_pinned_with_digests() -> None:
