@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks import ours
 from benchmarks.keys import KeyKind
 from benchmarks.measure import Plan, Results
 from benchmarks.peers import apdu_relay, p11kit, ssh
@@ -24,6 +25,8 @@ PATHS: dict[str, Callable[[World, Plan], Results]] = {
     "apdu-relay-p256": partial(apdu_relay.measure, kind=KeyKind.P256),
     "ssh-rsa": partial(ssh.measure, kind=KeyKind.RSA_2048),
     "ssh-p256": partial(ssh.measure, kind=KeyKind.P256),
+    "ours-rsa": partial(ours.measure, kind=KeyKind.RSA_2048),
+    "ours-p256": partial(ours.measure, kind=KeyKind.P256),
 }
 
 

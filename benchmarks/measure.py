@@ -49,7 +49,7 @@ class Cell:
 
     operation: Operation
     path: str
-    kind: KeyKind | None
+    kind: KeyKind
     rtt_ms: float
     runs_ms: tuple[float, ...]
     round_trips: float
@@ -101,10 +101,10 @@ def _nothing() -> None:
 class Meter:
     """Measures the operations of one path."""
 
-    def __init__(self, plan: Plan, path: str, kind: KeyKind | None, control: Path) -> None:
+    def __init__(self, plan: Plan, path: str, kind: KeyKind, control: Path) -> None:
         self._plan = plan
         self._path = path
-        self._kind = kind
+        self.kind = kind
         self._control = control
 
     def measure(
@@ -130,7 +130,7 @@ class Meter:
             seconds.append(once())
             round_trips.append(ask(self._control, "stats").round_trips / per)
         runs_ms = tuple(1000 * run for run in seconds)
-        return Cell(operation, self._path, self._kind, rtt_ms, runs_ms, statistics.median(round_trips))
+        return Cell(operation, self._path, self.kind, rtt_ms, runs_ms, statistics.median(round_trips))
 
     def _is_enough(self, seconds: list[float]) -> bool:
         if len(seconds) >= 3 and sum(seconds) > self._plan.patience:

@@ -148,7 +148,7 @@ def read_line(process: subprocess.Popen[str]) -> str:
 def write_pam_service(world: World, module: str, card: Credential) -> None:
     """Make a PAM service that authenticates ``ACCOUNT`` by the card's certificate, in this world's /etc/pam.d."""
     folder = ROOT / "pam"
-    (folder / "ca").mkdir(parents=True)
+    (folder / "ca").mkdir(parents=True, exist_ok=True)
     (folder / "ca" / "authority.pem").write_bytes(card.authority_pem())
     world.call("openssl", "rehash", str(folder / "ca"))
     (folder / "digests").write_text(f"# the benchmark's card\n{card.fingerprint().hex(':').upper()} -> {ACCOUNT}\n")

@@ -23,6 +23,7 @@ import time
 from pathlib import Path
 
 from benchmarks.keys import PIN
+from benchmarks.links import read_lines
 from benchmarks.softcard import open_verified
 from sra.piv.keys import PinOutcome, PinReply, PinRequest
 from sra.piv.objects import ATR
@@ -98,9 +99,8 @@ async def serve_far(port: int, folder: Path) -> None:
     await asyncio.get_running_loop().create_server(lambda: far, "127.0.0.1", port)
     commands = {"insert": reader_frames.greeting(ATR, pin_pad=False), "eject": EJECT}
     print("ready", flush=True)
-    lines = await _stdin()
-    while line := await lines.readline():
-        frame = commands.get(line.decode().strip())
+    async for line in read_lines():
+        frame = commands.get(line)
         print(json.dumps(far.is_connected if frame is None else far.send(frame)), flush=True)
 
 
@@ -153,12 +153,6 @@ class NearSide:
 
 def _no_delay(transport: asyncio.BaseTransport) -> None:
     transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-async def _stdin() -> asyncio.StreamReader:
-    lines = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    return lines
 
 
 def main() -> None:

@@ -52,7 +52,7 @@ def rows(cells: Iterable[Cell]) -> list[Row]:
     order = list(Operation)
 
     def place(cell: Cell) -> tuple[int, str, bool, str]:
-        return order.index(cell.operation), cell.kind or "", cell.path.startswith(targets.REMOTE_PIN), cell.path
+        return order.index(cell.operation), cell.kind, cell.path.startswith(targets.TYPED_PIN), cell.path
 
     ordered = sorted(cells, key=lambda cell: (*place(cell), cell.rtt_ms))
     return [tuple(group) for _, group in groupby(ordered, key=place)]
@@ -73,7 +73,7 @@ def _row_line(row: Row, rtts: Sequence[float], card_times: tuple[CardTime, ...])
     columns = [
         first.operation,
         first.path,
-        first.kind or "",
+        first.kind,
         *(medians.get(rtt, "") for rtt in rtts),
         f"{row[-1].round_trips:g}",
         _target(row, card_times),

@@ -36,16 +36,16 @@ def test_a_figure_is_the_median_of_its_runs() -> None:
 
 
 def test_a_target_is_round_trips_and_the_cards_time_and_a_constant() -> None:
-    assert targets.limit_ms(cell(targets.REMOTE_PIN, 100, 1), (CARD,)) == 100 + 2 + 3
+    assert targets.limit_ms(cell(targets.TYPED_PIN, 100, 1), (CARD,)) == 100 + 2 + 3
 
 
 def test_the_table_shows_the_target_and_that_it_is_met() -> None:
-    results = Results((cell(targets.REMOTE_PIN, 0, 4.9), cell(targets.REMOTE_PIN, 100, 104.9)), (CARD,))
+    results = Results((cell(targets.TYPED_PIN, 0, 4.9), cell(targets.TYPED_PIN, 100, 104.9)), (CARD,))
     assert line(report.to_markdown(results, []), "ours").endswith("| 1R + C + 3 ms = 105 at R = 100 | met |")
 
 
 def test_the_table_says_where_a_target_is_not_met() -> None:
-    results = Results((cell(targets.REMOTE_PIN, 0, 5.1), cell(targets.REMOTE_PIN, 100, 104.9)), (CARD,))
+    results = Results((cell(targets.TYPED_PIN, 0, 5.1), cell(targets.TYPED_PIN, 100, 104.9)), (CARD,))
     assert line(report.to_markdown(results, []), "ours").endswith("| not met at R = 0 |")
 
 
@@ -57,12 +57,12 @@ def test_ours_comes_last_in_each_operation() -> None:
     cells = [
         cell(path, 0, 1, operation=operation)
         for operation in (Operation.STEADY, Operation.LIST)
-        for path in (targets.REMOTE_PIN, "ssh", "p11-kit", targets.CARD_PIN)
+        for path in (targets.TYPED_PIN, "ssh", "p11-kit", targets.PIN_PAD)
     ]
     assert [(row[0].operation, row[0].path) for row in report.rows(cells)] == [
         (operation, path)
         for operation in (Operation.LIST, Operation.STEADY)
-        for path in ("p11-kit", "ssh", targets.REMOTE_PIN, targets.CARD_PIN)
+        for path in ("p11-kit", "ssh", targets.TYPED_PIN, targets.PIN_PAD)
     ]
 
 
@@ -77,7 +77,7 @@ def test_what_is_missing_is_said() -> None:
 
 def test_the_json_holds_every_run_and_the_verdict() -> None:
     document = json.loads(
-        report.to_json(Results((cell(targets.REMOTE_PIN, 100, 104, 105, 106),), (CARD,)), ["2 cores"])
+        report.to_json(Results((cell(targets.TYPED_PIN, 100, 104, 105, 106),), (CARD,)), ["2 cores"])
     )
     assert document["machine"] == ["2 cores"]
     assert document["cells"][0]["runs_ms"] == [104, 105, 106]

@@ -1,0 +1,120 @@
+"""The admin's machine of ours: the session that ``sra connect`` runs, driven by lines on stdin.
+
+    python -m benchmarks.admin_side PORT FOLDER
+
+The lines: ``connect``, ``insert`` (the PIN is typed on the remote), ``insert-pad`` (the PIN pad, which always agrees),
+``eject`` and ``close``. ``connect`` is answered with how many seconds it took, the others with when they were decided
+(CLOCK_MONOTONIC). The card's PIN is verified beforehand: what a person takes to type it belongs to nobody's figures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.keys import PIN
+from benchmarks.links import read_lines
+from benchmarks.softcard import open_verified
+from sra.admin import session
+from sra.admin.cards.base import Card
+from sra.admin.events import Event
+from sra.admin.guard import KnownPin
+from sra.admin.session import Remote, Session
+from sra.errors import SraError
+from sra.piv.keys import Slot
+from sra.transport.tls_trust import KnownRemotes, TrustPolicy
+
+SLOTS = (Slot.AUTHENTICATION,)
+
+
+class GivenPin:
+    """The PIN, given long ago."""
+
+    def __init__(self) -> None:
+        self._pin = KnownPin(PIN.encode())
+
+    async def known_pin(self, card: Card, remote: str) -> KnownPin:
+        """The PIN, verified by the card when it was opened."""
+        return self._pin
+
+
+class NobodyWatching:
+    """Shows nothing."""
+
+    def notice(self, event: Event) -> None:
+        """Do nothing."""
+
+
+async def _agree(_question: str) -> bool:
+    return True
+
+
+class AdminSide:
+    """One card, and at most one session."""
+
+    def __init__(self, port: int, card: Card, known_remotes: Path) -> None:
+        trust = TrustPolicy(KnownRemotes(known_remotes), lambda _host, _fingerprint: True)
+        self._remote = Remote("127.0.0.1", port, trust)
+        self._card = card
+        self._session: Session | None = None
+
+    async def obey(self, command: str) -> float:
+        """Do what a line says; its answer."""
+        if command == "connect":
+            return await self.connect()
+        decided = time.monotonic()
+        if command == "close":
+            await self.close()
+        elif command == "eject":
+            await self._connected.eject("The benchmark ejects it.")
+        else:
+            await self._connected.insert(SLOTS, pin_pad=command == "insert-pad")
+        return decided
+
+    async def connect(self) -> float:
+        """Connect; the seconds until the connection was authenticated."""
+        start = time.monotonic()
+        self._session = await session.connect(self._remote, self._card, GivenPin(), NobodyWatching(), _agree)
+        return time.monotonic() - start
+
+    async def close(self) -> None:
+        """End the session, if there is one."""
+        if self._session is not None:
+            await self._session.close("The benchmark disconnects.")
+            self._session = None
+
+    @property
+    def _connected(self) -> Session:
+        if self._session is None:
+            raise RuntimeError("not connected")
+        return self._session
+
+
+async def serve(port: int, folder: Path) -> None:
+    """Do what stdin says."""
+    admin = AdminSide(port, await open_verified(folder), folder / "known_remotes")
+    print("ready", flush=True)
+    async for line in read_lines():
+        print(json.dumps(await _tried(admin, line)), flush=True)
+
+
+async def _tried(admin: AdminSide, command: str) -> float | None:
+    """The answer to a command; ``None`` if it failed, which is said on stderr."""
+    try:
+        return await admin.obey(command)
+    except SraError as error:
+        print(f"{command}: {error}", file=sys.stderr)
+        return None
+
+
+def main() -> None:
+    """Serve until stdin ends."""
+    port, folder = sys.argv[1:]
+    asyncio.run(serve(int(port), Path(folder)))
+
+
+if __name__ == "__main__":
+    main()
