@@ -20,7 +20,7 @@ lint: setup
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy $(ROOMS)
 	@$(BIN)/lint-imports
-	@$(MAKE) -C reader all build/clang.so build/loader build/loader-clang
+	@$(MAKE) -s -C reader all build/clang.so build/loader build/loader-clang
 
 demo: setup
 	@$(BIN)/python -m demo.main
@@ -30,7 +30,7 @@ bench: setup
 
 setup:
 	@/usr/bin/python3 scripts/set_up.py
-	@$(MAKE) -C reader
+	@$(MAKE) -s -C reader
 
 # Choose newer Python packages, deliberately.
 lock:
