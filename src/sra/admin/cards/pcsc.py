@@ -84,17 +84,20 @@ class PcscCard:
 class PcscBackend:
     """The cards in this machine's readers (``base.CardBackend``)."""
 
+    def __init__(self, patience: float = pcsc_reader.PATIENCE) -> None:
+        self._patience = patience
+
     async def find(self) -> list[CardListing]:
         """Every reader, with what is wrong where there is no PIV card in it; raise ``NoReaderError`` without one."""
         states = await asyncio.to_thread(pcsc_reader.list_readers)
-        return list(await asyncio.gather(*map(_list, states)))
+        return list(await asyncio.gather(*map(self._list, states)))
 
     async def open(self, name: str) -> PcscCard:
         """Open ``pcsc:READER NAME``, reading every object once; raise ``CardError``."""
         if not name.startswith(PREFIX):
             raise UsageError(f"{name!r} is not the name of a card in a reader; those begin with {PREFIX!r}.")
         state = await asyncio.to_thread(_find_reader, name.removeprefix(PREFIX))
-        session = CardSession(state.name)
+        session = CardSession(state.name, self._patience)
         await session.connect()
         try:
             contents = await session.take_turn(read_contents)
@@ -102,6 +105,21 @@ class PcscBackend:
             await session.close(forget=False)
             raise
         return PcscCard(state, session, contents)
+
+    async def _list(self, state: ReaderState) -> CardListing:
+        return CardListing(PREFIX + state.name, "card in a reader", await self._problem(state))
+
+    async def _problem(self, state: ReaderState) -> str:
+        """Why the card can't be used, or nothing."""
+        if not state.has_card:
+            return pcsc_reader.NO_CARD
+        session = CardSession(state.name, self._patience)
+        try:
+            await session.connect()
+        except CardError as error:
+            return str(error)
+        await session.close(forget=False)
+        return ""
 
 
 async def _end(waiting: asyncio.Future[bool], context: int) -> None:
@@ -117,20 +135,3 @@ def _find_reader(name: str) -> ReaderState:
     if not found.has_card:
         raise NoCardError(pcsc_reader.NO_CARD)
     return found
-
-
-async def _list(state: ReaderState) -> CardListing:
-    return CardListing(PREFIX + state.name, "card in a reader", await _problem(state))
-
-
-async def _problem(state: ReaderState) -> str:
-    """Why the card can't be used, or nothing."""
-    if not state.has_card:
-        return pcsc_reader.NO_CARD
-    session = CardSession(state.name)
-    try:
-        await session.connect()
-    except CardError as error:
-        return str(error)
-    await session.close(forget=False)
-    return ""

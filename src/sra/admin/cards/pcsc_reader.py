@@ -11,8 +11,8 @@ from smartcard import scard
 
 from sra.errors import CardBusyError, CardError, CardRemovedError, NoCardError, NoReaderError
 
-BUSY_SECONDS = 5.0
-"""How long another program may keep the card from us: longer than a key use of the slowest cards takes."""
+PATIENCE = 5.0
+"""Seconds for which another program may keep the card from us: longer than a key use of the slowest cards takes."""
 
 _RETRY = 0.1
 """Seconds between two attempts to connect to a card that somebody has for himself."""
@@ -74,10 +74,10 @@ class ReaderConnection:
         self._card = 0
         self._protocol = 0
 
-    def connect(self) -> None:
-        """Connect, waiting up to ``BUSY_SECONDS`` for a program that has the card for itself; raise ``CardError``."""
+    def connect(self, patience: float) -> None:
+        """Connect, waiting ``patience`` seconds for a program that has the card for itself; raise ``CardError``."""
         self._context = establish()
-        deadline = time.monotonic() + BUSY_SECONDS
+        deadline = time.monotonic() + patience
         while not self._connects():
             if time.monotonic() > deadline:
                 raise CardBusyError(BUSY)

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from sra.admin.cards.pcsc_piv import PivApplication, way_to_card
-from sra.admin.cards.pcsc_reader import BUSY, BUSY_SECONDS, CardResetError, ReaderConnection
+from sra.admin.cards.pcsc_reader import BUSY, CardResetError, ReaderConnection
 from sra.admin.cards.pcsc_thread import CardThread, settle
 from sra.errors import CardBusyError, CardError, ProtocolError
 from sra.piv.tlv import TlvError
@@ -19,7 +19,9 @@ T = TypeVar("T")
 class CardSession:
     """Turns at the card. ``connect`` first, ``close`` at last."""
 
-    def __init__(self, reader: str) -> None:
+    def __init__(self, reader: str, patience: float) -> None:
+        """Store; ``patience`` is for how many seconds another program may keep the card from us."""
+        self._patience = patience
         self._connection = ReaderConnection(reader)
         self._thread = CardThread(f"card in {reader}")
         self._one_at_a_time = asyncio.Lock()
@@ -27,7 +29,7 @@ class CardSession:
     async def connect(self) -> None:
         """Connect to the card and select PIV; raise ``CardError``, and then nothing has to be closed."""
         try:
-            await self._thread.run(self._connection.connect)
+            await self._thread.run(lambda: self._connection.connect(self._patience))
             await self.take_turn(lambda piv: piv.select())
         except BaseException:
             await self.close(forget=False)
@@ -36,14 +38,14 @@ class CardSession:
     async def take_turn(self, work: Callable[[PivApplication], T]) -> T:
         """What ``work`` returns, done with nobody else's commands in between.
 
-        Raise ``CardBusyError`` if another program keeps the card for ``BUSY_SECONDS``; the work is not done then.
+        Raise ``CardBusyError`` if another program keeps the card for too long; the work is not done then.
         """
         turn: Future[T] = Future()
         async with self._one_at_a_time:
             self._thread.submit(lambda: self._await_turn(turn, work))
             outcome = asyncio.wrap_future(turn)
             try:
-                done, _ = await asyncio.wait({outcome}, timeout=BUSY_SECONDS)
+                done, _ = await asyncio.wait({outcome}, timeout=self._patience)
             except asyncio.CancelledError:
                 outcome.cancel()
                 raise
@@ -52,9 +54,13 @@ class CardSession:
             return await outcome
 
     async def close(self, forget: bool) -> None:
-        """Let the card go, once what is under way is done; ``forget`` resets it, which ends its PIN state."""
-        self._thread.submit(lambda: self._connection.disconnect(forget))
+        """Let the card go, once what is under way is done; ``forget`` resets it, which ends its PIN state.
+
+        Waits for that, but not for ever: another program may keep the card.
+        """
+        ending = asyncio.ensure_future(self._thread.run(lambda: self._connection.disconnect(forget)))
         self._thread.stop()
+        await asyncio.wait({ending}, timeout=self._patience)
 
     def _await_turn(self, turn: Future[T], work: Callable[[PivApplication], T]) -> None:
         """In the thread: begin a transaction, then do the work unless nobody waits for it any more."""

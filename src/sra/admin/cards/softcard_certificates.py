@@ -142,10 +142,17 @@ def _key_usage(slot: Slot, is_rsa: bool) -> x509.KeyUsage:
 def _other_names(holder: Holder) -> list[x509.GeneralName]:
     names: list[x509.GeneralName] = []
     if holder.email:
-        names.append(x509.RFC822Name(holder.email))
+        names.append(_email(holder.email))
     if holder.upn:
         names.append(x509.OtherName(_UPN, _utf8_string(holder.upn)))
     return names
+
+
+def _email(address: str) -> x509.RFC822Name:
+    try:
+        return x509.RFC822Name(address)
+    except ValueError as error:
+        raise UsageError(f"{address!r} is no e-mail address that a certificate can hold; write it in ASCII.") from error
 
 
 def _utf8_string(text: str) -> bytes:
