@@ -98,7 +98,9 @@ def _make_folders(paths: Paths, users: Users) -> None:
     if users.daemon.uid is not None and users.card.gid is not None:
         os.chown(paths.local_secret, users.daemon.uid, users.card.gid)
         paths.local_secret.chmod(0o440)
-        _give(paths.identity / "key.pem", users.daemon)
+        key = paths.identity / tls_identity.KEY_FILE
+        os.chown(key, 0, users.daemon.gid or 0)
+        key.chmod(0o640)
         if paths.audit.exists():
             _give(paths.audit, users.daemon)
 

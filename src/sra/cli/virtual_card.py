@@ -43,7 +43,7 @@ def sra_card(
     Example: sra-card --reader 0 --root /tmp/trial
     """
     logs.set_up(log_level, sys.stderr)
-    asyncio.run(_serve(Paths(root), reader, frozenset({0, os.geteuid(), pcscd_uid})))
+    asyncio.run(_serve(Paths(root), reader, frozenset({pcscd_uid})))
 
 
 async def _serve(paths: Paths, reader: int, uids: frozenset[int]) -> None:

@@ -57,6 +57,8 @@ class Channel(asyncio.Protocol):
 
     def __init__(self, connection: Connection, name: str) -> None:
         self.name = name
+        self.peer_address = ""
+        """The peer's network address, without the port."""
         self._connection = connection
         self._transport: asyncio.Transport | None = None
         self._waiting: dict[int, asyncio.Future[Message]] = {}
@@ -74,6 +76,8 @@ class Channel(asyncio.Protocol):
         """Take the transport; TLS is up by now."""
         self._transport = cast("asyncio.Transport", transport)
         self._heard_at = self._loop.time()
+        peer = self._extra("peername")
+        self.peer_address = str(peer[0]) if isinstance(peer, tuple) else ""
 
     def data_received(self, data: bytes) -> None:
         """Sort what came: answers to who waits for them, the rest to ``next_question`` or ``serve``."""
@@ -106,12 +110,6 @@ class Channel(asyncio.Protocol):
         """The certificate that the peer showed in the handshake (DER), empty if none."""
         tls = self._extra("ssl_object")
         return (tls.getpeercert(binary_form=True) if isinstance(tls, ssl.SSLObject) else None) or b""
-
-    @property
-    def peer_address(self) -> str:
-        """The peer's network address, without the port."""
-        peer = self._extra("peername")
-        return str(peer[0]) if isinstance(peer, tuple) else ""
 
     @property
     def goodbye(self) -> Goodbye | None:

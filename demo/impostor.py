@@ -1,0 +1,85 @@
+"""An admin that shows another person's certificate and signs with a key of its own: what it is told.
+
+python -m demo.impostor HOST FINGERPRINT CARDS_DIR SHOWN_CARD OWN_CARD < PIN
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from sra.admin.cards.base import Card
+from sra.admin.cards.software import SoftwareBackend
+from sra.admin.events import Event
+from sra.admin.guard import KnownPin
+from sra.admin.session import Remote, connect
+from sra.errors import RefusedError
+from sra.piv.keys import KeyReply, KeyRequest
+from sra.piv.objects import CardContents
+from sra.transport.tls_trust import DEFAULT_PORT, KnownRemotes, TrustPolicy
+
+
+class Impostor:
+    """Says what one card says and signs with another."""
+
+    def __init__(self, shown: Card, own: Card, pin: bytes) -> None:
+        self._shown = shown
+        self._own = own
+        self._pin = pin
+        self.name = shown.name
+
+    @property
+    def contents(self) -> CardContents:
+        """What the other person's card says."""
+        return self._shown.contents
+
+    async def attempts_remaining(self) -> int:
+        """Of the own card."""
+        return await self._own.attempts_remaining()
+
+    async def verify_pin(self, pin: bytes) -> None:
+        """Of the own card."""
+        await self._own.verify_pin(pin)
+
+    async def use_key(self, request: KeyRequest) -> KeyReply:
+        """Sign with the own card."""
+        return await self._own.use_key(request)
+
+    async def wait_removed(self) -> None:
+        """Of the own card."""
+        await self._own.wait_removed()
+
+    async def close(self) -> None:
+        """Close both."""
+        await self._own.close()
+        await self._shown.close()
+
+    async def known_pin(self, card: Card, remote: str) -> KnownPin:
+        """The own card's PIN."""
+        await self._own.verify_pin(self._pin)
+        return KnownPin(self._pin)
+
+    def notice(self, event: Event) -> None:
+        """Nothing is shown."""
+
+    async def confirm(self, question: str) -> bool:
+        """Nothing is confirmed."""
+        return False
+
+
+async def _try(host: str, fingerprint: str, folder: str, shown: str, own: str) -> None:
+    backend = SoftwareBackend(Path(folder))
+    pin = sys.stdin.readline().strip().encode()
+    impostor = Impostor(await backend.open(shown), await backend.open(own), pin)
+    trust = TrustPolicy(KnownRemotes(Path("/nonexistent")), lambda *_: False, fingerprint)
+    try:
+        await connect(Remote(host, DEFAULT_PORT, trust), impostor, impostor, impostor, impostor.confirm)
+    except RefusedError as error:
+        sys.stdout.write(f"{error.code}: {error.text}\n")
+    else:
+        sys.exit("the impostor was let in")
+
+
+if __name__ == "__main__":
+    asyncio.run(_try(*sys.argv[1:6]))
