@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,8 +30,7 @@ def start_pcscd(host: Host, readers: int, runtime: Path, log: Path | None) -> Pr
 
 def first_readers(template: str, count: int) -> str:
     """The first ``count`` entries of a reader.conf; each begins with its FRIENDLYNAME."""
-    head, *entries = template.split("FRIENDLYNAME")
-    return "FRIENDLYNAME".join([head, *entries[:count]])
+    return "".join(re.split(r"(?m)^(?=FRIENDLYNAME)", template)[: 1 + count])
 
 
 def count_readers(host: Host) -> int:
