@@ -100,10 +100,8 @@ EXPORT RESPONSECODE IFDHCreateChannel(DWORD Lun, DWORD Channel)
 
 EXPORT RESPONSECODE IFDHCloseChannel(DWORD Lun)
 {
-    struct link *reader = find_open_reader(Lun);
-    if (reader != NULL)
-        link_close(reader);
-    return reader != NULL ? IFD_SUCCESS : IFD_COMMUNICATION_ERROR;
+    struct link *reader = find_reader(Lun);
+    return reader != NULL && link_close(reader) ? IFD_SUCCESS : IFD_COMMUNICATION_ERROR;
 }
 
 /* Capabilities */

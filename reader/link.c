@@ -298,21 +298,24 @@ bool link_open(struct link *link, const char *path)
     return opened;
 }
 
-void link_close(struct link *link)
+bool link_close(struct link *link)
 {
     /* pcscd closes a reader even while another thread waits for an answer. That one holds the lock; this wakes it. The
      * number can't be stale: the polling thread, the only one that changes it, has ended. */
     int fd = link->fd;
+    bool was_open;
     int cancelling;
     if (fd >= 0)
         (void)shutdown(fd, SHUT_RDWR);
     cancelling = hold(link);
-    if (link->open) {
+    was_open = link->open;
+    if (was_open) {
         drop(link);
         watch_close(&link->watch);
         link->open = false;
     }
     release(link, cancelling);
+    return was_open;
 }
 
 bool link_is_open(struct link *link)

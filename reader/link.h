@@ -74,7 +74,9 @@ void link_init(struct link *link);
 
 /* Begin to serve the reader whose socket is `path`, an absolute one. False if it can't be, or is served already. */
 bool link_open(struct link *link, const char *path);
-void link_close(struct link *link);
+
+/* False if it isn't open. A question that is under way ends at once. */
+bool link_close(struct link *link);
 
 bool link_is_open(struct link *link);
 bool link_is_present(struct link *link);
