@@ -62,7 +62,7 @@ def stamp(path: Path) -> tuple[int, ...] | None:
 def read(path: Path, limit: int) -> FileContent | None:
     """What the file holds, at most ``limit`` bytes; ``None`` if there is no such file.
 
-    Raises ``FileError`` if it can't be read, is not a plain file, is too long, or if others than its owner may write it.
+    Raises ``FileError`` if it can't be read, is no plain file, is too long, or if others than its owner may write it.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -70,17 +70,22 @@ def read(path: Path, limit: int) -> FileContent | None:
         return None
     except OSError as error:
         raise _failure(path, error) from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         _check_plain(path, status)
-        data = file.read(limit + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise _failure(path, error) from error
+    finally:
+        os.close(descriptor)
     if len(data) > limit:
         raise FileError(path, f"the file is longer than {limit} bytes, so it is not read.")
     return FileContent(data, stat.S_IMODE(status.st_mode), status.st_uid, _stamp(status))
 
 
 def read_trusted(path: Path, limit: int) -> FileContent | None:
-    """As ``read``, for a file that decides whom to trust: its owner has to be root, ourselves, or the folder's owner."""
+    """As ``read``, for a file that decides whom to trust: it has to be root's, ours, or the folder owner's."""
     content = read(path, limit)
     if content is not None and content.owner not in {0, os.geteuid(), path.parent.stat().st_uid}:
         raise FileError(path, f"this file belongs to somebody else, so it is not trusted. Run: chown root {path}")

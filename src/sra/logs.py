@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import unicodedata
 from collections.abc import Mapping
 from typing import TextIO
 
@@ -36,14 +35,14 @@ _PRIORITIES = {
 }
 """Level -> priority in the journal (sd-daemon(3))."""
 
-_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Unicode categories that could move a cursor, hide text, turn its direction round, or start a line."""
-
 
 def clean(text: str, limit: int = MAX_PEER_TEXT) -> str:
-    """Text from somebody else, safe on a terminal and in a log: no control characters, at most ``limit`` long."""
-    shown = text[:limit] if len(text) <= limit else text[: limit - 1] + "…"
-    return "".join("?" if unicodedata.category(character) in _UNPRINTABLE else character for character in shown)
+    """Text from somebody else, safe on a terminal and in a log; at most ``limit`` characters.
+
+    What could move a cursor, start a line, hide text or turn its direction round becomes “?”.
+    """
+    shown = text if len(text) <= limit else text[: limit - 1] + "…"
+    return "".join(character if character.isprintable() else "?" for character in shown)
 
 
 class LineFormatter(logging.Formatter):
@@ -56,7 +55,7 @@ class LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line, with ``<N>`` before it for the journal."""
         line = " | ".join(super().format(record).splitlines())
-        line = "".join("?" if unicodedata.category(character) in _UNPRINTABLE else character for character in line)
+        line = clean(line, len(line))
         return f"<{_priority(record.levelno)}>{line}" if self._journal else line
 
 

@@ -10,6 +10,7 @@ import ipaddress
 import re
 import ssl
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -27,7 +28,7 @@ MAX_FILE = 1024 * 1024
 _HEADER = b"# Remotes that were trusted: host, port, fingerprint, date. To forget one: sra trust forget HOST\n"
 _HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,253}")
 _PORT = r"(?::(?P<port>[0-9]{1,5}))?"
-_ADDRESS = re.compile(rf"(?P<ipv6>[^:]*:[^:]*:.*)|(?:\[(?P<bracketed>.*)\]|(?P<name>[^:\[\]]+)){_PORT}")
+_ADDRESS = re.compile(rf"(?P<ipv6>[^][:]*:[^][:]*:[^][]*)|(?:\[(?P<bracketed>[^][]+)\]|(?P<name>[^][:]+)){_PORT}")
 
 Ask = Callable[[str, str], bool]
 """Ask a person whether this host (``HOST:PORT``) with this fingerprint is the one they mean."""
@@ -73,12 +74,12 @@ def address(host: str, port: int = DEFAULT_PORT) -> Address:
     Raises ``UsageError`` if that can't be a host or a port.
     """
     name = host.strip().removeprefix("[").removesuffix("]").removesuffix(".").lower()
-    if not _HOST.fullmatch(name) or not 0 < port < 65536:
-        raise UsageError(f"“{clean(host)}:{port}” is not a host and a port. Write HOST, HOST:PORT or [IPV6]:PORT.")
-    try:
-        return Address(str(ipaddress.ip_address(name)), port)
-    except ValueError:
-        return Address(name, port)
+    if _HOST.fullmatch(name) and 0 < port < 65536:
+        with suppress(ValueError):
+            return Address(str(ipaddress.ip_address(name)), port)
+        if ":" not in name and "%" not in name:
+            return Address(name, port)
+    raise UsageError(f"“{clean(host)}:{port}” is not a host and a port. Write HOST, HOST:PORT or [IPV6]:PORT.")
 
 
 def parse_address(text: str) -> tuple[str, int | None]:
