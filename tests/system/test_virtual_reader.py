@@ -63,10 +63,11 @@ def test_a_card_that_is_in_before_pcscd_starts_is_seen(remote: Host) -> None:
     wait_until(lambda: cards_in_readers(remote) == ["Yes", "No"], "the card", 2)
 
 
-def test_the_card_with_its_pin_logs_in_to_its_account_only(remote: Host) -> None:
+@pytest.mark.parametrize("key", ["RSA2048", "P256"])
+def test_the_card_with_its_pin_logs_in_to_its_account_only(remote: Host, key: str) -> None:
     remote.add_account("ann", "a password that no test uses")
     remote.add_account("bob", "a password that no test uses")
-    remote.configure_pam_pkcs11(SERVICE, "ann", make_card(remote, "ann"))
+    remote.configure_pam_pkcs11(SERVICE, "ann", make_card(remote, "ann", key))
     remote.pcscd()
     insert(remote, "ann")
     status, said = login(remote, "ann", pin="000000")
