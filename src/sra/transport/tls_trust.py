@@ -6,29 +6,36 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
 import ssl
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
-from sra import files
-from sra.errors import IdentityChangedError, SraError, UsageError
-from sra.identity.fingerprints import fingerprint, parse_fingerprint
+from sra.errors import SraError, UsageError
+from sra.identity.fingerprints import fingerprint
 from sra.logs import clean
+from sra.transport.known_remotes import (
+    DEFAULT_PORT,
+    Address,
+    KnownRemotes,
+    address,
+    identity_changed,
+    parse_address,
+)
 
-DEFAULT_PORT = 4116
-
-MAX_FILE = 1024 * 1024
-"""Bytes of the file of known remotes: some 7,000 remotes."""
-
-_HEADER = b"# Remotes that were trusted: host, port, fingerprint, date. To forget one: sra trust forget HOST\n"
-_HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,253}")
-_PORT = r"(?::(?P<port>[0-9]{1,5}))?"
-_ADDRESS = re.compile(rf"(?P<ipv6>[^][:]*:[^][:]*:[^][]*)|(?:\[(?P<bracketed>[^][]+)\]|(?P<name>[^][:]+)){_PORT}")
+__all__ = [
+    "DEFAULT_PORT",
+    "Address",
+    "KnownRemotes",
+    "TrustPolicy",
+    "UntrustedRemoteError",
+    "VerifiedRemote",
+    "client_context",
+    "decide",
+    "parse_address",
+    "verification_failed",
+]
 
 Ask = Callable[[str, str], bool]
 """Ask a person whether this host (``HOST:PORT``) with this fingerprint is the one they mean."""
@@ -38,27 +45,6 @@ class UntrustedRemoteError(SraError):
     """The remote was reached, but nothing says that it is the one that was meant."""
 
 
-@dataclass(frozen=True, order=True)
-class Address:
-    """Where a remote listens; the host in its one form (``address`` makes it)."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        """``HOST:PORT``, with brackets round an IPv6 address."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-@dataclass(frozen=True)
-class KnownRemote:
-    """A remote that was trusted before."""
-
-    address: Address
-    fingerprint: str
-    added: date
-
-
 @dataclass(frozen=True)
 class VerifiedRemote:
     """A remote whose certificate (by its fingerprint) is trusted; ``is_new`` if it should be remembered."""
@@ -66,33 +52,6 @@ class VerifiedRemote:
     address: Address
     fingerprint: str
     is_new: bool
-
-
-def address(host: str, port: int = DEFAULT_PORT) -> Address:
-    """The address in the form that is compared: lower case, no final dot, IP addresses as Python writes them.
-
-    Raises ``UsageError`` if that can't be a host or a port.
-    """
-    name = host.strip().removeprefix("[").removesuffix("]").removesuffix(".").lower()
-    if _HOST.fullmatch(name) and 0 < port < 65536:
-        with suppress(ValueError):
-            return Address(str(ipaddress.ip_address(name)), port)
-        if ":" not in name and "%" not in name:
-            return Address(name, port)
-    raise UsageError(f"“{clean(host)}:{port}” is not a host and a port. Write HOST, HOST:PORT or [IPV6]:PORT.")
-
-
-def parse_address(text: str) -> tuple[str, int | None]:
-    """Host and port (``None`` if not given) of ``HOST``, ``HOST:PORT``, ``IPV6`` or ``[IPV6]:PORT``.
-
-    Raises ``UsageError`` for anything else.
-    """
-    match = _ADDRESS.fullmatch(text.strip())
-    if match is None:
-        raise UsageError(f"“{clean(text)}” is not a host. Write HOST, HOST:PORT or [IPV6]:PORT.")
-    port = int(match["port"]) if match["port"] else None
-    checked = address(match["bracketed"] or match["ipv6"] or match["name"], DEFAULT_PORT if port is None else port)
-    return checked.host, port
 
 
 def decide(remote: Address, certificate: bytes, *, pin: str | None, remembered: str | None, ask: Ask) -> VerifiedRemote:
@@ -108,8 +67,7 @@ def decide(remote: Address, certificate: bytes, *, pin: str | None, remembered: 
         return VerifiedRemote(remote, shown, is_new=False)
     if remembered is not None:
         if shown != remembered:
-            text = _CHANGED.format(remote=remote, remembered=remembered, shown=shown)
-            raise IdentityChangedError(text, remembered, shown)
+            raise identity_changed(remote, remembered, shown)
         return VerifiedRemote(remote, shown, is_new=False)
     if not ask(str(remote), shown):
         raise UntrustedRemoteError(_DECLINED.format(remote=remote, shown=shown))
@@ -133,68 +91,6 @@ def client_context(ca_file: Path | None, alpn: Sequence[str]) -> ssl.SSLContext:
     except OSError as error:
         raise UsageError(f"{ca_file} can't be used: it has to hold the authority's certificates in PEM.") from error
     return context
-
-
-@dataclass(frozen=True)
-class KnownRemotes:
-    """The file of the remotes that this person trusted: a line ``HOST PORT FINGERPRINT DATE`` each, 0600."""
-
-    path: Path
-
-    def all(self) -> list[KnownRemote]:
-        """Every remote in the file; raise ``FileError``, with the line, if it is damaged."""
-        return [known for known in map(self._parse, *_numbered(self._lines())) if known is not None]
-
-    def find(self, remote: Address) -> str | None:
-        """The fingerprint that is remembered of this remote."""
-        return next((known.fingerprint for known in self.all() if known.address == remote), None)
-
-    def remember(self, remote: Address, shown: str, today: date) -> None:
-        """Add a remote, unless it is there; raise ``IdentityChangedError`` if it is there with another fingerprint."""
-        files.make_folder(self.path.parent, 0o700)
-        with files.locked(self.path):
-            remembered = self.find(remote)
-            if remembered not in {None, shown}:
-                text = _CHANGED.format(remote=remote, remembered=remembered, shown=shown)
-                raise IdentityChangedError(text, str(remembered), shown)
-            if remembered is None:
-                line = f"{remote.host} {remote.port} {shown} {today.isoformat()}"
-                self._write([*self._lines(), line])
-
-    def forget(self, host: str, port: int | None = None) -> list[KnownRemote]:
-        """Forget the remotes at this host (and port); what was forgotten."""
-        name = address(host).host
-        if not self.path.exists():
-            return []
-        with files.locked(self.path):
-            lines = self._lines()
-            parsed = list(map(self._parse, *_numbered(lines)))
-            gone = [known is not None and _is_at(known, name, port) for known in parsed]
-            if any(gone):
-                self._write([line for line, is_gone in zip(lines, gone, strict=True) if not is_gone])
-        return [known for known, is_gone in zip(parsed, gone, strict=True) if known is not None and is_gone]
-
-    def _lines(self) -> list[str]:
-        content = files.read_trusted(self.path, MAX_FILE)
-        data = _HEADER if content is None else content.data
-        try:
-            return data.decode().splitlines()
-        except UnicodeDecodeError as error:
-            raise files.FileError(self.path, "this is not a text file (UTF-8); remove it to start anew.") from error
-
-    def _write(self, lines: Sequence[str]) -> None:
-        files.replace(self.path, "".join(f"{line}\n" for line in lines).encode(), 0o600)
-
-    def _parse(self, number: int, line: str) -> KnownRemote | None:
-        """The remote in a line; ``None`` for a comment; raise ``FileError`` for anything else."""
-        if not line.strip() or line.startswith("#"):
-            return None
-        try:
-            host, port, shown, added = line.split()
-            return KnownRemote(address(host, int(port)), parse_fingerprint(shown), date.fromisoformat(added))
-        except (ValueError, UsageError) as error:
-            text = f"line {number} is not HOST PORT FINGERPRINT DATE. Correct it or delete that line."
-            raise files.FileError(self.path, text) from error
 
 
 @dataclass(frozen=True)
@@ -229,21 +125,6 @@ def verification_failed(host: str, port: int, error: ssl.SSLCertVerificationErro
     reason = clean(error.verify_message or str(error))
     return UntrustedRemoteError(f"{address(host, port)} is not trusted by the given authority: {reason}.")
 
-
-def _numbered(lines: Sequence[str]) -> tuple[range, Sequence[str]]:
-    return range(1, len(lines) + 1), lines
-
-
-def _is_at(known: KnownRemote, host: str, port: int | None) -> bool:
-    return known.address.host == host and port in {None, known.address.port}
-
-
-_CHANGED = """\
-THE IDENTITY OF {remote} HAS CHANGED. Somebody may be in between, or the remote was set up anew.
-  remembered  {remembered}
-  shown now   {shown}
-Nothing was sent. Compare what “sra identity show” prints on the remote; only if it is the one shown now, run:
-  sra trust forget {remote}"""
 
 _OTHER_THAN_PIN = """\
 {remote} is not the remote with the fingerprint that you gave.
