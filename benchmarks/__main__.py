@@ -23,10 +23,9 @@ def main() -> None:
     options = _parse()
     if os.geteuid() != 0:
         sys.exit("The benchmarks make private networks and mounts: run them as root.")
-    results = joined(_measure(path, _plan(options)) for path in options.only or PATHS)
     description = machine.describe()
-    BUILD.mkdir(exist_ok=True)
-    (BUILD / "bench.json").write_bytes(report.to_json(results, description))
+    results = joined(_measure(path, _plan(options), options.output) for path in options.only or PATHS)
+    (options.output / "bench.json").write_bytes(report.to_json(results, description))
     markdown = report.to_markdown(results, description)
     print(markdown)
     if options.write:
@@ -44,10 +43,10 @@ def joined(parts: Iterable[Results]) -> Results:
     )
 
 
-def _measure(path: str, plan: Plan) -> Results:
+def _measure(path: str, plan: Plan, output: Path) -> Results:
     start = time.monotonic()
-    results = world.run(path, plan, BUILD / "bench-logs" / f"{path}.log")
-    outcome = "failed" if results.missing else f"{len(results.cells)} figures"
+    results = world.run(path, plan, output / "bench-logs" / f"{path}.log")
+    outcome = "not measured" if results.missing else f"{len(results.cells)} figures"
     print(f"{path}: {outcome} in {time.monotonic() - start:.0f} s", file=sys.stderr)
     return results
 
@@ -58,12 +57,17 @@ def _plan(options: argparse.Namespace) -> Plan:
     return Plan(tuple(options.rtt), options.runs)
 
 
+def _folder(name: str) -> Path:
+    return Path(name).absolute()
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks", description="Measure ours and the peers.")
     parser.add_argument("--runs", type=int, default=Plan().runs, metavar="N", help="runs for each figure")
     parser.add_argument("--rtt", type=float, nargs="+", default=Plan().rtts_ms, metavar="MS", help="round-trip times")
     parser.add_argument("--quick", action="store_true", help="one run each, at 0 and 100 ms")
     parser.add_argument("--only", nargs="+", choices=sorted(PATHS), metavar="PATH", help=", ".join(sorted(PATHS)))
+    parser.add_argument("--output", type=_folder, default=BUILD, metavar="DIR", help="where bench.json and logs go")
     parser.add_argument("--write", action="store_true", help="put the table into benchmarks/README.md")
     return parser.parse_args()
 

@@ -5,10 +5,12 @@ python -m benchmarks.inside PATH LOG <PLAN.json >RESULTS.json
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import FrameType
 
 import msgspec
 
@@ -30,8 +32,13 @@ PATHS: dict[str, Callable[[World, Plan], Results]] = {
 }
 
 
+def _give_up(_number: int, _frame: FrameType | None) -> None:
+    raise TimeoutError("a run took too long")
+
+
 def main() -> None:
     """Measure the path that the command line names."""
+    signal.signal(signal.SIGALRM, _give_up)
     path, log = sys.argv[1:]
     plan = msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)
     world = World(Path(log))

@@ -14,7 +14,7 @@ PACKAGES = ("pcscd", "opensc", "libpam-pkcs11", "p11-kit", "softhsm2", "openssh-
 def describe() -> list[str]:
     """One line each: processor, system, versions."""
     return [
-        f"{os.cpu_count()} cores, {_processor()}",
+        f"{os.cpu_count()} cores, {_processor()}; load average {os.getloadavg()[0]:.1f} before the run",
         f"{_system()}, Linux {platform.release()}, Python {platform.python_version()}",
         ", ".join(_versions()),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import statistics
 import time
 from collections.abc import Callable
@@ -15,11 +16,15 @@ from benchmarks.keys import KeyKind
 SETTLE = 0.05
 """Seconds between runs, for what the last one still has on its way."""
 
+LONGEST_RUN = 60
+"""Seconds after which SIGALRM ends a run that hangs."""
+
 
 class Operation(StrEnum):
     """What is measured: the rows of the table."""
 
     CONNECT = "connect + authenticate"
+    COMMAND = "the whole command"
     LIST = "list objects"
     SIGN = "login + sign in a new process"
     PAM = "PAM login"
@@ -127,7 +132,9 @@ class Meter:
             prepare()
             time.sleep(SETTLE + rtt_ms / 1000)
             ask(self._control, "reset")
+            signal.alarm(LONGEST_RUN)
             seconds.append(once())
+            signal.alarm(0)
             round_trips.append(ask(self._control, "stats").round_trips / per)
         runs_ms = tuple(1000 * run for run in seconds)
         return Cell(operation, self._path, self.kind, rtt_ms, runs_ms, statistics.median(round_trips))

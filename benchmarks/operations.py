@@ -126,13 +126,26 @@ def _signatures(signer: subprocess.Popen[str]) -> Once:
     return once
 
 
-def tell(process: subprocess.Popen[str], line: str) -> str:
-    """Send a line to a process; its answer."""
+def send(process: subprocess.Popen[str], line: str) -> None:
+    """Send a line to a process."""
     if process.stdin is None:
         raise TypeError("the process has no stdin")
     process.stdin.write(line + "\n")
     process.stdin.flush()
+
+
+def tell(process: subprocess.Popen[str], line: str) -> str:
+    """Send a line to a process; its answer."""
+    send(process, line)
     return read_line(process)
+
+
+def told(process: subprocess.Popen[str], line: str) -> float:
+    """Send a line to a process that answers with a number, or says on stderr why it can't."""
+    answer = tell(process, line)
+    if answer == "null":
+        raise RuntimeError(f"{line!r} failed; the line before this traceback says why")
+    return float(answer)
 
 
 def read_line(process: subprocess.Popen[str]) -> str:

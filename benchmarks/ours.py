@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 import sys
+import time
 
 from benchmarks import softcard, targets
-from benchmarks.keys import KeyKind
+from benchmarks.keys import PIN, KeyKind
 from benchmarks.links import start_proxy
 from benchmarks.measure import CardTime, Cell, Meter, Operation, Plan, Results
-from benchmarks.operations import ACCOUNT, Pkcs11Operations, read_line, tell
-from benchmarks.reader import OPENSC, Decide, measure_presence, start_pcscd
+from benchmarks.operations import ACCOUNT, Pkcs11Operations, read_line, send, tell, told
+from benchmarks.reader import OPENSC, Decide, ReaderWatch, measure_presence, start_pcscd
 from benchmarks.softcard import SoftCard
-from benchmarks.world import ROOT, World
+from benchmarks.world import ROOT, World, stop
+from sra.identity.fingerprints import fingerprint
 
 PORT, FRONT_PORT = 4116, 4216
 FOLDER, REMOTE = ROOT / "softcards", ROOT / "remote"
@@ -58,11 +61,14 @@ def _start_remote(world: World, card: SoftCard) -> None:
 def _measure_typed(world: World, meter: Meter, admin: subprocess.Popen[str], card: SoftCard) -> list[Cell]:
     """With the PIN typed on the remote."""
     connect = _measure_connect(world, meter, admin)
-    presence = measure_presence(world, meter, _decide(admin, "insert"), _decide(admin, "eject"))
     operations = Pkcs11Operations(world, meter, OPENSC, meter.kind)
     if meter.kind is KeyKind.P256:
+        tell(admin, "insert")
         return [*connect, *operations.measure_signatures()]
-    return [*connect, *presence, *operations.measure_all(card.credential)]
+    command = _measure_command(world, meter, admin)
+    tell(admin, "connect")
+    presence = measure_presence(world, meter, _decide(admin, "insert"), _decide(admin, "eject"))
+    return [*connect, *command, *presence, *operations.measure_all(card.credential)]
 
 
 def _measure_pad(world: World, meter: Meter, admin: subprocess.Popen[str], card: SoftCard) -> list[Cell]:
@@ -79,12 +85,39 @@ def _measure_connect(world: World, meter: Meter, admin: subprocess.Popen[str]) -
     world.wait_until(lambda: _is_attached(admin), "a card in the remote's reader")
 
     def connect() -> float:
-        return float(tell(admin, "connect"))
+        return told(admin, "connect")
 
     def close() -> None:
         tell(admin, "close")
 
     return meter.measure(Operation.CONNECT, connect, prepare=close)
+
+
+def _measure_command(world: World, meter: Meter, admin: subprocess.Popen[str]) -> list[Cell]:
+    """``sra connect``, from the start of the process until an application on the remote sees the card."""
+    tell(admin, "close")
+    watch = ReaderWatch(world)
+    watch.seen(present=False)
+    shown = fingerprint(ssl.PEM_cert_to_DER_cert((REMOTE / "etc/sra/identity/certificate.pem").read_text()))
+    where = (f"127.0.0.1:{FRONT_PORT}", "--fingerprint", shown, "--config-dir", str(ROOT / "admin"))
+    card = ("--card", f"software:{softcard.NAME}", "--cards-dir", str(FOLDER), "--pin-fd", "0")
+    running: list[subprocess.Popen[str]] = []
+
+    def connect() -> float:
+        start = time.monotonic()
+        running.append(world.converse("sra", "connect", *where, *card))
+        send(running[0], PIN)
+        return watch.seen(present=True) - start
+
+    def disconnect() -> None:
+        while running:
+            stop(running.pop())
+            watch.seen(present=False)
+
+    cells = meter.measure(Operation.COMMAND, connect, prepare=disconnect)
+    disconnect()
+    watch.close()
+    return cells
 
 
 def _is_attached(admin: subprocess.Popen[str]) -> bool:
@@ -94,4 +127,4 @@ def _is_attached(admin: subprocess.Popen[str]) -> bool:
 
 
 def _decide(admin: subprocess.Popen[str], what: str) -> Decide:
-    return lambda: float(tell(admin, what))
+    return lambda: told(admin, what)

@@ -78,9 +78,11 @@ def _measure_connect(world: World, meter: Meter) -> list[Cell]:
             world.call(*_ssh("-S", str(MASTER), "-O", "exit", "remote"))
             world.wait_until(lambda: not MASTER.exists(), "the end of the ssh connection")
 
+    def run_command() -> None:
+        world.call(*_ssh("remote", "true"))
+
     cells = meter.measure(Operation.CONNECT, timed(connect), prepare=forget)
-    forget()
-    return cells
+    return [*cells, *meter.measure(Operation.COMMAND, timed(run_command), prepare=forget)]
 
 
 def _measure_agent(world: World, meter: Meter) -> list[Cell]:
