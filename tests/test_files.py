@@ -51,7 +51,7 @@ def test_the_mode_does_not_depend_on_the_umask(path: Path) -> None:
 def test_no_file_is_no_content(path: Path) -> None:
     assert files.read(path, 1) is None
     assert files.read_trusted(path, 1) is None
-    assert files.stamp(path) is None
+    assert files.stamp(path) == ()
 
 
 def test_a_file_beyond_the_limit_is_refused(path: Path) -> None:
@@ -126,6 +126,16 @@ def test_the_stamp_changes_with_every_change(path: Path) -> None:
     path.chmod(0o640)
     seen.add(files.stamp(path))
     assert len(seen) == 4
+
+
+def test_content_has_a_stamp_once_its_file_has_settled(path: Path) -> None:
+    path.write_bytes(b"new")
+    content = files.read(path, 3)
+    assert content is not None
+    assert content.stamp is None
+    old = files.read(Path("/etc/hostname"), 1000)
+    assert old is not None
+    assert old.stamp == files.stamp(Path("/etc/hostname"))
 
 
 def test_without_rights_the_person_learns_which_are_needed(path: Path, tmp_path: Path) -> None:

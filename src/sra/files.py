@@ -11,6 +11,7 @@ import fcntl
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from pathlib import Path
 from sra.errors import UsageError
 
 OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+CLOCK_TICK = 100_000_000
+"""Nanoseconds within which a file system may give two changes the same time: 4 to 10 ms on Linux, and some to spare."""
 
 _HINTS = {
     errno.EACCES: "It needs the rights of the file's owner: on a remote, run this as root.",
@@ -41,20 +44,23 @@ class FileError(UsageError):
 
 @dataclass(frozen=True)
 class FileContent:
-    """What a file held, its permission bits and owner, and a stamp that is another one after every change."""
+    """What a file held, its permission bits and owner, and the stamp (``stamp``) of this content.
+
+    Without a stamp, the file changed so recently that its next change could bear the same time.
+    """
 
     data: bytes
     mode: int
     owner: int
-    stamp: tuple[int, ...]
+    stamp: tuple[int, ...] | None
 
 
-def stamp(path: Path) -> tuple[int, ...] | None:
-    """A value that changes whenever the file does; ``None`` if there is none."""
+def stamp(path: Path) -> tuple[int, ...]:
+    """A value that changes whenever the file does; empty if there is none."""
     try:
         return _stamp(path.lstat())
     except FileNotFoundError:
-        return None
+        return ()
     except OSError as error:
         raise _failure(path, error) from error
 
@@ -81,7 +87,8 @@ def read(path: Path, limit: int) -> FileContent | None:
         os.close(descriptor)
     if len(data) > limit:
         raise FileError(path, f"the file is longer than {limit} bytes, so it is not read.")
-    return FileContent(data, stat.S_IMODE(status.st_mode), status.st_uid, _stamp(status))
+    is_settled = time.time_ns() - status.st_ctime_ns > CLOCK_TICK
+    return FileContent(data, stat.S_IMODE(status.st_mode), status.st_uid, _stamp(status) if is_settled else None)
 
 
 def read_trusted(path: Path, limit: int) -> FileContent | None:

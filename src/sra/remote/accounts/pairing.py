@@ -44,7 +44,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class _Snapshot:
-    """What the file held when it had this stamp, and hash -> accounts (one, unless somebody edited the file)."""
+    """What the file held when it had this stamp (``None``: look again), and hash -> accounts."""
 
     stamp: tuple[int, ...] | None
     data: bytes | None
@@ -111,7 +111,7 @@ class PairingStore:
         """
         check_account_name(account)
         wanted = None if key_hash is None else parse_hash(key_hash)
-        if files.stamp(self._path) is None:
+        if not files.stamp(self._path):
             raise _no_such_pairing(account)
         with files.locked(self._path):
             snapshot = self._read()
@@ -161,7 +161,7 @@ class PairingStore:
     def _read(self) -> _Snapshot:
         content = files.read_trusted(self._path, MAX_FILE)
         if content is None:
-            return _Snapshot(None, None, (), {})
+            return _Snapshot((), None, (), {})
         with self._naming_file():
             pairings = pairing_file.decode(content.data)
         return _Snapshot(content.stamp, content.data, pairings, _by_hash(pairings))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import tomllib
 from collections.abc import Callable, Sequence
@@ -28,6 +29,9 @@ _ACCOUNT = re.compile(r"(?![0-9]+\Z)[A-Za-z0-9_][A-Za-z0-9._-]{0,31}")
 _HASH = re.compile(r"(?:sha1:)?(?P<sha1>[0-9a-f]{40})|(?:sha256:)?(?P<sha256>[0-9a-f]{64})")
 _ENTRY = re.compile(r"^[ \t]*\[\[[ \t]*pairing[ \t]*\]\]", re.MULTILINE)
 _ENTRY_PATH = re.compile(r"\$\.pairing\[(\d+)\]")
+
+
+log = logging.getLogger("sra.pairing")
 
 
 class DamagedError(UsageError):
@@ -105,22 +109,20 @@ def _changed(data: bytes, change: Callable[[tomlkit.TOMLDocument], None], expect
         document = tomlkit.parse(data)
         change(document)
         changed = tomlkit.dumps(document).encode()
-    except (TOMLKitError, TypeError, ValueError, RecursionError) as error:
-        raise _unchangeable() from error
-    if decode(changed) != expected:
-        raise _unchangeable()
-    return changed
-
-
-def _unchangeable() -> DamagedError:
-    return DamagedError("as it is written, no command can change it; edit it by hand.")
+        if decode(changed) == expected:
+            return changed
+    except (TOMLKitError, DamagedError, TypeError, ValueError, RecursionError):
+        log.debug("the list can't be changed as it is written", exc_info=True)
+    raise DamagedError("as it is written, no command can change it; edit it by hand.")
 
 
 def _append(document: tomlkit.TOMLDocument, pairing: Pairing) -> None:
     entry = tomlkit.table()
     for key, value in msgspec.structs.asdict(pairing).items():
-        entry.append(key, value)
+        if value not in {None, ""}:
+            entry.append(key, value)
     entry.add(tomlkit.nl())
+    _drop_empty_list(document)
     entries: Any = document.setdefault("pairing", tomlkit.aot())
     entries.append(entry)
 
@@ -129,6 +131,13 @@ def _remove(document: tomlkit.TOMLDocument, positions: Sequence[int]) -> None:
     entries: Any = document["pairing"]
     for position in sorted(positions, reverse=True):
         del entries[position]
+    _drop_empty_list(document)
+
+
+def _drop_empty_list(document: tomlkit.TOMLDocument) -> None:
+    """An empty list is written in one line, to which no table could be added."""
+    if "pairing" in document and not document["pairing"]:
+        document.remove("pairing")
 
 
 def _line_of(text: str, problem: str) -> str:
