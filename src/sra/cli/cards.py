@@ -12,7 +12,8 @@ import typer
 from sra.admin.cards.base import CardBackend, CardListing
 from sra.admin.cards.pcsc import PcscBackend
 from sra.admin.cards.software import SoftwareBackend
-from sra.cli.cards_output import print_json, print_table
+from sra.cli.options import AsJson
+from sra.cli.output import print_json, print_table
 from sra.errors import NoReaderError
 
 
@@ -42,12 +43,12 @@ def card_backends(cards_dir: Path) -> dict[str, CardBackend]:
 
 def cards(
     cards_dir: CardsDir,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the cards of this machine, and say what is wrong with those that can't be used."""
     listings = asyncio.run(find_cards(card_backends(cards_dir)))
     if as_json:
-        print_json([{"name": card.name, "description": card.description, "problem": card.problem} for card in listings])
+        print_json(listings)
     else:
         print_table(("card", "description", "problem"), [_row(card) for card in listings])
 

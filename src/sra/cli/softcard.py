@@ -17,7 +17,8 @@ from sra.admin.cards.softcard_certificates import Holder, Issuer, load_issuer, p
 from sra.admin.cards.softcard_file import CardFile, CardFolder, StoredKey
 from sra.admin.cards.softcard_maker import Order, make, new_puk
 from sra.cli.cards import CardsDir, default_cards_dir
-from sra.cli.cards_output import print_json, print_table
+from sra.cli.options import AsJson, examples
+from sra.cli.output import print_json, print_table
 from sra.cli.pins import PinFd, read_new_pin
 from sra.errors import CardError, KeyMissingError, UsageError
 from sra.piv.keys import Algorithm, Slot
@@ -37,10 +38,9 @@ _COLUMNS = ("slot", "algorithm", "PIN", "subject", "issuer", "valid until", "SHA
 _CHOICES = ", ".join(_ALGORITHMS)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The card's name.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@app.command()
+@app.command(epilog=examples("sra softcard create ann", "sra softcard create ann --slot 9A=P256 --subject 'Ann Lee'"))
 def create(
     name: Name,
     cards_dir: CardsDir,
@@ -78,7 +78,7 @@ def list_cards(cards_dir: CardsDir, as_json: AsJson = False) -> None:
     if as_json:
         print_json([dict(zip(("name", "keys", "problem"), row, strict=True)) for row in rows])
     else:
-        print_table(("name", "keys", "problem"), rows)
+        print_table(("name", "keys", "problem"), rows, "There are no software cards; `sra softcard create` makes one.")
 
 
 @app.command()
@@ -93,7 +93,7 @@ def show(name: Name, cards_dir: CardsDir, as_json: AsJson = False) -> None:
     print_table(_COLUMNS, [tuple(key.values()) for key in keys])
 
 
-@app.command()
+@app.command(epilog=examples("sra softcard certificate ann --out ann.pem"))
 def certificate(
     name: Name,
     cards_dir: CardsDir,

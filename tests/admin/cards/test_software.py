@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, utils
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 
+from sra.admin.cards.base import Card
 from sra.admin.cards.softcard_file import CardFolder
 from sra.admin.cards.software import SoftwareBackend, SoftwareCard
 from sra.errors import (
@@ -55,7 +56,7 @@ def on_card(folder: CardFolder, body: Body) -> None:
     asyncio.run(run())
 
 
-def check(card: SoftwareCard, request: KeyRequest, output: bytes) -> None:
+def check(card: Card, request: KeyRequest, output: bytes) -> None:
     """Compare an answer with the certificate's public key."""
     certificate = certificate_in(card.contents.objects[CERTIFICATES[request.slot]])
     public = x509.load_der_x509_certificate(certificate).public_key()

@@ -19,8 +19,8 @@ PREFIX = "pcsc:"
 _MAX_PIN = 8
 """Bytes of a PIN (SP 800-73-4 part 2, section 2.4.3)."""
 
-_VERIFIED_TRIES = 3
-"""The tries to report where the card has never told: the PIN is verified, which sets them to the issuer's maximum."""
+_USUAL_TRIES = 3
+"""A card does not tell its tries while the PIN is verified: then it has all of them, at least as many as ever told."""
 
 _CANCEL_RETRY = 0.05
 """Seconds: a cancellation that comes before the waiting has begun is lost, and has to be repeated."""
@@ -33,7 +33,7 @@ class PcscCard:
         self._state = state
         self._session = session
         self._contents = contents
-        self._tries = _VERIFIED_TRIES
+        self._all_tries = _USUAL_TRIES
         self._is_verified = False
 
     @property
@@ -49,9 +49,8 @@ class PcscCard:
     async def attempts_remaining(self) -> int:
         """PIN tries left, by a VERIFY without a PIN."""
         tries = await self._session.take_turn(lambda piv: piv.attempts())
-        if tries is not None:
-            self._tries = tries
-        return self._tries
+        self._all_tries = max(self._all_tries, tries or 0)
+        return self._all_tries if tries is None else tries
 
     async def verify_pin(self, pin: bytes) -> None:
         """Verify the PIN on the card."""
@@ -68,7 +67,7 @@ class PcscCard:
         """Return when the card is out, its reader unplugged, or the smart card service gone."""
         thread = CardThread(f"removal of the card in {self._state.name}")
         context = pcsc_reader.establish()
-        waiting = asyncio.ensure_future(thread.run(lambda: pcsc_reader.wait_changed(context, self._state)))
+        waiting = thread.run(lambda: pcsc_reader.wait_changed(context, self._state))
         try:
             await asyncio.shield(waiting)
         finally:

@@ -131,7 +131,7 @@ class PivApplication:
             raise PinNeededError(f"The card wants its PIN before it uses the key {request.slot:02X}.")
         if response.status in _NO_SUCH_KEY:
             raise KeyMissingError(f"The card has no {request.algorithm.name} key {request.slot:02X}.")
-        return tlv.fields(tlv.unwrap(_DYNAMIC, _data(response)))[_RESPONSE]
+        return _result(tlv.unwrap(_DYNAMIC, _data(response)))
 
     def _send_selected(self, command: Command) -> Response:
         """The answer; where it seems to be another application's, the one after PIV was selected again.
@@ -150,6 +150,13 @@ def _input(request: KeyRequest) -> tuple[int, bytes]:
     if request.operation is Operation.DERIVE:
         return _EXPONENTIATION, request.input
     return _CHALLENGE, request.input.rjust(request.algorithm.size, b"\0")
+
+
+def _result(template: bytes) -> bytes:
+    result = tlv.fields(template).get(_RESPONSE)
+    if not result:
+        raise tlv.TlvError("it holds no result")
+    return result
 
 
 def _data(response: Response) -> bytes:

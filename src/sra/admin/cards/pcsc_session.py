@@ -10,7 +10,7 @@ from typing import TypeVar
 from sra.admin.cards.pcsc_piv import PivApplication, way_to_card
 from sra.admin.cards.pcsc_reader import BUSY, CardResetError, ReaderConnection
 from sra.admin.cards.pcsc_thread import CardThread, settle
-from sra.errors import CardBusyError, CardError, ProtocolError
+from sra.errors import CardBusyError, CardError, CardRemovedError, ProtocolError
 from sra.piv.tlv import TlvError
 
 T = TypeVar("T")
@@ -25,6 +25,7 @@ class CardSession:
         self._connection = ReaderConnection(reader)
         self._thread = CardThread(f"card in {reader}")
         self._one_at_a_time = asyncio.Lock()
+        self._is_closed = False
 
     async def connect(self) -> None:
         """Connect to the card and select PIV; raise ``CardError``, and then nothing has to be closed."""
@@ -42,6 +43,8 @@ class CardSession:
         """
         turn: Future[T] = Future()
         async with self._one_at_a_time:
+            if self._is_closed:
+                raise CardRemovedError("The card was let go; connect to it again.")
             self._thread.submit(lambda: self._await_turn(turn, work))
             outcome = asyncio.wrap_future(turn)
             try:
@@ -56,9 +59,12 @@ class CardSession:
     async def close(self, forget: bool) -> None:
         """Let the card go, once what is under way is done; ``forget`` resets it, which ends its PIN state.
 
-        Waits for that, but not for ever: another program may keep the card.
+        Waits for that, but not for ever: another program may keep the card. A second time it does nothing.
         """
-        ending = asyncio.ensure_future(self._thread.run(lambda: self._connection.disconnect(forget)))
+        if self._is_closed:
+            return
+        self._is_closed = True
+        ending = self._thread.run(lambda: self._connection.disconnect(forget))
         self._thread.stop()
         await asyncio.wait({ending}, timeout=self._patience)
 
@@ -101,6 +107,6 @@ def _fail(turn: Future[T], error: CardError) -> None:
 def _understood(work: Callable[[PivApplication], T], piv: PivApplication) -> T:
     try:
         return work(piv)
-    except (ProtocolError, TlvError, KeyError) as error:
+    except (ProtocolError, TlvError) as error:
         text = f"The card gave an answer that can't be understood ({error}); put it in again and retry."
         raise CardError(text) from error

@@ -27,11 +27,11 @@ class CardThread:
         """Run ``job``, which must not raise, when those before it are done."""
         self._jobs.put(job)
 
-    async def run(self, job: Callable[[], T]) -> T:
-        """What ``job`` returns or raises, without holding up the event loop."""
+    def run(self, job: Callable[[], T]) -> asyncio.Future[T]:
+        """What ``job`` will return or raise, when those before it are done; unless that is cancelled before."""
         outcome: Future[T] = Future()
         self.submit(lambda: settle(outcome, job) if outcome.set_running_or_notify_cancel() else None)
-        return await asyncio.wrap_future(outcome)
+        return asyncio.wrap_future(outcome)
 
     def stop(self) -> None:
         """End when the jobs so far are done."""
