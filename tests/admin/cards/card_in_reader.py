@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import secrets
 import signal
 import time
@@ -61,9 +62,9 @@ def applet_for(card: Card) -> Applet:
 
 @asynccontextmanager
 async def inserted(cards_dir: Path, name: str, socket: Path) -> AsyncIterator[Card]:
-    """The card, which is in the reader meanwhile."""
+    """The card, which is in the reader meanwhile; besides root's, a pcscd of our own user may have it."""
     card = await SoftwareBackend(cards_dir).open(PREFIX + name)
-    async with ReaderLink(socket, applet_for(card), pin_pad=False):
+    async with ReaderLink(socket, applet_for(card), pin_pad=False, users=[os.geteuid()]):
         yield card
     await card.close()
 

@@ -52,14 +52,14 @@ class PrivatePcscd:
         return f"Reader {number} {number:02X} 00"
 
     def start(self, readers: int) -> subprocess.Popen[bytes]:
-        """Start it; it has a ``/run`` and a network of its own, and ends with whoever started it."""
+        """Start it, with a ``/run`` and a network of its own, where we are root; it ends with whoever started it."""
         for name in ("run/pcscd", "readers", "conf"):
             (self._folder / name).mkdir(parents=True)
         driver = build_driver()
         described = (READER.format(number=n, socket=self.socket(n), driver=driver) for n in range(readers))
         (self._folder / "conf" / "readers").write_text("\n".join(described))
         script = 'mount --bind "$1" /run && exec setpriv --pdeathsig KILL pcscd --foreground --config "$2"'
-        words = ["unshare", "--mount", "--net", "sh", "-c", script, "sh"]
+        words = ["unshare", "--map-root-user", "--mount", "--net", "sh", "-c", script, "sh"]
         folders = [str(self._folder / name) for name in ("run", "conf")]
         with (self._folder / "log").open("wb") as log:
             return subprocess.Popen([*words, *folders], stdout=log, stderr=log)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -331,7 +332,7 @@ class StuckCard:
 def test_a_card_pulled_in_the_middle_of_a_key_use_is_told(pcscd: PrivatePcscd, folder: CardFolder) -> None:
     async def run() -> None:
         stuck = StuckCard(applet_for(await SoftwareBackend(folder.path).open("software:ann")))
-        async with ReaderLink(pcscd.socket(0), stuck, pin_pad=False):
+        async with ReaderLink(pcscd.socket(0), stuck, pin_pad=False, users=[os.geteuid()]):
             await wait_for_card(pcscd.name(0))
             card = await PcscBackend().open(f"pcsc:{pcscd.name(0)}")
             using = asyncio.create_task(card.use_key(request_for(Slot.CARD_AUTHENTICATION)))
@@ -362,7 +363,7 @@ def test_every_reader_is_listed_with_what_is_wrong(pcscd: PrivatePcscd, folder: 
             first, second = await PcscBackend().find()
             assert (first.name, first.problem) == (f"pcsc:{pcscd.name(0)}", "")
             assert "no card in the reader; put it in" in second.problem
-            async with ReaderLink(pcscd.socket(1), OtherCard(), pin_pad=False):
+            async with ReaderLink(pcscd.socket(1), OtherCard(), pin_pad=False, users=[os.geteuid()]):
                 await wait_for_card(pcscd.name(1))
                 _, second = await PcscBackend().find()
                 assert "not a PIV card" in second.problem
@@ -379,7 +380,7 @@ def test_cards_that_can_not_be_opened_say_why(pcscd: PrivatePcscd) -> None:
             await backend.open("pcsc:Reader 9")
         with pytest.raises(NoCardError, match="put it in"):
             await backend.open(f"pcsc:{pcscd.name(1)}")
-        async with ReaderLink(pcscd.socket(1), OtherCard(), pin_pad=False):
+        async with ReaderLink(pcscd.socket(1), OtherCard(), pin_pad=False, users=[os.geteuid()]):
             await wait_for_card(pcscd.name(1))
             with pytest.raises(NotPivError, match="not a PIV card"):
                 await backend.open(f"pcsc:{pcscd.name(1)}")

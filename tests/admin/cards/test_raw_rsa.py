@@ -48,7 +48,7 @@ def test_an_oaep_ciphertext_gives_a_block_that_encrypts_to_it_again() -> None:
     assert public_operation(raw(PRIVATE).use(ciphertext)) == ciphertext
 
 
-@pytest.mark.parametrize("value", [0, 1, PUBLIC.n - 1])
+@pytest.mark.parametrize("value", [0, 1, PUBLIC.n - 1], ids=["zero", "one", "largest"])
 def test_the_smallest_and_largest_blocks_work(value: int) -> None:
     block = value.to_bytes(SIZE)
     assert public_operation(raw(PRIVATE).use(block)) == block
