@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +14,12 @@ from lab.processes import Process, wait_until
 
 BIN = CHECKOUT / ".venv" / "bin"
 SRA = BIN / "sra"
+PYTHON = BIN / "python"
 PIN = "271828"
 PIN_FILE = "/run/pin"
 CARDS = "/root/cards"
 PORT = 4116
+LOCAL_PORT = 4117
 
 
 def make_card(admin: Host, name: str, slots: Sequence[str] = (), *, pin: str = PIN, more: Sequence[str] = ()) -> str:
@@ -30,6 +34,12 @@ def make_card(admin: Host, name: str, slots: Sequence[str] = (), *, pin: str = P
 def certificate(admin: Host, name: str, slot: str = "9A") -> str:
     """A certificate of a software card, in PEM."""
     return admin.run([SRA, "softcard", "certificate", name, "--cards-dir", CARDS, "--slot", slot]).stdout
+
+
+def tries_left(admin: Host, name: str) -> int:
+    """How many PIN tries the software card has left, as it says itself."""
+    shown = json.loads(admin.run([SRA, "softcard", "show", name, "--cards-dir", CARDS, "--json"]).stdout)
+    return int(shown["tries"])
 
 
 def pair(remote: Host, account: str, certificate_pem: str) -> None:
@@ -47,6 +57,32 @@ class Service:
     fingerprint: str
 
 
+@dataclass(frozen=True)
+class World:
+    """An admin's machine, and a remote at work."""
+
+    admin: Host
+    remote: Host
+    service: Service
+
+    def add_person(self, name: str, slots: Sequence[str] = ("9A=P256",), *, more: Sequence[str] = ()) -> str:
+        """A card and an account of the same name, paired; the card's 9A certificate in PEM."""
+        pem = make_card(self.admin, name, slots, more=more)
+        self.remote.add_account(name, "a password that no test uses")
+        pair(self.remote, name, pem)
+        return pem
+
+    @contextmanager
+    def inserted(self, name: str, *options: str, pad: bool = True) -> Iterator[Process]:
+        """The person's card is in a reader of the remote meanwhile; its ``sra connect``."""
+        connection = insert(self.admin, self.service, f"software:{name}", *options, pad=pad)
+        try:
+            yield connection
+        finally:
+            connection.terminate()
+            connection.wait()
+
+
 def start_remote(remote: Host, *, settings: str = "", log_level: str = "info", log: Path | None = None) -> Service:
     """Make an identity, unless there is one, and start everything but pcscd; returns when admins can come."""
     if settings:
@@ -57,6 +93,12 @@ def start_remote(remote: Host, *, settings: str = "", log_level: str = "info", l
     process.wait_for("reader 0 is ready")
     process.wait_for("reader 1 is ready")
     return Service(process, shown["fingerprint"])
+
+
+def remote_at_work(admin: Host, remote: Host, *, settings: str = "", log_level: str = "info") -> World:
+    """The remote with pcscd and everything of the product; nobody is paired yet."""
+    remote.pcscd()
+    return World(admin, remote, start_remote(remote, settings=settings, log_level=log_level))
 
 
 def connect(
@@ -78,11 +120,27 @@ def connect(
     return admin.start(["sh", "-c", f'exec "$@" 3<{PIN_FILE}', "sh", *command], log=log)
 
 
-def insert(admin: Host, service: Service, card: str, *options: str, pad: bool = True) -> Process:
+def insert(admin: Host, service: Service, card: str, *options: str, to: str = "remote", pad: bool = True) -> Process:
     """``connect``, and wait until the card is inserted."""
-    process = connect(admin, service, card, *options, pad=pad)
+    process = connect(admin, service, card, *options, to=to, pad=pad)
     process.wait_for("The card is inserted", 20)
     return process
+
+
+def on_terminal(admin: Host, *command: str | Path) -> Process:
+    """Start a command at a terminal on which nothing has been typed yet; ``answer`` types."""
+    line = shlex.join(map(str, command))
+    admin.run(["mkfifo", "--mode=0600", TYPED], check=False)
+    return admin.start(["sh", "-c", f'exec script --quiet --return --command "$1" /dev/null <>{TYPED}', "sh", line])
+
+
+TYPED = "/run/typed"
+
+
+def answer(admin: Host, process: Process, question: str, typed: str) -> None:
+    """Type a line when the command on the terminal has asked the question."""
+    process.wait_for(question)
+    admin.run(["sh", "-c", f'printf "%s\\n" "$1" >{TYPED}', "sh", typed])
 
 
 def wait_for_card(remote: Host, *, present: bool = True) -> None:
@@ -90,8 +148,13 @@ def wait_for_card(remote: Host, *, present: bool = True) -> None:
     state = "Yes" if present else "No"
 
     def seen() -> bool:
-        listed = remote.run(["opensc-tool", "--list-readers"], check=False).stdout.splitlines()
-        cards = {line.split()[1] for line in listed if line[:1].isdigit()}
-        return "Yes" in cards if present else bool(cards) and "Yes" not in cards
+        cards = cards_in_readers(remote)
+        return bool(cards) and ("Yes" in cards) is present
 
     wait_until(seen, f"a card in a reader: {state}", 10)
+
+
+def cards_in_readers(remote: Host) -> list[str]:
+    """For each reader, what OpenSC says of a card in it: Yes or No; nothing while there is no pcscd."""
+    listed = remote.run(["opensc-tool", "--list-readers"], check=False).stdout.splitlines()
+    return [line.split()[1] for line in listed if line[:1].isdigit()]

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from lab.hosts import Host, two_hosts
+from lab.product import World, remote_at_work
 
 
 @pytest.fixture
@@ -21,3 +22,10 @@ def admin(hosts: tuple[Host, Host]) -> Host:
 @pytest.fixture
 def remote(hosts: tuple[Host, Host]) -> Host:
     return hosts[1]
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    """Both machines with the remote at work, for all tests of a file; each makes the cards that it needs."""
+    with two_hosts() as (admin, remote):
+        yield remote_at_work(admin, remote)
