@@ -1,0 +1,198 @@
+import io
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from sra.cli.main import app
+from sra.cli.run import status
+from sra.config import Paths
+from sra.identity.certificates import CardCertificate, parse_file
+from sra.remote.accounts.pairing import PairingStore
+from sra.transport import tls_identity
+
+ACCOUNT = "root"
+"""An account that every machine has."""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tls_identity.generate(tmp_path / "card", ["card"], datetime.now(UTC)).folder / "certificate.pem"
+
+
+@pytest.fixture
+def expired(tmp_path: Path) -> Path:
+    long_ago = datetime.now(UTC) - timedelta(days=1000)
+    return tls_identity.generate(tmp_path / "expired", ["card"], long_ago).folder / "certificate.pem"
+
+
+@pytest.fixture
+def card(file: Path) -> CardCertificate:
+    return parse_file(file.read_bytes())
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> PairingStore:
+    return PairingStore(Paths(tmp_path).pairings)
+
+
+def run(root: Path, *arguments: str) -> int:
+    return status(app, [*arguments, "--root", str(root)])
+
+
+def test_a_card_is_paired_by_its_certificate(
+    tmp_path: Path, file: Path, card: CardCertificate, store: PairingStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, "pair", ACCOUNT, "--certificate", str(file)) == 0
+    assert store.find_account(card) == ACCOUNT
+    assert capsys.readouterr().err == "sra: paired with root\n"
+    assert run(tmp_path, "pair", ACCOUNT, "--certificate", str(file)) == 0
+    assert "before" in capsys.readouterr().err
+
+
+def test_a_card_is_paired_by_its_hash(tmp_path: Path, card: CardCertificate, store: PairingStore) -> None:
+    assert run(tmp_path, "pair", ACCOUNT, "--hash", card.public_key_hash("sha1")) == 0
+    assert store.find_account(card) == ACCOUNT
+
+
+def test_a_certificate_can_come_from_stdin(
+    tmp_path: Path, file: Path, card: CardCertificate, store: PairingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(file.read_bytes())))
+    assert run(tmp_path, "pair", ACCOUNT, "--certificate", "-") == 0
+    assert store.find_account(card) == ACCOUNT
+
+
+@pytest.mark.parametrize("arguments", [[], ["--hash", "sha1:" + "ab" * 20, "--certificate", "FILE"]])
+def test_a_card_is_named_in_exactly_one_way(
+    tmp_path: Path, file: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = [str(file) if argument == "FILE" else argument for argument in arguments]
+    assert run(tmp_path, "pair", ACCOUNT, *named) == 2
+    assert "either by --certificate FILE or by --hash HASH" in capsys.readouterr().err
+    assert not Paths(tmp_path).pairings.exists()
+
+
+@pytest.mark.parametrize("account", ["nobody-has-this-name", "../root", "0"])
+def test_an_account_that_is_not_there_gets_no_card(tmp_path: Path, file: Path, account: str) -> None:
+    assert run(tmp_path, "pair", account, "--certificate", str(file)) == 2
+    assert not Paths(tmp_path).pairings.exists()
+
+
+def test_a_file_that_is_no_certificate_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "rubbish").write_bytes(b"rubbish")
+    for arguments in (("pair", ACCOUNT, "--certificate"), ("whois",)):
+        assert run(tmp_path, *arguments, str(tmp_path / "rubbish")) == 2
+        assert f"{tmp_path}/rubbish: This is not a certificate" in capsys.readouterr().err
+        assert run(tmp_path, *arguments, str(tmp_path / "missing")) == 2
+        assert "No such file" in capsys.readouterr().err
+
+
+def test_a_huge_file_is_not_read_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (tmp_path / "huge").open("wb") as huge:
+        huge.truncate(1 << 40)
+    assert run(tmp_path, "whois", str(tmp_path / "huge")) == 2
+    assert "longer than" in capsys.readouterr().err
+
+
+def test_an_expired_card_is_paired_with_a_warning(
+    tmp_path: Path, expired: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, "pair", ACCOUNT, "--certificate", str(expired)) == 0
+    assert "expired on" in capsys.readouterr().err
+
+
+def test_a_card_of_another_account_is_refused(
+    tmp_path: Path, file: Path, store: PairingStore, card: CardCertificate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.pair_certificate("alice", card)
+    assert run(tmp_path, "pair", ACCOUNT, "--certificate", str(file)) == 2
+    assert "sra unpair alice" in capsys.readouterr().err
+
+
+def test_a_card_is_unpaired(
+    tmp_path: Path, store: PairingStore, card: CardCertificate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.pair_certificate("alice", card)
+    store.pair("alice", "sha1:" + "ab" * 20)
+    assert run(tmp_path, "unpair", "alice", "--hash", "sha1:" + "ab" * 20) == 0
+    assert [pairing.hash for pairing in store.pairings()] == [card.public_key_hash("sha256")]
+    assert run(tmp_path, "unpair", "alice") == 0
+    assert store.pairings() == ()
+    assert run(tmp_path, "unpair", "alice") == 2
+    assert "sra pairings" in capsys.readouterr().err
+
+
+def test_pairings_are_listed(
+    tmp_path: Path, store: PairingStore, card: CardCertificate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, "pairings") == 0
+    assert "sra pair ACCOUNT" in capsys.readouterr().out
+    store.pair_certificate("alice", card)
+    assert run(tmp_path, "pairings") == 0
+    today = datetime.now(UTC).date().isoformat()
+    row = capsys.readouterr().out.splitlines()[1].split()
+    assert row == ["alice", card.public_key_hash("sha256"), "CN=card", today]
+    assert run(tmp_path, "pairings", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == [
+        {"account": "alice", "hash": card.public_key_hash("sha256"), "subject": "CN=card", "added": today}
+    ]
+
+
+def test_whois_explains_which_account_a_card_opens(
+    tmp_path: Path, file: Path, store: PairingStore, card: CardCertificate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.pair_certificate("alice", card)
+    assert run(tmp_path, "whois", str(file)) == 0
+    out = capsys.readouterr().out
+    for expected in ("valid until", card.public_key_hash("sha256"), card.public_key_hash("sha1"), "no pairing"):
+        assert expected in out
+    assert out.splitlines()[-1].split() == ["account", "alice"]
+
+
+def test_whois_explains_why_a_card_opens_none(tmp_path: Path, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, "whois", str(file)) == 3
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[-1].split() == ["account", "(none)"]
+    assert "not paired" in captured.err
+
+
+def test_whois_has_json_in_both_cases(
+    tmp_path: Path, file: Path, store: PairingStore, card: CardCertificate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, "whois", "--json", str(file)) == 3
+    refused = json.loads(capsys.readouterr().out)
+    assert refused["account"] is None
+    assert "not paired" in refused["reason"]
+    store.pair_certificate("alice", card)
+    assert run(tmp_path, "whois", "--json", str(file)) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["account"], found["reason"], found["subject"]) == ("alice", "", "CN=card")
+    assert [rule["outcome"] for rule in found["rules"]][1:] == ["alice", "no pairing"]
+
+
+def test_whois_refuses_an_expired_card_even_if_it_is_paired(
+    tmp_path: Path, expired: Path, store: PairingStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.pair_certificate("alice", parse_file(expired.read_bytes()))
+    assert run(tmp_path, "whois", str(expired)) == 3
+    assert "expired on" in capsys.readouterr().err
+
+
+def test_a_damaged_file_stops_every_command(
+    tmp_path: Path, file: Path, store: PairingStore, card: CardCertificate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.pair_certificate("alice", card)
+    path = Paths(tmp_path).pairings
+    path.write_text("pairing = 1\n")
+    for arguments in (
+        ["pairings"],
+        ["whois", str(file)],
+        ["unpair", "alice"],
+        ["pair", ACCOUNT, "--certificate", str(file)],
+    ):
+        assert run(tmp_path, *arguments) == 2
+        assert str(path) in capsys.readouterr().err
+    assert path.read_text() == "pairing = 1\n"

@@ -1,0 +1,110 @@
+import io
+import logging
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sra import logs
+from sra.logs import LEVELS, TRAFFIC, clean, is_journal, set_up
+
+log = logging.getLogger("sra.test")
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    logger = logging.getLogger("sra")
+    before = (logger.handlers, logger.level, logger.propagate)
+    yield
+    logger.handlers, logger.level, logger.propagate = before
+
+
+def lines(level: str, *, environment: dict[str, str] | None = None) -> list[str]:
+    """What a record of every level leaves in the log."""
+    stream = io.StringIO()
+    set_up(level, stream, environment or {})
+    for number in LEVELS.values():
+        log.log(number, "at %d", number)
+    return stream.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(("level", "count"), [("traffic", 5), ("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
+def test_a_level_shows_itself_and_what_is_graver(level: str, count: int) -> None:
+    assert len(lines(level)) == count
+
+
+def test_a_line_says_when_how_grave_and_who() -> None:
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ERROR sra\.test: at 40", lines("error")[0])
+    assert "TRAFFIC sra.test: at 5" in lines("traffic")[0]
+
+
+def test_traffic_is_below_debug_so_a_debug_log_has_none() -> None:
+    assert TRAFFIC < logging.DEBUG
+    assert not any("TRAFFIC" in line for line in lines("debug"))
+
+
+def test_setting_up_twice_does_not_log_twice() -> None:
+    lines("debug")
+    assert len(lines("error")) == 1
+
+
+def test_the_journal_gets_priorities_and_no_dates(tmp_path: Path) -> None:
+    with (tmp_path / "journal").open("w+") as stream:
+        status = os.fstat(stream.fileno())
+        set_up("traffic", stream, {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"})
+        for number in (*LEVELS.values(), logging.CRITICAL, 25, 1):
+            log.log(number, "at %d", number)
+        stream.seek(0)
+        shown = stream.read().splitlines()
+    assert shown == ["<7>at 5", "<7>at 10", "<6>at 20", "<4>at 30", "<3>at 40", "<2>at 50", "<6>at 25"]
+
+
+def test_only_the_stream_that_the_journal_reads_is_the_journal_s(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("w") as stream:
+        status = os.fstat(stream.fileno())
+        assert is_journal(stream, {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"})
+        assert not is_journal(stream, {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino + 1}"})
+        assert not is_journal(stream, {"JOURNAL_STREAM": "rubbish"})
+        assert not is_journal(stream, {})
+    assert not is_journal(stream, {"JOURNAL_STREAM": "1:1"})
+    assert not is_journal(io.StringIO(), {"JOURNAL_STREAM": "1:1"})
+
+
+def test_a_record_is_one_line_whatever_is_in_it() -> None:
+    stream = io.StringIO()
+    set_up("info", stream, {})
+    log.info("one\ntwo\r\nthree\x1b[2J\u2028four")
+    log.error("seven", exc_info=ValueError("five\nsix"))
+    shown = stream.getvalue().split("\n")
+    assert len(shown) == 3
+    assert "one | two | three?[2J | four" in shown[0]
+    assert "ERROR sra.test: seven | ValueError" in shown[1]
+    assert shown[1].endswith("ValueError: five | six")
+
+
+def test_text_that_is_clean_stays_as_it_is() -> None:
+    assert clean("Zoë Šimić 日本 (100 %)") == "Zoë Šimić 日本 (100 %)"
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    ["\n", "\r", "\t", "\0", "\x1b", "\x7f", "\x9b", "\u200b", "\u202e", "\u2028", "\ufeff", "\ud800", "\U000e0001"],
+)
+def test_what_could_change_a_terminal_or_hide_is_replaced(hidden: str) -> None:
+    assert clean(f"a{hidden}b") == "a?b"
+
+
+@given(st.text(), st.integers(1, 50))
+def test_text_is_never_longer_than_the_limit_and_always_printable(text: str, limit: int) -> None:
+    shown = clean(text, limit)
+    assert len(shown) <= limit
+    assert shown.isprintable()
+    assert shown.endswith("…") or len(shown) == len(text)
+
+
+def test_the_usual_limit_is_two_lines_of_a_terminal() -> None:
+    assert len(clean("x" * 1000)) == logs.MAX_PEER_TEXT == 200
