@@ -1,8 +1,8 @@
 """One end of a connection, without I/O: bytes in, frames out, and the table and the questions kept.
 
 The order of calls: ``ask``, ``answer`` and ``notify`` give the bytes to be sent, at once and in that order;
-``receive_data`` takes what was received and gives the frames that it completed. Once any of them has raised
-``ProtocolError`` the connection is to be closed.
+``receive_data`` takes what was received and gives the frames that it completed. Once it has raised ``ProtocolError``
+the connection is to be closed; where one of the others raises it, this end may not say that now, and nothing was said.
 """
 
 from __future__ import annotations
