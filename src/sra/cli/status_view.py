@@ -31,7 +31,7 @@ class StatusView:
     def notice(self, event: Event) -> None:
         """Print the event and bring the status line up to date."""
         line = self._line(event)
-        self._console.print(f"[dim]{datetime.now():%H:%M:%S}[/dim] {escape(line)}", highlight=False)
+        self._console.print(f"[dim]{datetime.now():%H:%M:%S}[/dim] {escape(line)}", highlight=False, soft_wrap=True)
         self._update(self._standing())
 
     def start(self) -> None:
