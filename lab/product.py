@@ -18,6 +18,7 @@ PYTHON = BIN / "python"
 PIN = "271828"
 PIN_FILE = "/run/pin"
 CARDS = "/root/cards"
+KEYBOARD = "/run/keyboard"
 PORT = 4116
 LOCAL_PORT = 4117
 
@@ -73,9 +74,9 @@ class World:
         return pem
 
     @contextmanager
-    def inserted(self, name: str, *options: str, pad: bool = True) -> Iterator[Process]:
+    def inserted(self, name: str, *options: str, pad: bool = True, yes: bool = True) -> Iterator[Process]:
         """The person's card is in a reader of the remote meanwhile; its ``sra connect``."""
-        connection = insert(self.admin, self.service, f"software:{name}", *options, pad=pad)
+        connection = insert(self.admin, self.service, f"software:{name}", *options, pad=pad, yes=yes)
         try:
             yield connection
         finally:
@@ -109,38 +110,51 @@ def connect(
     to: str = "remote",
     pin: str = PIN,
     pad: bool = True,
+    yes: bool = True,
     log: Path | None = None,
 ) -> Process:
-    """Start ``sra connect``; returns at once. The PIN goes in by a descriptor; the pad's questions get a yes."""
+    """Start ``sra connect``; returns at once. The PIN goes in by a descriptor.
+
+    The pad's questions get a yes, or, without ``yes``, a no: there is no terminal to ask at.
+    """
     admin.write(PIN_FILE, f"{pin}\n", mode=0o600)
     command = [
         SRA, "connect", to, "--card", card, "--cards-dir", CARDS, "--pin-fd", "3",
-        "--fingerprint", service.fingerprint, "--yes", "--pin-pad" if pad else "--no-pin-pad", *options,
+        "--fingerprint", service.fingerprint, *(["--yes"] if yes else []),
+        "--pin-pad" if pad else "--no-pin-pad", *options,
     ]  # fmt: skip
     return admin.start(["sh", "-c", f'exec "$@" 3<{PIN_FILE}', "sh", *command], log=log)
 
 
-def insert(admin: Host, service: Service, card: str, *options: str, to: str = "remote", pad: bool = True) -> Process:
+def insert(
+    admin: Host,
+    service: Service,
+    card: str,
+    *options: str,
+    to: str = "remote",
+    pad: bool = True,
+    yes: bool = True,
+) -> Process:
     """``connect``, and wait until the card is inserted."""
-    process = connect(admin, service, card, *options, to=to, pad=pad)
+    process = connect(admin, service, card, *options, to=to, pad=pad, yes=yes)
     process.wait_for("The card is inserted", 20)
     return process
 
 
-def on_terminal(admin: Host, *command: str | Path) -> Process:
-    """Start a command at a terminal on which nothing has been typed yet; ``answer`` types."""
-    line = shlex.join(map(str, command))
-    admin.run(["mkfifo", "--mode=0600", TYPED], check=False)
-    return admin.start(["sh", "-c", f'exec script --quiet --return --command "$1" /dev/null <>{TYPED}', "sh", line])
+class Terminal:
+    """A command at a terminal of its own; one at a time on a host."""
 
+    def __init__(self, host: Host, command: Sequence[str | Path]) -> None:
+        self._host = host
+        line = shlex.join(map(str, command))
+        host.run(["sh", "-c", f"rm -f {KEYBOARD}; mkfifo --mode=0600 {KEYBOARD}"])
+        script = f'exec script --quiet --return --command "$1" /dev/null <>{KEYBOARD}'
+        self.process = host.start(["sh", "-c", script, "sh", line])
 
-TYPED = "/run/typed"
-
-
-def answer(admin: Host, process: Process, question: str, typed: str) -> None:
-    """Type a line when the command on the terminal has asked the question."""
-    process.wait_for(question)
-    admin.run(["sh", "-c", f'printf "%s\\n" "$1" >{TYPED}', "sh", typed])
+    def answer(self, question: str, typed: str) -> None:
+        """Type a line when the command has asked the question, for however many times before."""
+        self.process.wait_for(question)
+        self._host.run(["sh", "-c", f'printf "%s\\n" "$1" >{KEYBOARD}', "sh", typed])
 
 
 def wait_for_card(remote: Host, *, present: bool = True) -> None:
