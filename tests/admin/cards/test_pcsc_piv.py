@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sra.admin.cards.pcsc_piv import PivApplication, way_to_card
 from sra.errors import CardError, KeyMissingError, NotPivError, PinBlockedError, PinNeededError, PinWrongError
@@ -212,3 +217,21 @@ def test_an_answer_cut_short_anywhere_never_passes_as_a_signature(length: int) -
 def test_an_answer_without_a_result_is_an_error(answer: str) -> None:
     with pytest.raises(TlvError):
         piv_over(Line((SIGN_P256_COMMAND, answer + "9000"))).use(SIGN_P256)
+
+
+ACTIONS: list[Callable[[PivApplication], object]] = [
+    lambda piv: piv.select(),
+    lambda piv: piv.attempts(),
+    lambda piv: piv.verify(b"123456"),
+    lambda piv: piv.read(CHUID),
+    lambda piv: piv.use(SIGN_P256),
+]
+
+
+@given(st.lists(st.binary(max_size=300) | st.sampled_from([b"\x61\x00", b"\x6c\x10", b"\x90\x00"]), max_size=8))
+def test_whatever_a_card_answers_the_worst_is_an_error_of_ours(answers: list[bytes]) -> None:
+    for action in ACTIONS:
+        left = iter(answers)
+        piv = PivApplication(way_to_card(lambda _, left=left: next(left, b"\x6f\x00"), is_t0=True))  # type: ignore[misc]
+        with contextlib.suppress(CardError, ApduError):
+            action(piv)

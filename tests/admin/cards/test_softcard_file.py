@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sra.admin.cards.softcard_file import CardFolder
+from sra.admin.cards.softcard_objects import describe
 from sra.errors import CardError, CardRemovedError, UsageError
 
 FULL_DISK = """
@@ -165,3 +170,16 @@ def test_on_a_full_disk_nothing_is_lost_and_no_pin_is_checked(folder: CardFolder
     )
     assert (run.returncode, run.stderr) == (0, "")
     assert "No space left on device. The card is as it was." in run.stdout
+
+
+@given(st.data())
+def test_whatever_is_in_the_file_the_worst_is_a_card_error(master: Path, data: st.DataObject) -> None:
+    whole = bytearray(master.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "ann.softcard"
+        file.write_bytes(whole)
+        file.chmod(0o600)
+        with suppress(CardError):
+            describe("ann", CardFolder(Path(folder)).read("ann"))

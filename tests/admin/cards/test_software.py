@@ -227,6 +227,8 @@ def test_removal_is_seen(folder: CardFolder) -> None:
         await asyncio.wait_for(waiting, 1)
         with pytest.raises(CardRemovedError):
             await card.attempts_remaining()
+        with pytest.raises(CardRemovedError):
+            await card.use_key(request_for(Slot.AUTHENTICATION))
 
     on_card(folder, body)
 

@@ -8,8 +8,8 @@ from sra.admin.cards import pcsc_reader
 from sra.admin.cards.base import CardListing
 from sra.admin.cards.pcsc_contents import read_contents
 from sra.admin.cards.pcsc_reader import ReaderState
+from sra.admin.cards.pcsc_removal import wait_removed
 from sra.admin.cards.pcsc_session import CardSession
-from sra.admin.cards.pcsc_thread import CardThread
 from sra.errors import CardError, NoCardError, NoReaderError, UsageError
 from sra.piv.keys import KeyReply, KeyRequest
 from sra.piv.objects import CardContents
@@ -21,9 +21,6 @@ _MAX_PIN = 8
 
 _USUAL_TRIES = 3
 """A card does not tell its tries while the PIN is verified: then it has all of them, at least as many as ever told."""
-
-_CANCEL_RETRY = 0.05
-"""Seconds: a cancellation that comes before the waiting has begun is lost, and has to be repeated."""
 
 
 class PcscCard:
@@ -65,15 +62,7 @@ class PcscCard:
 
     async def wait_removed(self) -> None:
         """Return when the card is out, its reader unplugged, or the smart card service gone."""
-        thread = CardThread(f"removal of the card in {self._state.name}")
-        context = pcsc_reader.establish()
-        waiting = thread.run(lambda: pcsc_reader.wait_changed(context, self._state))
-        try:
-            await asyncio.shield(waiting)
-        finally:
-            thread.submit(lambda: pcsc_reader.release(context))
-            thread.stop()
-            await _end(waiting, context)
+        await wait_removed(self._state)
 
     async def close(self) -> None:
         """Let the card go; reset it if its PIN was verified here, so that nobody else has the use of that."""
@@ -119,12 +108,6 @@ class PcscBackend:
             return str(error)
         await session.close(forget=False)
         return ""
-
-
-async def _end(waiting: asyncio.Future[bool], context: int) -> None:
-    while not waiting.done():
-        pcsc_reader.cancel(context)
-        await asyncio.wait({waiting}, timeout=_CANCEL_RETRY)
 
 
 def _find_reader(name: str) -> ReaderState:

@@ -142,7 +142,7 @@ def context() -> Iterator[int]:
     try:
         yield established
     finally:
-        release(established)
+        scard.SCardReleaseContext(established)
 
 
 def list_readers() -> list[ReaderState]:
@@ -162,26 +162,18 @@ def state_of(established: int, reader: str) -> ReaderState:
     return _state(states[0])
 
 
-def wait_changed(established: int, known: ReaderState) -> bool:
-    """Block until the card that ``known`` tells of is out, or until ``SCardCancel``: whether it is out."""
+def wait_changed(established: int, known: ReaderState) -> None:
+    """Block until the card that ``known`` tells of is out, its reader or the service gone, or until ``cancel``."""
     flags, now = scard.SCARD_STATE_UNAWARE, known
     while now.has_card and now.changes == known.changes:
         code, states = scard.SCardGetStatusChange(established, _FOREVER, [(known.name, flags)])
-        if code == scard.SCARD_E_CANCELLED:
-            return False
         if code != scard.SCARD_S_SUCCESS:
-            return True
+            return
         flags, now = states[0][1] & ~scard.SCARD_STATE_CHANGED, _state(states[0])
-    return True
-
-
-def release(established: int) -> None:
-    """End a context."""
-    scard.SCardReleaseContext(established)
 
 
 def cancel(established: int) -> None:
-    """Have a ``wait_changed`` of this context return."""
+    """From another thread: have a ``wait_changed`` of this context return."""
     scard.SCardCancel(established)
 
 

@@ -89,6 +89,11 @@ class CardFolder:
         if self.holds(name):
             raise UsageError(f"There is a software card {name!r} already; choose another name, or remove it first.")
 
+    def check_there(self, name: str) -> None:
+        """Raise ``CardRemovedError`` if the card's file is not there."""
+        if not self.holds(name):
+            raise _missing(name)
+
     def create(self, name: str, card: CardFile) -> None:
         """Write a new card; raise ``UsageError`` if the name is taken, ``CardError`` if it can't be written."""
         with self.locked():
@@ -102,8 +107,7 @@ class CardFolder:
     def remove(self, name: str) -> None:
         """Delete the card; raise ``CardRemovedError`` if there is none."""
         with self.locked():
-            if not self.holds(name):
-                raise _missing(name)
+            self.check_there(name)
             self._file(name).unlink()
             _draft(self._file(name)).unlink(missing_ok=True)
 

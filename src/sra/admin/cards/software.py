@@ -62,6 +62,7 @@ class SoftwareCard:
         stored = self._stored.get(request.slot)
         if stored is None or stored.algorithm is not request.algorithm:
             raise KeyMissingError(f"The software card has no {request.algorithm.name} key {request.slot:02X}.")
+        self._folder.check_there(self._short_name)
         key = self._take_key(stored)
         return KeyReply(await asyncio.to_thread(key.use, request.operation, request.input))
 
