@@ -52,6 +52,14 @@ class Record(Protocol):
         """Write one event down; never raises."""
 
 
+async def _nothing() -> None:
+    """No condition."""
+
+
+async def _accept(_: CardCertificate) -> None:
+    """A paired key is enough."""
+
+
 @dataclass(frozen=True)
 class House:
     """What this remote is, and whom it lets in."""
@@ -62,6 +70,10 @@ class House:
     """The account that the certificate is paired with, or ``RefusedError``."""
     record: Record
     max_sessions: int = 64
+    admit: Callable[[], Awaitable[None]] = _nothing
+    """Before anything else: may this remote be connected to at all? ``RefusedError`` if not."""
+    check_certificate: Callable[[CardCertificate], Awaitable[None]] = _accept
+    """After the proof and the certificate's time: does the remote's policy accept it? ``RefusedError`` if not."""
 
 
 async def authenticate(channel: Channel, house: House) -> tuple[str, CardCertificate]:
@@ -74,6 +86,7 @@ async def authenticate(channel: Channel, house: House) -> tuple[str, CardCertifi
     hello = _expect(Hello, opening.message)
     with _refusing(channel, opening.number):
         version = _choose_version(hello.versions)
+        await house.admit()
         certificate = parse_certificate(hello.certificate)
     nonce = secrets.token_bytes(NONCE_BYTES)
     channel.answer(opening.number, Challenge(version, nonce))
@@ -85,6 +98,7 @@ async def authenticate(channel: Channel, house: House) -> tuple[str, CardCertifi
         if not challenges.is_proven(certificate, signed, proof.signature):
             raise RefusedError(RefusalCode.PROOF, "The signature is not one of the card's authentication key.")
         certificate.check_validity(datetime.now(UTC))
+        await house.check_certificate(certificate)
         account = await house.find_account(certificate)
     house.record("authenticated", account=account, address=channel.peer_address, card=certificate.fingerprint)
     channel.answer(closing.number, Welcome(account, house.host))
