@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import secrets
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -16,15 +14,12 @@ from typing import Annotated
 import typer
 
 from sra import files, logs
-from sra.audit import Audit
+from sra.cli.house import open_house
 from sra.cli.run import run
 from sra.config import DaemonConfig, Paths, load_daemon_config
-from sra.errors import RefusedError, SraError
-from sra.identity.certificates import CardCertificate
-from sra.remote.accounts.pairing import PairingStore
 from sra.remote.daemon.local_listener import LocalListener
 from sra.remote.daemon.network_listener import NetworkListener
-from sra.remote.daemon.sessions import House, Record, Sessions
+from sra.remote.daemon.sessions import Sessions
 from sra.transport import tls_identity
 from sra.transport.listener import Limits
 from sra.wire.messages import ALPN
@@ -60,7 +55,7 @@ async def _serve(paths: Paths, config: DaemonConfig) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     identity = tls_identity.load(paths.identity)
     context = tls_identity.server_context(identity, [ALPN])
-    house = _house(paths, config, identity.certificate)
+    house = open_house(paths, config, identity.certificate)
     sessions = Sessions(house)
     local = LocalListener(context, _local_secret(paths.local_secret), sessions)
     network = NetworkListener(context, house, sessions, _limits(config))
@@ -79,36 +74,6 @@ async def _serve(paths: Paths, config: DaemonConfig) -> None:
 def _limits(config: DaemonConfig) -> Limits:
     limits = config.limits
     return Limits(limits.unauthenticated, limits.per_address, float(limits.per_seconds))
-
-
-def _house(paths: Paths, config: DaemonConfig, certificate: bytes) -> House:
-    pairings = PairingStore(paths.pairings)
-
-    async def find_account(card: CardCertificate) -> str:
-        try:
-            return pairings.find_account(card)
-        except RefusedError:
-            raise
-        except SraError as error:
-            log.error("no account can be found: %s", error)  # noqa: TRY400 - the person's text, not the program's
-            raise
-
-    return House(socket.gethostname(), certificate, find_account, _recorder(paths.audit), config.limits.sessions)
-
-
-def _recorder(path: Path) -> Record:
-    """Write to the audit trail; a full disk is told in the log and ends nobody's session (docs/security.md)."""
-    with contextlib.suppress(SraError):
-        files.make_folder(path.parent, 0o750)
-    audit = Audit(path)
-
-    def record(event: str, **facts: str | int) -> None:
-        try:
-            audit.record(event, **facts)
-        except SraError as error:
-            log.error("%s could not be recorded: %s", event, error)  # noqa: TRY400
-
-    return record
 
 
 def _local_secret(path: Path) -> bytes:
