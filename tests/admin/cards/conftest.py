@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from sra.admin.cards import pcsc_reader
 from sra.admin.cards.softcard_certificates import Holder, parse_subject, validity
 from sra.admin.cards.softcard_file import CardFolder
 from sra.admin.cards.softcard_maker import Order, make
 from sra.piv.keys import Algorithm, Slot
+from tests.admin.cards.private_pcscd import PrivatePcscd, environment, private_pcscd
 
 PIN, PUK = b"123456", b"PUKPUKPU"
 
@@ -43,3 +46,15 @@ def folder(master: Path, tmp_path: Path) -> CardFolder:
     """A folder with one card, ``ann``."""
     shutil.copy2(master, tmp_path)
     return CardFolder(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def pcscd() -> Iterator[PrivatePcscd]:
+    """A pcscd with two empty readers.
+
+    One for all tests: PC/SC's library looks up where its service is once in a process, which is when it is first used.
+    """
+    with private_pcscd(readers=2) as started:
+        with environment(started.environment):
+            pcsc_reader.list_readers()
+        yield started

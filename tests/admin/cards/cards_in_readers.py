@@ -1,0 +1,59 @@
+"""What the tests of cards in readers have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from sra.admin.cards import pcsc_reader
+from sra.admin.cards.pcsc import PcscBackend, PcscCard
+from sra.admin.cards.pcsc_reader import ReaderConnection
+from sra.admin.cards.softcard_file import CardFolder
+from tests.admin.cards.card_in_reader import inserted
+from tests.admin.cards.private_pcscd import PrivatePcscd
+
+PATIENCE = 0.4
+"""Seconds for which these tests wait for another program."""
+
+Body = Callable[[PcscCard], Awaitable[None]]
+
+
+async def wait_for_card(reader: str, *, there: bool = True) -> None:
+    """Return when PC/SC has noticed that a card is in, or out; that takes it some milliseconds."""
+    deadline = time.monotonic() + 5
+    while not any(state.name == reader and state.has_card is there for state in pcsc_reader.list_readers()):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def opened(pcscd: PrivatePcscd, folder: CardFolder) -> AsyncIterator[PcscCard]:
+    """The card ``ann`` in the first reader, open."""
+    async with inserted(folder.path, "ann", pcscd.socket(0)):
+        await wait_for_card(pcscd.name(0))
+        card = await PcscBackend(PATIENCE).open(f"pcsc:{pcscd.name(0)}")
+        yield card
+        await card.close()
+    await wait_for_card(pcscd.name(0), there=False)
+
+
+def on_card(pcscd: PrivatePcscd, folder: CardFolder, body: Body) -> None:
+    async def run() -> None:
+        async with opened(pcscd, folder) as card:
+            await body(card)
+
+    asyncio.run(run())
+
+
+def other_program(pcscd: PrivatePcscd) -> ReaderConnection:
+    """Another program's connection to the same card."""
+    connection = ReaderConnection(pcscd.name(0))
+    connection.connect(PATIENCE)
+    return connection
+
+
+async def reset_by_other_program(pcscd: PrivatePcscd) -> None:
+    """In a thread: the card that has to answer the reset is in this one."""
+    await asyncio.to_thread(lambda: other_program(pcscd).disconnect(forget=True))
