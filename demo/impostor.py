@@ -17,7 +17,8 @@ from sra.admin.session import Remote, connect
 from sra.errors import RefusedError
 from sra.piv.keys import KeyReply, KeyRequest
 from sra.piv.objects import CardContents
-from sra.transport.tls_trust import DEFAULT_PORT, KnownRemotes, TrustPolicy
+from sra.transport.known_remotes import DEFAULT_PORT, KnownRemotes
+from sra.transport.tls_trust import TrustPolicy
 
 
 class Impostor:

@@ -109,7 +109,7 @@ def test_the_admin_s_folder_is_the_given_one_then_the_environment_s_then_the_pla
 
 def test_the_admin_s_files_are_in_that_folder() -> None:
     paths = AdminPaths(Path("/tmp/given"))
-    for file in (paths.config, paths.known_remotes, paths.softcards, paths.audit):
+    for file in (paths.config, paths.known_remotes, paths.audit):
         assert file.parent == paths.folder
 
 

@@ -147,11 +147,6 @@ class AdminPaths:
         return self.folder / "known_remotes"
 
     @property
-    def softcards(self) -> Path:
-        """The folder of software cards."""
-        return self.folder / "softcards"
-
-    @property
     def audit(self) -> Path:
         """Every use of the card for a remote, one line each."""
         return self.folder / "audit.jsonl"

@@ -59,6 +59,10 @@ class IdentityChangedError(SraError):
         self.shown = shown
 
 
+class UntrustedRemoteError(SraError):
+    """The remote was reached, but nothing says that it is the one that was meant."""
+
+
 class UsageError(SraError):
     """What the person asked for can't be done as asked; the text says what can."""
 

@@ -8,11 +8,10 @@ import typer
 from sra import errors
 from sra.audit import AuditError
 from sra.cli.run import EXIT_CODES, exit_code, run, status
-from sra.errors import RefusalCode, SraError
+from sra.errors import RefusalCode, SraError, UntrustedRemoteError
 from sra.files import FileError
 from sra.remote.accounts.pairing import PairingFileError
 from sra.transport.tls_identity import TlsIdentityError
-from sra.transport.tls_trust import UntrustedRemoteError
 
 
 @pytest.fixture(autouse=True)

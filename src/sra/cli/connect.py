@@ -30,7 +30,8 @@ from sra.errors import NoCardError, PinBlockedError, PinWrongError, UsageError
 from sra.identity.fingerprints import parse_fingerprint
 from sra.logs import clean
 from sra.piv.keys import Slot
-from sra.transport.tls_trust import DEFAULT_PORT, KnownRemotes, TrustPolicy, parse_address
+from sra.transport.known_remotes import DEFAULT_PORT, KnownRemotes, parse_address
+from sra.transport.tls_trust import TrustPolicy
 
 DEFAULT_SLOTS = "9A,9C,9D,retired"
 """9E answers without a PIN, so it is inserted only by who asks for it."""

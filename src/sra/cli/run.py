@@ -24,9 +24,9 @@ from sra.errors import (
     ProtocolError,
     RefusedError,
     SraError,
+    UntrustedRemoteError,
     UsageError,
 )
-from sra.transport.tls_trust import UntrustedRemoteError
 
 UNEXPECTED = 1
 INTERRUPTED = 130

@@ -12,37 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sra.errors import SraError, UsageError
+from sra.errors import UntrustedRemoteError, UsageError
 from sra.identity.fingerprints import fingerprint
 from sra.logs import clean
-from sra.transport.known_remotes import (
-    DEFAULT_PORT,
-    Address,
-    KnownRemotes,
-    address,
-    identity_changed,
-    parse_address,
-)
-
-__all__ = [
-    "DEFAULT_PORT",
-    "Address",
-    "KnownRemotes",
-    "TrustPolicy",
-    "UntrustedRemoteError",
-    "VerifiedRemote",
-    "client_context",
-    "decide",
-    "parse_address",
-    "verification_failed",
-]
+from sra.transport.known_remotes import Address, KnownRemotes, address, identity_changed
 
 Ask = Callable[[str, str], bool]
 """Ask a person whether this host (``HOST:PORT``) with this fingerprint is the one they mean."""
-
-
-class UntrustedRemoteError(SraError):
-    """The remote was reached, but nothing says that it is the one that was meant."""
 
 
 @dataclass(frozen=True)
