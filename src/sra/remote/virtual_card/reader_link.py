@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
 import stat
@@ -16,7 +17,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sra.errors import UsageError
 from sra.piv.objects import ATR
 from sra.remote.virtual_card import reader_frames
 from sra.remote.virtual_card.driver_connection import DriverConnection, VirtualCard
@@ -57,7 +57,7 @@ class ReaderLink:
         self._driver: DriverConnection | None = None
 
     async def open(self) -> None:
-        """Insert the card; raise ``UsageError`` if something else is where the socket belongs, or ``OSError``."""
+        """Insert the card; raise ``OSError`` if the socket can't be made, or something else is in its place."""
         listening = self._listen()
         self._server = await asyncio.get_running_loop().create_unix_server(self._connection, sock=listening)
         _log.info("the card is in reader %s", self._path.name)
@@ -132,5 +132,5 @@ def _identity_of(path: Path) -> tuple[int, int]:
 def _remove_stale(path: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise UsageError(f"{path} is in the way: it is not a socket. Remove it.")
+            raise FileExistsError(errno.EEXIST, "something that is not a socket is in the way", str(path))
         path.unlink()
