@@ -1,0 +1,377 @@
+"""The reader's socket with a card behind it, over a real UNIX socket."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from sra.piv.objects import ATR
+from sra.remote.virtual_card.reader_frames import Kind
+from sra.remote.virtual_card.reader_link import ReaderLink
+
+READER = "reader-0"
+SELECT = bytes.fromhex("00A4040000")
+SLOW = bytes.fromhex("0087079A00")
+
+
+class RecordingCard:
+    """Answers at once, except to ``SLOW``, which takes until ``finish`` is set."""
+
+    def __init__(self) -> None:
+        self.heard: list[bytes | str] = []
+        self.started = asyncio.Event()
+        self.finish = asyncio.Event()
+        self.cancelled = asyncio.Event()
+        self.commands: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def transmit(self, apdu: bytes) -> bytes:
+        self.heard.append(apdu)
+        self.commands.put_nowait(apdu)
+        if apdu == SLOW:
+            self.started.set()
+            try:
+                await self.finish.wait()
+            except asyncio.CancelledError:
+                self.heard.append("cancelled")
+                self.cancelled.set()
+                raise
+        return apdu + b"\x90\x00"
+
+    def reset(self) -> None:
+        self.heard.append("reset")
+
+
+class Driver:
+    """The other end of the socket."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def connect(cls, path: Path) -> Driver:
+        """Connect as the driver does and take the greeting."""
+        driver = cls(*await asyncio.open_unix_connection(path))
+        assert (await driver.hear())[0] == Kind.GREETING
+        return driver
+
+    async def hear(self) -> tuple[int, bytes]:
+        header = await self._reader.readexactly(5)
+        return header[0], await self._reader.readexactly(int.from_bytes(header[1:], "big"))
+
+    def say(self, kind: int, body: bytes = b"") -> None:
+        self.writer.write(bytes([kind]) + len(body).to_bytes(4, "big") + body)
+
+    async def ask(self, kind: int, body: bytes = b"") -> tuple[int, bytes]:
+        self.say(kind, body)
+        return await self.hear()
+
+    async def is_closed(self) -> bool:
+        try:
+            return await self._reader.read() == b""
+        except ConnectionResetError:
+            return True
+
+
+def names_in(folder: Path) -> list[str]:
+    return [found.name for found in folder.iterdir()]
+
+
+def mode_of(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+Story = Callable[[Path, RecordingCard], Awaitable[None]]
+
+
+def link(path: Path, card: RecordingCard, wait_interval: float = 5.0) -> ReaderLink:
+    return ReaderLink(path, card, pin_pad=True, users={os.getuid()}, wait_interval=wait_interval)
+
+
+def with_card(folder: Path, story: Story, wait_interval: float = 5.0) -> None:
+    """Insert a card, let ``story`` happen, and eject it."""
+
+    async def tell() -> None:
+        card = RecordingCard()
+        async with asyncio.timeout(10), link(folder / READER, card, wait_interval):
+            await story(folder / READER, card)
+
+    asyncio.run(tell())
+
+
+def test_the_socket_exists_only_while_the_card_is_in(tmp_path: Path) -> None:
+    async def story(path: Path, _: RecordingCard) -> None:
+        assert names_in(tmp_path) == [path.name]
+
+    with_card(tmp_path, story)
+    assert names_in(tmp_path) == []
+
+
+def test_the_driver_is_greeted_with_the_atr_and_the_pin_pad(tmp_path: Path) -> None:
+    async def story(path: Path, _: RecordingCard) -> None:
+        driver = Driver(*await asyncio.open_unix_connection(path))
+        assert await driver.hear() == (Kind.GREETING, b"\x01\x01" + ATR)
+
+    with_card(tmp_path, story)
+
+
+def test_power_resets_the_card_and_commands_reach_it(tmp_path: Path) -> None:
+    async def story(path: Path, card: RecordingCard) -> None:
+        driver = await Driver.connect(path)
+        assert await driver.ask(Kind.POWER_ON) == (Kind.DONE, b"")
+        assert await driver.ask(Kind.APDU, SELECT) == (Kind.RESPONSE, SELECT + b"\x90\x00")
+        assert await driver.ask(Kind.POWER_OFF) == (Kind.DONE, b"")
+        assert card.heard == ["reset", SELECT, "reset"]
+
+    with_card(tmp_path, story)
+
+
+def test_the_longest_command_and_its_answer_go_through(tmp_path: Path) -> None:
+    async def story(path: Path, _: RecordingCard) -> None:
+        driver = await Driver.connect(path)
+        assert await driver.ask(Kind.APDU, bytes(65_544)) == (Kind.RESPONSE, bytes(65_544) + b"\x90\x00")
+
+    with_card(tmp_path, story)
+
+
+def test_a_command_that_comes_byte_by_byte_is_answered(tmp_path: Path) -> None:
+    async def story(path: Path, _: RecordingCard) -> None:
+        driver = await Driver.connect(path)
+        for byte in bytes([Kind.APDU, 0, 0, 0, len(SELECT)]) + SELECT:
+            driver.writer.write(bytes([byte]))
+            await driver.writer.drain()
+            await asyncio.sleep(0)
+        assert await driver.hear() == (Kind.RESPONSE, SELECT + b"\x90\x00")
+
+    with_card(tmp_path, story)
+
+
+def test_the_driver_is_kept_waiting_while_the_admin_thinks(tmp_path: Path) -> None:
+    async def story(path: Path, card: RecordingCard) -> None:
+        driver = await Driver.connect(path)
+        driver.say(Kind.APDU, SLOW)
+        assert [await driver.hear(), await driver.hear()] == [(Kind.WAIT, b"")] * 2
+        card.finish.set()
+        while (answer := await driver.hear())[0] == Kind.WAIT:
+            pass
+        assert answer == (Kind.RESPONSE, SLOW + b"\x90\x00")
+        assert await driver.ask(Kind.POWER_ON) == (Kind.DONE, b"")
+
+    with_card(tmp_path, story, wait_interval=0.01)
+
+
+def test_a_quick_answer_needs_no_waiting(tmp_path: Path) -> None:
+    async def story(path: Path, _: RecordingCard) -> None:
+        driver = await Driver.connect(path)
+        assert (await driver.ask(Kind.APDU, SELECT))[0] == Kind.RESPONSE
+        await asyncio.sleep(0.05)
+        assert (await driver.ask(Kind.POWER_ON))[0] == Kind.DONE
+
+    with_card(tmp_path, story, wait_interval=0.02)
+
+
+def test_ejecting_cancels_the_key_use_and_closes_at_once(tmp_path: Path) -> None:
+    async def tell() -> None:
+        card = RecordingCard()
+        reader = link(tmp_path / READER, card)
+        await reader.open()
+        driver = await Driver.connect(tmp_path / READER)
+        driver.say(Kind.APDU, SLOW)
+        await card.started.wait()
+        await reader.close()
+        assert card.heard == [SLOW, "reset", "cancelled"]
+        assert await driver.is_closed()
+        with pytest.raises(FileNotFoundError):
+            await asyncio.open_unix_connection(tmp_path / READER)
+
+    asyncio.run(tell())
+
+
+def test_a_driver_that_goes_away_cancels_its_key_use(tmp_path: Path) -> None:
+    async def story(path: Path, card: RecordingCard) -> None:
+        driver = await Driver.connect(path)
+        driver.say(Kind.APDU, SLOW)
+        await card.started.wait()
+        driver.writer.close()
+        await card.cancelled.wait()
+        assert card.heard == [SLOW, "reset", "cancelled"]
+        assert (await (await Driver.connect(path)).ask(Kind.POWER_ON))[0] == Kind.DONE
+
+    with_card(tmp_path, story)
+
+
+def test_a_new_driver_takes_over_from_the_one_before(tmp_path: Path) -> None:
+    async def story(path: Path, card: RecordingCard) -> None:
+        before = await Driver.connect(path)
+        before.say(Kind.APDU, SLOW)
+        await card.started.wait()
+        after = await Driver.connect(path)
+        assert await before.is_closed()
+        assert await after.ask(Kind.APDU, SELECT) == (Kind.RESPONSE, SELECT + b"\x90\x00")
+        assert card.heard == [SLOW, "reset", "cancelled", SELECT]
+
+    with_card(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"\x01\0\0\0\0",
+        b"\x04\xff\xff\xff\xff",
+        b"\x04\0\0\0\x03",
+        b"\x02\0\0\0\0\x02\0\0\0\0",
+    ],
+)
+def test_a_driver_that_breaks_a_rule_is_hung_up_on(
+    garbage: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(path: Path, card: RecordingCard) -> None:
+        driver = await Driver.connect(path)
+        driver.writer.write(garbage)
+        assert await driver.is_closed()
+        assert card.heard == ["reset"]
+        assert (await (await Driver.connect(path)).ask(Kind.POWER_ON))[0] == Kind.DONE
+
+    with_card(tmp_path, story)
+    assert "connection to the driver closed" in caplog.text
+
+
+def test_a_driver_that_does_not_wait_for_its_answer_is_hung_up_on(tmp_path: Path) -> None:
+    async def story(path: Path, card: RecordingCard) -> None:
+        driver = await Driver.connect(path)
+        driver.say(Kind.APDU, SLOW)
+        await card.started.wait()
+        driver.say(Kind.POWER_ON)
+        assert await driver.is_closed()
+
+    with_card(tmp_path, story)
+
+
+def test_a_driver_that_never_reads_is_not_listened_to_any_more(tmp_path: Path) -> None:
+    async def story(path: Path, card: RecordingCard) -> None:
+        driver = await Driver.connect(path)
+        question = bytes([Kind.APDU]) + (65_000).to_bytes(4, "big") + bytes(65_000)
+        sent = 0
+        with pytest.raises(TimeoutError):
+            while sent < 20:
+                driver.writer.write(question)
+                sent += 1
+                await asyncio.wait_for(card.commands.get(), 0.2)
+        assert (await (await Driver.connect(path)).ask(Kind.POWER_ON))[0] == Kind.DONE
+
+    with_card(tmp_path, story)
+
+
+def test_another_user_is_not_let_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sra.remote.virtual_card.driver_connection.peer_user", lambda _: 12_345)
+
+    async def story(path: Path, card: RecordingCard) -> None:
+        driver = Driver(*await asyncio.open_unix_connection(path))
+        assert await driver.is_closed()
+        assert card.heard == []
+
+    with_card(tmp_path, story)
+    assert "user 12345 is not the driver's" in caplog.text
+
+
+def test_a_stranger_does_not_disturb_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(path: Path, _: RecordingCard) -> None:
+        driver = await Driver.connect(path)
+        monkeypatch.setattr("sra.remote.virtual_card.driver_connection.peer_user", lambda _: 12_345)
+        assert await Driver(*await asyncio.open_unix_connection(path)).is_closed()
+        assert await driver.ask(Kind.POWER_ON) == (Kind.DONE, b"")
+
+    with_card(tmp_path, story)
+
+
+def test_what_a_killed_process_left_is_replaced(tmp_path: Path) -> None:
+    for name in (READER, f".{READER}.new"):
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(tmp_path / name))
+
+    async def story(path: Path, _: RecordingCard) -> None:
+        assert names_in(tmp_path) == [READER]
+        assert (await (await Driver.connect(path)).ask(Kind.POWER_ON))[0] == Kind.DONE
+
+    with_card(tmp_path, story)
+
+
+def test_something_else_in_the_sockets_place_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / READER).write_text("kept")
+    with pytest.raises(FileExistsError):
+        asyncio.run(link(tmp_path / READER, RecordingCard()).open())
+    assert (tmp_path / READER).read_text() == "kept"
+
+
+def test_ejecting_leaves_the_socket_of_a_successor_alone(tmp_path: Path) -> None:
+    async def tell() -> None:
+        first, second = (link(tmp_path / READER, RecordingCard()) for _ in range(2))
+        await first.open()
+        await second.open()
+        await first.close()
+        assert (await (await Driver.connect(tmp_path / READER)).ask(Kind.POWER_ON))[0] == Kind.DONE
+        await second.close()
+        assert names_in(tmp_path) == []
+
+    asyncio.run(tell())
+
+
+def test_ejecting_twice_or_before_inserting_does_nothing(tmp_path: Path) -> None:
+    async def tell() -> None:
+        reader = link(tmp_path / READER, RecordingCard())
+        await reader.close()
+        await reader.open()
+        await reader.close()
+        await reader.close()
+
+    asyncio.run(tell())
+
+
+def test_only_root_may_open_the_socket_when_root_is_the_driver(tmp_path: Path) -> None:
+    async def modes() -> list[int]:
+        found = []
+        for users in ((), (12_345,)):
+            async with ReaderLink(tmp_path / READER, RecordingCard(), pin_pad=False, users=users):
+                found.append(mode_of(tmp_path / READER))
+        return found
+
+    assert asyncio.run(modes()) == [0o600, 0o666]
+
+
+def test_a_card_that_fails_leaves_the_driver_nothing_to_wait_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class BrokenCard(RecordingCard):
+        async def transmit(self, apdu: bytes) -> bytes:
+            raise ValueError(apdu)
+
+    async def tell() -> None:
+        async with link(tmp_path / READER, BrokenCard()):
+            driver = await Driver.connect(tmp_path / READER)
+            driver.say(Kind.APDU, SELECT)
+            assert await driver.is_closed()
+
+    asyncio.run(tell())
+    assert "the card failed with ValueError" in caplog.text
+
+
+def test_the_log_holds_no_pin_and_no_key_block(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def story(path: Path, _: RecordingCard) -> None:
+        driver = await Driver.connect(path)
+        for command in ("0020008008313233343536FFFF", "0087119A02ABCD"):
+            await driver.ask(Kind.APDU, bytes.fromhex(command))
+
+    with caplog.at_level("DEBUG", logger="sra.card"):
+        with_card(tmp_path, story)
+    assert "00 20 00 80" in caplog.text
+    assert "00 87 11 9a" in caplog.text
+    assert "31 32" not in caplog.text
+    assert "ab cd" not in caplog.text
