@@ -126,16 +126,8 @@ def test_a_pss_signature_with_the_longest_salt_is_refused_because_nothing_tells_
         assert signing_blocks.read_rsa(pss_block("sha256", salt)) is None
 
 
-def test_the_block_of_a_modulus_one_bit_longer_is_refused() -> None:
-    odd = rsa.generate_private_key(65537, 2049)
-    signature = odd.sign(TEXT, padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256())
-    assert len(signature) == 257
-    assert signing_blocks.read_rsa(block_in(odd, signature)[1:]) in {None, Signed("pss-sha256", b"")}
-    assert signing_blocks.read_rsa(b"\x80" + block_in(odd, signature)[1:]) is None
-
-
-@pytest.mark.parametrize("place", [0, 5, 222, 223, 254, 255])
-def test_a_pss_block_with_one_bit_changed_is_refused(place: int) -> None:
+@pytest.mark.parametrize("place", [0, 5, 189, 190, 223, 254, 255])
+def test_a_pss_block_with_one_bit_changed_outside_its_salt_is_refused(place: int) -> None:
     block = bytearray(pss_block("sha256", 32))
     block[place] ^= 0x80
     assert signing_blocks.read_rsa(bytes(block)) is None

@@ -33,7 +33,10 @@ from sra.piv.keys import (
 )
 
 TYPED_TRIES = 3
-"""Wrong PINs that may be typed on the remote in one session; they are counted here and never reach the card."""
+"""Wrong PINs that may be typed on the remote; they are counted here and never reach the card.
+
+They are counted for as long as the PIN is known, not by connection: a remote that could have a new start by ejecting
+the card or breaking the link could try them all."""
 MAX_RATE = 50
 """Key uses and PIN questions within ``RATE_PERIOD``: more than any person's programs need."""
 RATE_PERIOD = 1.0
@@ -44,10 +47,11 @@ Confirm = Callable[[str], Awaitable[bool]]
 
 
 class KnownPin:
-    """The PIN that the person gave at connect, in memory only, for as long as the session lasts."""
+    """The PIN that the person gave at connect, in memory only, and how often it may still be guessed at."""
 
     def __init__(self, pin: bytes) -> None:
         self._pin = bytearray(pin)
+        self.tries = TYPED_TRIES
 
     def reveal(self) -> bytes:
         """The PIN, for the card; ``PinNeededError`` once it was forgotten."""
@@ -55,10 +59,16 @@ class KnownPin:
             raise PinNeededError("The PIN is not known any more: connect again.")
         return bytes(self._pin)
 
-    def matches(self, typed: bytes) -> bool:
-        """Whether ``typed`` is the PIN, in constant time."""
+    def check(self, typed: bytes) -> PinOutcome:
+        """Whether ``typed`` is the PIN, in constant time; a wrong one costs a try, a right one gives them back."""
+        if self.tries == 0:
+            return PinOutcome.BLOCKED
         known = bytes(self._pin).ljust(MAX_PIN, b"\xff")
-        return hmac.compare_digest(known, typed.ljust(MAX_PIN, b"\xff")) and bool(self._pin)
+        if hmac.compare_digest(known, typed.ljust(MAX_PIN, b"\xff")) and self._pin:
+            self.tries = TYPED_TRIES
+            return PinOutcome.VERIFIED
+        self.tries -= 1
+        return PinOutcome.WRONG if self.tries else PinOutcome.BLOCKED
 
     def forget(self) -> None:
         """Overwrite it (Python may have made copies that can't be reached)."""
@@ -85,16 +95,16 @@ class Guard:
         self._confirm = confirm
         self._watcher = watcher
         self._clock = clock
-        self._tries = TYPED_TRIES
         self._verified = False
         self._verified_for_next = False
         self._recent: collections.deque[float] = collections.deque()
+        self._flood_told = False
         self._one_at_a_time = asyncio.Lock()
 
     async def answer(self, request: KeyRequest | PinRequest) -> KeyReply | PinReply:
         """Do what the remote asks, or raise ``RefusedError`` or ``CardError``."""
+        self._check_rate(_describe(request))
         try:
-            self._check_rate()
             if isinstance(request, PinRequest):
                 return await self._check_pin(request)
             return await self._use_key(request, self._review(request))
@@ -102,13 +112,20 @@ class Guard:
             self._watcher.notice(Refused(_describe(request), str(error)))
             raise
 
-    def _check_rate(self) -> None:
+    def _check_rate(self, what: str) -> None:
+        """Refuse what comes too fast; only the first of a flood is an event, or a remote could fill the log with it."""
         now = self._clock()
         while self._recent and self._recent[0] <= now - RATE_PERIOD:
             self._recent.popleft()
-        if len(self._recent) >= MAX_RATE:
-            raise RefusedError(RefusalCode.NOT_ALLOWED, "The remote asks too often.")
-        self._recent.append(now)
+        if len(self._recent) < MAX_RATE:
+            self._recent.append(now)
+            self._flood_told = False
+            return
+        error = RefusedError(RefusalCode.NOT_ALLOWED, "The remote asks too often.")
+        if not self._flood_told:
+            self._flood_told = True
+            self._watcher.notice(Refused(what, error.text))
+        raise error
 
     def _review(self, request: KeyRequest) -> Signed:
         """What the request would sign; ``RefusedError`` if it may not be done."""
@@ -161,25 +178,15 @@ class Guard:
             raise
 
     async def _check_pin(self, request: PinRequest) -> PinReply:
-        outcome = await (self._on_pad() if request.typed is None else self._typed(request.typed))
-        if outcome is PinOutcome.VERIFIED:
-            self._tries = TYPED_TRIES
-            self._verified = self._verified_for_next = True
+        outcome = await self._on_pad() if request.typed is None else self._pin.check(request.typed)
+        if outcome is not PinOutcome.CANCELLED:
+            self._verified = self._verified_for_next = outcome is PinOutcome.VERIFIED
         self._watcher.notice(PinAsked(request.typed is not None, outcome))
-        return PinReply(outcome, self._tries)
+        return PinReply(outcome, self._pin.tries)
 
     async def _on_pad(self) -> PinOutcome:
         agreed = await self._confirm("The remote asks for your PIN, to use your card. Let it?")
         return PinOutcome.VERIFIED if agreed else PinOutcome.CANCELLED
-
-    async def _typed(self, typed: bytes) -> PinOutcome:
-        if self._tries == 0:
-            return PinOutcome.BLOCKED
-        if self._pin.matches(typed):
-            return PinOutcome.VERIFIED
-        self._tries -= 1
-        self._verified = self._verified_for_next = False
-        return PinOutcome.WRONG if self._tries else PinOutcome.BLOCKED
 
 
 def _read_input(request: KeyRequest) -> Signed:
@@ -189,14 +196,19 @@ def _read_input(request: KeyRequest) -> Signed:
         return _sized(request, 1 + 2 * size)
     if request.operation is Operation.DECRYPT:
         return _sized(request, size)
-    signed = signing_blocks.read_rsa(request.input) if request.algorithm.is_rsa else None
-    if request.algorithm.is_rsa:
-        _sized(request, size)
-    elif len(request.input) <= size:
-        signed = signing_blocks.read_ec(request.input)
+    signed = _read_rsa(request, size) if request.algorithm.is_rsa else _read_digest(request, size)
     if signed is None:
         raise _not_allowed("what is to be signed is no hash in a known form")
     return signed
+
+
+def _read_rsa(request: KeyRequest, size: int) -> Signed | None:
+    _sized(request, size)
+    return signing_blocks.read_rsa(request.input)
+
+
+def _read_digest(request: KeyRequest, size: int) -> Signed | None:
+    return signing_blocks.read_ec(request.input) if len(request.input) <= size else None
 
 
 def _sized(request: KeyRequest, size: int) -> Signed:

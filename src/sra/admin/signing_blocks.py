@@ -15,6 +15,8 @@ MIN_FILL = 8
 MIN_PSS_ZEROS = 16
 """Bytes of zeros in a PSS block. With fewer, a remote could try blinding factors until a block looks well-formed."""
 _PSS_TRAILER = 0xBC
+_TOP_BIT = 0x80
+"""The first bit of a block as long as its modulus is not part of a PSS encoding, and zero (RFC 8017, 9.1.1 step 11)."""
 _PSS_HASHES = ("sha256", "sha384", "sha512", "sha1", "sha224")
 
 _DIGEST_INFOS: dict[str, tuple[bytes, int]] = {
@@ -72,12 +74,14 @@ def _read_pss(block: bytes) -> Signed | None:
 
 def _is_pss(block: bytes, hash_name: str) -> bool:
     length = hashlib.new(hash_name, usedforsecurity=False).digest_size
+    if len(block) < MIN_PSS_ZEROS + 2 + length or block[0] >= _TOP_BIT:
+        return False
     masked, seed = block[: -length - 1], block[-length - 1 : -1]
     mask = _mgf1(seed, len(masked), hash_name)
     data = bytes(left ^ right for left, right in zip(masked, mask, strict=True))
-    data = bytes([data[0] & 0x7F]) + data[1:]  # the modulus's top bit is not part of the encoding
+    data = bytes([data[0] & ~_TOP_BIT]) + data[1:]
     salt = data.lstrip(b"\x00")
-    return len(data) - len(salt) >= MIN_PSS_ZEROS and salt[:1] == b"\x01" and block[0] < 0x80
+    return len(data) - len(salt) >= MIN_PSS_ZEROS and salt[:1] == b"\x01"
 
 
 def _mgf1(seed: bytes, length: int, hash_name: str) -> bytes:
