@@ -29,7 +29,9 @@
 #define RETRY_UNASKED_MS 10000
 
 /* While the folder itself is missing. */
+#ifndef FOLDER_RETRY_MS
 #define FOLDER_RETRY_MS 200
+#endif
 
 /* At start, so that the program whose call made systemd start pcscd finds the card at once. A card process that is well
  * needs a millisecond; one that hangs must not hold up the other readers. */

@@ -191,7 +191,7 @@ static void *serve(void *argument)
     while (!card->ejected) {
         struct pollfd ready = {.fd = card->listener, .events = POLLIN};
         if (poll(&ready, 1, 5) > 0) {
-            int fd = accept(card->listener, NULL, NULL);
+            int fd = accept4(card->listener, NULL, NULL, SOCK_CLOEXEC);
             must(fd >= 0, "accept");
             card->connections++;
             greet(card, fd);

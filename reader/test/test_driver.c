@@ -16,11 +16,14 @@
 #include <reader.h>
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -369,7 +372,7 @@ static void test_the_folder_may_come_later_and_go_and_come_again(void)
     for (int round = 0; round < 3; round++) {
         CHECK(mkdir(folder, 0700) == 0);
         fake_card_insert(&card, socket_path, GOOD);
-        CHECK(card_comes());
+        CHECK(becomes(LUN, IFD_ICC_PRESENT, 2 * FOLDER_RETRY_MS + 50));
         (void)snprintf(away, sizeof away, "%s.away", folder);
         if (round == 1) {
             CHECK(rename(folder, away) == 0);
@@ -384,6 +387,7 @@ static void test_the_folder_may_come_later_and_go_and_come_again(void)
             CHECK(rmdir(folder) == 0);
             CHECK(card_goes());
         }
+        CHECK(!becomes(LUN, IFD_ICC_PRESENT, 2 * RETRY_MS)); /* nothing is left to do but to look for the folder */
     }
     CHECK(mkdir(folder, 0700) == 0);
     a_good_card_works_next();
@@ -465,6 +469,9 @@ static void test_no_pin_pad_where_the_greeting_offers_none(void)
     fake_card_eject(&card, false);
     CHECK(card_goes());
     CHECK(read_features(features, sizeof features) == 0);
+    CHECK(driver.close(LUN) == IFD_SUCCESS);
+    CHECK(open_reader(LUN, socket_path) == IFD_SUCCESS);
+    CHECK(read_features(features, sizeof features) == 12);
     CHECK(driver.close(LUN) == IFD_SUCCESS);
 }
 
@@ -609,9 +616,13 @@ static void test_a_thread_that_watches_sees_every_change(void)
     watcher.wait_for_event = find_polling_function(LUN);
     CHECK(pthread_create(&thread, NULL, watch, &watcher) == 0);
     for (int round = 0; round < 20; round++) {
-        fake_card_insert(&card, socket_path, round % 2 == 0 ? GOOD : DIES_WHEN_ASKED);
+        static const enum behaviour behaviours[] = {GOOD, DIES_WHEN_ASKED, ANSWERS_GARBAGE, GOOD};
+        bool good = behaviours[round % 4] == GOOD;
+        fake_card_insert(&card, socket_path, behaviours[round % 4]);
         wait_for_changes(&watcher, 2 * round + 1);
-        CHECK(transmit(LUN, 5) == (round % 2 == 0 ? IFD_SUCCESS : IFD_COMMUNICATION_ERROR));
+        CHECK(transmit(LUN, 5) == (good ? IFD_SUCCESS : IFD_COMMUNICATION_ERROR));
+        if (!good)
+            wait_for_changes(&watcher, 2 * round + 2); /* although its process is still there */
         fake_card_eject(&card, false);
         wait_for_changes(&watcher, 2 * round + 2);
     }
@@ -642,6 +653,93 @@ static void test_closing_ends_a_question_at_once(void)
     CHECK(pthread_join(thread, NULL) == 0);
     CHECK(now_ms() - begin < SILENCE_LIMIT_MS);
     fake_card_eject(&card, false);
+}
+
+static void *ask(void *argument)
+{
+    *(RESPONSECODE *)argument = transmit(LUN, 5);
+    return NULL;
+}
+
+static void test_a_thread_that_is_cancelled_does_not_keep_the_reader(void)
+{
+    RESPONSECODE code = IFD_SUCCESS;
+    pthread_t thread;
+    open_with_card(NEVER_ANSWERS);
+    CHECK(pthread_create(&thread, NULL, ask, &code) == 0);
+    (void)poll(NULL, 0, 50);
+    CHECK(pthread_cancel(thread) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(code == IFD_RESPONSE_TIMEOUT);
+    close_with_card();
+}
+
+/* The driver's sendmsg() is this one: the card can go in the moment that no look before it could have seen. */
+static void (*before_sending)(void);
+
+__attribute__((visibility("default"))) ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    static ssize_t (*real)(int, const struct msghdr *, int);
+    if (real == NULL)
+        find_function(RTLD_NEXT, "sendmsg", &real);
+    if (before_sending != NULL)
+        before_sending();
+    return real(fd, message, flags);
+}
+
+static void take_the_card_out(void)
+{
+    before_sending = NULL;
+    fake_card_eject(&card, false);
+}
+
+static void test_a_card_that_goes_while_it_is_asked_kills_nobody(void)
+{
+    open_with_card(GOOD);
+    before_sending = take_the_card_out;
+    CHECK(transmit(LUN, 5) == IFD_COMMUNICATION_ERROR);
+    CHECK(before_sending == NULL);
+    CHECK(card_goes());
+    a_good_card_works_next();
+}
+
+static void test_a_listener_whose_queue_is_full_does_not_hold_the_driver_up(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int waiting[16];
+    size_t count = 0;
+    long begin;
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", socket_path);
+    CHECK(bind(listener, (const struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 0) == 0);
+    do {
+        CHECK(count < sizeof waiting / sizeof waiting[0]);
+        waiting[count] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    } while (connect(waiting[count++], (const struct sockaddr *)&address, sizeof address) == 0);
+
+    begin = now_ms();
+    CHECK(open_reader(LUN, socket_path) == IFD_SUCCESS);
+    CHECK(!becomes(LUN, IFD_ICC_PRESENT, 50));
+    CHECK(now_ms() - begin < 200);
+    while (count > 0)
+        (void)close(waiting[--count]);
+    (void)close(listener);
+    CHECK(unlink(socket_path) == 0);
+    a_good_card_works_next();
+}
+
+static void test_nothing_is_inherited_by_a_program_that_pcscd_starts(void)
+{
+    DIR *files;
+    const struct dirent *file;
+    open_with_card(GOOD);
+    files = opendir("/proc/self/fd");
+    CHECK(files != NULL);
+    while ((file = readdir(files)) != NULL)
+        if (file->d_name[0] != '.' && atoi(file->d_name) > 2)
+            CHECK((fcntl(atoi(file->d_name), F_GETFD) & FD_CLOEXEC) != 0);
+    (void)closedir(files);
+    close_with_card();
 }
 
 static int count_open_files(void)
@@ -683,18 +781,33 @@ static const struct {
     TEST(test_polling_returns_only_for_a_change_of_its_own_reader),
     TEST(test_a_thread_that_watches_sees_every_change),
     TEST(test_closing_ends_a_question_at_once),
+    TEST(test_a_thread_that_is_cancelled_does_not_keep_the_reader),
+    TEST(test_a_card_that_goes_while_it_is_asked_kills_nobody),
+    TEST(test_a_listener_whose_queue_is_full_does_not_hold_the_driver_up),
+    TEST(test_nothing_is_inherited_by_a_program_that_pcscd_starts),
 };
+
+static void leave_nothing(void)
+{
+    (void)unlink(socket_path);
+    (void)unlink(other_socket_path);
+    (void)rmdir(folder);
+}
 
 int main(int argc, char **argv)
 {
     int files;
     CHECK(argc == 2);
     (void)alarm(120); /* a driver that hangs fails the test */
+    for (int fd = 3; fd < 256; fd++)
+        (void)fcntl(fd, F_SETFD, FD_CLOEXEC); /* what we were given ourselves is no leak of the driver's */
     load_driver(argv[1]);
     (void)snprintf(folder, sizeof folder, "/tmp/sra-reader-XXXXXX");
     CHECK(mkdtemp(folder) != NULL);
     (void)snprintf(socket_path, sizeof socket_path, "%s/0", folder);
     (void)snprintf(other_socket_path, sizeof other_socket_path, "%s/1", folder);
+
+    CHECK(atexit(leave_nothing) == 0);
 
     files = count_open_files();
     for (size_t i = 0; i < sizeof TESTS / sizeof TESTS[0]; i++) {
@@ -703,8 +816,6 @@ int main(int argc, char **argv)
         TESTS[i].run();
         CHECK(count_open_files() == files); /* nothing leaks into pcscd, which runs for months */
     }
-    (void)unlink(socket_path);
-    CHECK(rmdir(folder) == 0);
     (void)printf("%zu tests passed\n", sizeof TESTS / sizeof TESTS[0]);
     return 0;
 }
