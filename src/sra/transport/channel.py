@@ -13,6 +13,7 @@ import ssl
 from typing import Protocol, cast
 
 from sra.errors import LinkError, ProtocolError, RefusalCode, RefusedError, SraError
+from sra.logs import clean
 from sra.transport.tls_trust import verification_failed
 from sra.wire.connection import Connection
 from sra.wire.frames import Frame
@@ -32,7 +33,7 @@ from sra.wire.states import Role
 PING_AFTER = 2.5
 """Seconds of silence after which the peer is asked whether it is there."""
 DEAD_AFTER = 8.0
-"""Seconds of silence after which it is not: with the time to notice, within the 10 s that are promised."""
+"""Seconds of silence after which it is not: with the time to empty the reader, within the 10 s that are promised."""
 MAX_UNSENT = 1024 * 1024
 """Bytes that may wait for a peer that does not read, before it is taken for dead."""
 GOODBYE_TIME = 0.5
@@ -81,6 +82,8 @@ class Channel(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Sort what came: answers to who waits for them, the rest to ``next_question`` or ``serve``."""
+        if self._reason is not None:  # what crosses our last words comes too late
+            return
         self._heard_at = self._loop.time()
         try:
             for frame in self._connection.receive_data(data):
@@ -93,7 +96,7 @@ class Channel(asyncio.Protocol):
         if self._keepalive is not None:
             self._keepalive.cancel()
         if self._reason is None:
-            self._reason = self._why_lost(exc)
+            self._reason = LinkError(f"The connection broke: {exc}" if exc else "The other side closed the connection.")
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(self._reason)
@@ -123,8 +126,8 @@ class Channel(asyncio.Protocol):
 
     @property
     def is_lost(self) -> bool:
-        """Whether the connection has ended."""
-        return bool(self._lost.done())
+        """Whether the connection has ended, or is about to."""
+        return self._reason is not None
 
     async def wait_lost(self) -> None:
         """Return when the connection has ended."""
@@ -151,7 +154,7 @@ class Channel(asyncio.Protocol):
             self._give_up(number)
             raise
         if isinstance(answer, Refusal):
-            raise RefusedError(answer.code, answer.text)
+            raise RefusedError(answer.code, clean(answer.text, MAX_TEXT))
         return answer
 
     async def next_question(self, deadline: float) -> Frame:
@@ -212,6 +215,8 @@ class Channel(asyncio.Protocol):
             async with asyncio.timeout(GOODBYE_TIME):
                 await self.wait_lost()
         except TimeoutError:
+            log.debug("%s: the other side does not take its leave", self.name)
+        finally:
             self._transport.abort()
 
     def abort(self, reason: SraError) -> None:
@@ -231,11 +236,6 @@ class Channel(asyncio.Protocol):
     def _extra(self, name: str) -> object:
         return None if self._transport is None else self._transport.get_extra_info(name)
 
-    def _why_lost(self, exc: Exception | None) -> SraError:
-        if self._goodbye is not None:
-            return LinkError(f"The other side closed the connection: {self._goodbye.reason}")
-        return LinkError(f"The connection broke: {exc}" if exc else "The other side closed the connection.")
-
     def _take(self, frame: Frame) -> None:
         traffic.debug("%s: < %d %s", self.name, frame.number, type(frame.message).__name__)
         kind = type(frame.message)
@@ -248,8 +248,15 @@ class Channel(asyncio.Protocol):
         else:
             self._frames.put_nowait(frame)
             if isinstance(frame.message, Goodbye):
-                self._goodbye = frame.message
-                cast("asyncio.Transport", self._transport).close()
+                self._part(frame.message)
+
+    def _part(self, goodbye: Goodbye) -> None:
+        """The peer wants no answer any more: there is nothing to wait for."""
+        self._goodbye = goodbye
+        reason = clean(goodbye.reason, MAX_TEXT)
+        log.info("%s: the other side says goodbye: %s", self.name, reason)
+        self._reason = LinkError(f"The other side closed the connection: {reason}")
+        cast("asyncio.Transport", self._transport).abort()
 
     def _write(self, data: bytes, number: int, message: Message) -> None:
         traffic.debug("%s: > %d %s", self.name, number, type(message).__name__)
@@ -273,7 +280,8 @@ class Channel(asyncio.Protocol):
             with contextlib.suppress(ProtocolError):  # closing already
                 number, data = self._connection.ask(Ping())
                 self._write(data, number, Ping())
-        self._keepalive = self._loop.call_later(PING_AFTER, self._check_alive)
+        wait = PING_AFTER - silent if silent < PING_AFTER else min(PING_AFTER, DEAD_AFTER - silent)
+        self._keepalive = self._loop.call_later(wait, self._check_alive)
 
     async def _serve_frame(self, frame: Frame, answerer: Answerer) -> None:
         if isinstance(frame.message, Cancel):

@@ -137,21 +137,26 @@ class Listener:
 
     async def _greet(self, accepted: socket.socket, address: str) -> None:
         leave = _once(self._gate.leave)
-        channel = None
         try:
             channel = await self._handshake(accepted, address)
-            await self._welcome(channel, leave)
         except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
             log.info("%s: no TLS connection: %s", address, getattr(error, "reason", None) or error)
-        except Exception:
-            log.exception("%s: the connection failed", address)
+        else:
+            await self._serve(channel, leave)
         finally:
             leave()
-            if channel is None:
-                accepted.close()
-            else:
-                with contextlib.suppress(asyncio.CancelledError):
-                    await channel.close("The service is stopping.")
+            accepted.close()
+
+    async def _serve(self, channel: Channel, leave: Callable[[], None]) -> None:
+        goodbye = "The service is stopping."
+        try:
+            await self._welcome(channel, leave)
+        except Exception:
+            log.exception("%s: the connection failed", channel.name)
+            goodbye = "An error inside the service; its log has more."
+        finally:
+            with contextlib.suppress(asyncio.CancelledError):
+                await channel.close(goodbye)
 
     async def _handshake(self, accepted: socket.socket, address: str) -> Channel:
         accepted.setblocking(False)
