@@ -225,7 +225,7 @@ def test_no_file_descriptor_left_is_no_end() -> None:
             asking = socket.socket()
             asking.setblocking(False)
             limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-            highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+            highest = _highest_descriptor()
             taken: list[int] = []
             resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 8, limits[1]))
             try:
@@ -244,6 +244,10 @@ def test_no_file_descriptor_left_is_no_end() -> None:
             await serving
 
     run(body())
+
+
+def _highest_descriptor() -> int:
+    return max(int(path.name) for path in Path("/proc/self/fd").iterdir())
 
 
 def _take_all(taken: list[int]) -> None:

@@ -82,11 +82,11 @@ async def connect(remote: Remote, card: Card, pins: PinSource, watcher: Watcher,
     channel = await _open(remote)
     try:
         welcome = await _authenticate(channel, remote, card, certificate, pins)
+        watcher.notice(Connected(welcome.account, welcome.host))
+        pin = await pins.known_pin(card, str(remote))
     except BaseException as error:
         await channel.close(_why(error))
         raise
-    watcher.notice(Connected(welcome.account, welcome.host))
-    pin = await pins.known_pin(card, str(remote))
 
     def make_guard(keys: tuple[KeyDescription, ...]) -> Guard:
         return Guard(card, keys, pin, confirm=confirm, watcher=watcher)
@@ -104,20 +104,21 @@ def _authentication_certificate(card: Card) -> CardCertificate:
 
 async def _open(remote: Remote) -> Channel:
     """A channel to a remote that is trusted; opened anew if it was lost while a person compared the fingerprint."""
-    context = remote.trust.context([ALPN])
-    while True:
-        channel = await open_channel(
-            remote.host, remote.port, context, Connection(Role.ADMIN),
-            server_name=remote.host, deadline=CONNECT_DEADLINE,
-        )  # fmt: skip
-        try:
-            seen = channel.peer_certificate
-            await asyncio.to_thread(remote.trust.check, remote.host, remote.port, seen)
-        except BaseException:
-            channel.abort(LinkError("The remote is not trusted."))
-            raise
-        if not channel.is_lost:
-            return channel
+    channel = await _open_once(remote)
+    return await _open_once(remote) if channel.is_lost else channel
+
+
+async def _open_once(remote: Remote) -> Channel:
+    channel = await open_channel(
+        remote.host, remote.port, remote.trust.context([ALPN]), Connection(Role.ADMIN),
+        server_name=remote.host, deadline=CONNECT_DEADLINE,
+    )  # fmt: skip
+    try:
+        await asyncio.to_thread(remote.trust.check, remote.host, remote.port, channel.peer_certificate)
+    except BaseException:
+        channel.abort(LinkError("The remote is not trusted."))
+        raise
+    return channel
 
 
 async def _authenticate(
@@ -256,9 +257,11 @@ class Session:
         """Have the guard answer."""
         if not isinstance(question, KeyRequest | PinRequest):
             raise ProtocolError(f"{type(question).__name__} from a remote")
-        if self._guard is None:
+        guard = self._guard
+        reply = None if guard is None else await guard.answer(question)
+        if reply is None or self._guard is not guard:  # what was made while the card was ejected stays here
             raise RefusedError(RefusalCode.NOT_INSERTED, "The card is ejected.")
-        return await self._guard.answer(question)
+        return reply
 
     async def hear(self, notice: Message) -> None:
         """The remote's reader is empty: as we asked, or because the remote could not keep the card."""

@@ -41,7 +41,7 @@ class Reader:
         self._holder: Holder | None = None
         self._empty = asyncio.Event()
         self._empty.set()
-        self._inserting: asyncio.Task[Message] | None = None
+        self._inserting: asyncio.Task[CardInserted] | None = None
 
     @property
     def is_free(self) -> bool:
@@ -53,13 +53,19 @@ class Reader:
         self._holder = holder
         self._empty.clear()
         # Shielded: an admin that leaves now must not leave the two ends of 4117 in different minds.
-        self._inserting = asyncio.create_task(self._channel.ask(card, INSERT_DEADLINE))
+        self._inserting = asyncio.create_task(self._put_in(card))
         try:
-            answer = await asyncio.shield(self._inserting)
-        except SraError as error:
+            return await asyncio.shield(self._inserting)
+        except SraError:
             self._holder = None
             self._empty.set()
-            if isinstance(error, RefusedError) and error.code is RefusalCode.TIMEOUT:
+            raise
+
+    async def _put_in(self, card: InsertCard) -> CardInserted:
+        try:
+            answer = await self._channel.ask(card, INSERT_DEADLINE)
+        except RefusedError as error:
+            if error.code is RefusalCode.TIMEOUT:
                 self._channel.abort(LinkError("The virtual card process does not insert the card."))
             raise
         if not isinstance(answer, CardInserted):

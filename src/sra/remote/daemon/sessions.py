@@ -20,6 +20,7 @@ from sra.piv.keys import KeyReply, KeyRequest, PinReply, PinRequest
 from sra.remote.daemon.readers import Reader
 from sra.transport.channel import Channel
 from sra.wire.messages import (
+    MAX_TEXT,
     NONCE_BYTES,
     VERSIONS,
     CardInserted,
@@ -124,12 +125,16 @@ def _choose_version(theirs: tuple[int, ...]) -> int:
 
 @contextlib.contextmanager
 def _refusing(channel: Channel, number: int) -> Iterator[None]:
-    """Send the refusal that is raised inside as the answer to question ``number``."""
+    """Send the refusal that is raised inside as the answer to question ``number``; what else goes wrong is one too."""
     try:
         yield
     except RefusedError as error:
-        channel.answer(number, Refusal(error.code, error.text))
+        channel.answer(number, Refusal(error.code, error.text[:MAX_TEXT]))
         raise
+    except SraError as error:
+        refusal = Refusal(RefusalCode.INTERNAL, "The remote could not find out whose card this is; its log says why.")
+        channel.answer(number, refusal)
+        raise RefusedError(refusal.code, str(error)) from error
 
 
 class Session:
@@ -169,6 +174,8 @@ class Session:
         except SraError as error:
             self._reader = None
             raise RefusedError(RefusalCode.NO_READER, f"The card could not be inserted: {error}") from error
+        if self._reader is not reader:
+            raise RefusedError(RefusalCode.NO_READER, "The reader lost the card again at once.")
         self._record("inserted", reader=reader.number, **self._facts())
         return inserted
 
@@ -186,11 +193,11 @@ class Session:
 
     def card_lost(self, reason: str) -> None:
         """Tell the admin that the reader is empty."""
-        if self._reader is not None:
-            self._record("ejected", reader=self._reader.number, reason=reason, **self._facts())
-            self._reader = None
+        reader, self._reader = self._reader, None
+        if reader is not None:
             with contextlib.suppress(ProtocolError):  # not inserted yet: the InsertCard's refusal says it
                 self._channel.notify(EjectCard(reason))
+                self._record("ejected", reader=reader.number, reason=reason, **self._facts())
 
     async def replaced(self) -> None:
         """Give way to a newer connection with the same card."""

@@ -14,6 +14,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from sra.errors import LinkError, ProtocolError, RefusalCode, RefusedError, SraError
 from sra.piv.keys import KeyReply, KeyRequest, PinReply, PinRequest
 from sra.transport.channel import Channel, open_channel
@@ -70,12 +73,12 @@ class DaemonLink:
         if not isinstance(question, InsertCard):
             raise ProtocolError(f"{type(question).__name__} from srad")
         await self._eject()
-        card = self._make_card(question, self)
+        self._card = card = self._make_card(question, self)  # kept from now on, so that it goes whatever happens
         try:
             await card.open()
         except OSError as error:
+            await self._eject()
             raise RefusedError(RefusalCode.NO_READER, f"the reader's socket: {error.strerror}") from error
-        self._card = card
         log.info("card inserted, %d keys", len(question.contents.keys))
         return CardInserted(self._name)
 
@@ -108,18 +111,32 @@ class DaemonLink:
 
 async def attach(port: int, reader: int, secret_file: Path, certificate_file: Path) -> Channel:
     """A connection that srad has accepted for this reader."""
-    expected = ssl.PEM_cert_to_DER_cert(_read(certificate_file).decode("ascii"))
+    expected = _certificate(certificate_file)
     channel = await open_channel(
         "127.0.0.1", port, _context(), Connection(Role.REMOTE, State.DETACHED),
         server_name="localhost", deadline=CONNECT_DEADLINE,
     )  # fmt: skip
-    if not hmac.compare_digest(channel.peer_certificate, expected):
-        error = LinkError(f"What listens on port {port} is not srad: it does not have srad's identity.")
-        channel.abort(error)
-        raise error
-    await channel.ask(Attach(_read(secret_file), reader), CONNECT_DEADLINE)
+    try:
+        _check_identity(channel, expected, port)
+        await channel.ask(Attach(_read(secret_file), reader), CONNECT_DEADLINE)
+    except BaseException:
+        channel.abort(LinkError("This is not srad, or it does not let us in."))
+        raise
     channel.start_keepalive()
     return channel
+
+
+def _check_identity(channel: Channel, expected: bytes, port: int) -> None:
+    if not hmac.compare_digest(channel.peer_certificate, expected):
+        raise LinkError(f"What listens on port {port} is not srad: it does not have srad's identity.")
+
+
+def _certificate(path: Path) -> bytes:
+    """The certificate of srad (DER): the first in its file, which may have a chain behind it."""
+    try:
+        return x509.load_pem_x509_certificate(_read(path)).public_bytes(Encoding.DER)
+    except ValueError as error:
+        raise LinkError(f"{path} is not a certificate in PEM.") from error
 
 
 def _context() -> ssl.SSLContext:

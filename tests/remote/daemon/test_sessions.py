@@ -1,0 +1,227 @@
+"""Authentication and sessions, from the admin's port to the virtual card, all in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sra.errors import RefusalCode, RefusedError, SraError
+from sra.identity import challenges
+from sra.piv.certificates import certificate_in
+from sra.piv.keys import Algorithm, Slot
+from sra.piv.objects import CERTIFICATES
+from sra.transport.channel import Channel
+from sra.wire.messages import Challenge, Hello, Message, Proof, Welcome
+from tests.loopback import DEADLINE, dial, identity
+from tests.memory_card import MemoryCard, sign
+from tests.memory_remote import MemoryRemote, certificate_of, running_remote
+
+NONCE = bytes(range(32))
+ONLY_9A = frozenset({Slot.AUTHENTICATION})
+DAY = timedelta(days=1)
+
+
+def run(body: Coroutine[Any, Any, None]) -> None:
+    async def within_time() -> None:
+        async with asyncio.timeout(6 * DEADLINE):
+            await body
+
+    asyncio.run(within_time())
+
+
+def der_of(card: MemoryCard) -> bytes:
+    return certificate_in(card.contents.objects[CERTIFICATES[Slot.AUTHENTICATION]])
+
+
+def hello_of(card: MemoryCard, versions: tuple[int, ...] = (1,)) -> Hello:
+    return Hello(versions, NONCE, der_of(card))
+
+
+async def challenge_for(channel: Channel, hello: Hello) -> Challenge:
+    challenge = await channel.ask(hello, DEADLINE)
+    assert isinstance(challenge, Challenge)
+    return challenge
+
+
+def proof_of(card: MemoryCard, challenge: Challenge, server_certificate: bytes) -> Proof:
+    signed = challenges.statement(server_certificate, challenge.nonce, NONCE, der_of(card))
+    return Proof(sign(challenges.key_request(Algorithm.P256, signed), card.owner))
+
+
+async def refusal_of(channel: Channel, question: Message) -> RefusedError:
+    with pytest.raises(RefusedError) as refused:
+        await channel.ask(question, DEADLINE)
+    await channel.wait_lost()
+    return refused.value
+
+
+# Authentication.
+
+
+def test_a_card_that_proves_itself_and_is_paired_is_welcome() -> None:
+    async def body() -> None:
+        card = MemoryCard()
+        async with running_remote(readers=0) as remote:
+            remote.accounts.pair(card, "ann-account")
+            channel = await dial(remote.port)
+            challenge = await challenge_for(channel, hello_of(card))
+            assert challenge.version == 1
+            assert remote.accounts.asked == []
+            welcome = await channel.ask(proof_of(card, challenge, channel.peer_certificate), DEADLINE)
+            assert welcome == Welcome("ann-account", "remote-host")
+            await channel.close("bye")
+        fingerprint = certificate_of(card).fingerprint
+        facts = {"account": "ann-account", "address": "127.0.0.1", "card": fingerprint}
+        assert remote.records.lines == [("authenticated", facts), ("disconnected", facts)]
+
+    run(body())
+
+
+@pytest.mark.parametrize("versions", [(2,), (0,), (-1, 99), (2**63,)])
+def test_a_version_that_is_not_spoken_is_refused_with_what_both_sides_speak(versions: tuple[int, ...]) -> None:
+    async def body() -> None:
+        async with running_remote(readers=0) as remote:
+            refused = await refusal_of(await dial(remote.port), hello_of(MemoryCard(), versions))
+            assert refused.code is RefusalCode.VERSION
+            assert "speaks version 1 " in refused.text
+            assert ", ".join(map(str, sorted(versions))) in refused.text
+
+    run(body())
+
+
+def test_among_several_versions_the_common_one_is_chosen() -> None:
+    async def body() -> None:
+        async with running_remote(readers=0) as remote:
+            channel = await dial(remote.port)
+            assert (await challenge_for(channel, hello_of(MemoryCard(), (3, 1, 2)))).version == 1
+            await channel.close("bye")
+
+    run(body())
+
+
+@pytest.mark.parametrize("certificate", [b"", b"garbage", b"\x30\x82\xff\xff" + bytes(200), bytes(16384)])
+def test_what_is_no_certificate_is_refused(certificate: bytes) -> None:
+    async def body() -> None:
+        async with running_remote(readers=0) as remote:
+            refused = await refusal_of(await dial(remote.port), Hello((1,), NONCE, certificate))
+            assert refused.code is RefusalCode.CERTIFICATE
+            assert remote.records.of("refused") == [{"address": "127.0.0.1", "code": "certificate"}]
+
+    run(body())
+
+
+async def refusal_after_proof(remote: MemoryRemote, card: MemoryCard, proof: Proof | None = None) -> RefusedError:
+    channel = await dial(remote.port)
+    challenge = await challenge_for(channel, hello_of(card))
+    return await refusal_of(channel, proof or proof_of(card, challenge, channel.peer_certificate))
+
+
+@pytest.mark.parametrize(("begins", "ends"), [(-3 * DAY, -DAY), (DAY, 2 * DAY)], ids=["expired", "not yet valid"])
+def test_a_certificate_outside_its_dates_is_refused_before_any_account_is_looked_for(
+    begins: timedelta, ends: timedelta
+) -> None:
+    async def body() -> None:
+        card = MemoryCard(begins=begins, ends=ends)
+        async with running_remote(readers=0) as remote:
+            remote.accounts.pair(card, "ann")
+            refused = await refusal_after_proof(remote, card)
+            assert refused.code is RefusalCode.EXPIRED
+            assert remote.accounts.asked == []
+
+    run(body())
+
+
+def test_a_card_that_is_not_paired_is_refused() -> None:
+    async def body() -> None:
+        card = MemoryCard()
+        async with running_remote(readers=0) as remote:
+            refused = await refusal_after_proof(remote, card)
+            assert refused.code is RefusalCode.NOT_PAIRED
+            assert remote.accounts.asked == [certificate_of(card).fingerprint]
+            assert remote.records.events == ["refused"]
+
+    run(body())
+
+
+def test_a_forged_proof_is_refused_and_no_account_is_looked_for() -> None:
+    async def body() -> None:
+        ann, bob = MemoryCard(), MemoryCard(owner="bob")
+        async with running_remote(readers=0) as remote:
+            remote.accounts.pair(ann, "ann")
+            channel = await dial(remote.port)
+            challenge = await challenge_for(channel, hello_of(ann))
+            signed = challenges.statement(channel.peer_certificate, challenge.nonce, NONCE, der_of(ann))
+            forged = Proof(sign(challenges.key_request(Algorithm.P256, signed), bob.owner))
+            refused = await refusal_of(channel, forged)
+            assert refused.code is RefusalCode.PROOF
+            for signature in (b"", b"\x30\x00", bytes(512)):
+                assert (await refusal_after_proof(remote, ann, Proof(signature))).code is RefusalCode.PROOF
+            assert remote.accounts.asked == []
+
+    run(body())
+
+
+def test_even_an_expired_certificate_is_refused_for_its_forged_proof_first() -> None:
+    async def body() -> None:
+        async with running_remote(readers=0) as remote:
+            refused = await refusal_after_proof(remote, MemoryCard(begins=-3 * DAY, ends=-DAY), Proof(b"forged"))
+            assert refused.code is RefusalCode.PROOF
+
+    run(body())
+
+
+def test_a_proof_is_good_for_its_own_connection_only() -> None:
+    async def body() -> None:
+        card = MemoryCard()
+        async with running_remote(readers=0) as remote:
+            remote.accounts.pair(card, "ann")
+            channel = await dial(remote.port)
+            proof = proof_of(card, await challenge_for(channel, hello_of(card)), channel.peer_certificate)
+            assert isinstance(await channel.ask(proof, DEADLINE), Welcome)
+            assert (await refusal_after_proof(remote, card, proof)).code is RefusalCode.PROOF
+            await channel.close("bye")
+
+    run(body())
+
+
+def test_a_challenge_that_a_malicious_remote_passes_on_gets_a_proof_that_is_worth_nothing() -> None:
+    async def body() -> None:
+        card = MemoryCard()
+        async with running_remote(readers=0) as remote:
+            remote.accounts.pair(card, "ann")
+            onward = await dial(remote.port)
+            challenge = await challenge_for(onward, hello_of(card))
+            relayed = proof_of(card, challenge, identity("malicious").certificate)
+            assert (await refusal_of(onward, relayed)).code is RefusalCode.PROOF
+            assert remote.accounts.asked == []
+
+    run(body())
+
+
+def test_accounts_that_can_not_be_read_are_a_refusal_that_says_no_more_than_that() -> None:
+    async def body() -> None:
+        card = MemoryCard()
+        async with running_remote(readers=0) as remote:
+            remote.accounts.broken = SraError("/etc/sra/pairings.toml: line 3 is damaged")
+            refused = await refusal_after_proof(remote, card)
+            assert refused.code is RefusalCode.INTERNAL
+            assert "pairings.toml" not in refused.text
+            assert remote.records.of("refused") == [{"address": "127.0.0.1", "code": "internal"}]
+
+    run(body())
+
+
+def test_an_admin_may_leave_after_the_challenge() -> None:
+    async def body() -> None:
+        async with running_remote(readers=0) as remote:
+            channel = await dial(remote.port)
+            await challenge_for(channel, hello_of(MemoryCard()))
+            await channel.close("The admin gave up.")
+            await asyncio.sleep(0.02)
+            assert remote.records.events == []
+
+    run(body())
