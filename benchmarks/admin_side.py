@@ -25,7 +25,8 @@ from sra.admin.guard import KnownPin
 from sra.admin.session import Remote, Session
 from sra.errors import SraError
 from sra.piv.keys import Slot
-from sra.transport.tls_trust import KnownRemotes, TrustPolicy
+from sra.transport.known_remotes import KnownRemotes
+from sra.transport.tls_trust import TrustPolicy
 
 SLOTS = (Slot.AUTHENTICATION,)
 

@@ -14,13 +14,14 @@ from types import FrameType
 
 import msgspec
 
-from benchmarks import ours
+from benchmarks import link, ours
 from benchmarks.keys import KeyKind
 from benchmarks.measure import Plan, Results
 from benchmarks.peers import apdu_relay, p11kit, ssh
 from benchmarks.world import World
 
 PATHS: dict[str, Callable[[World, Plan], Results]] = {
+    "link": link.measure,
     "p11-kit-rsa": partial(p11kit.measure, kind=KeyKind.RSA_2048),
     "p11-kit-p256": partial(p11kit.measure, kind=KeyKind.P256),
     "apdu-relay-rsa": partial(apdu_relay.measure, kind=KeyKind.RSA_2048),

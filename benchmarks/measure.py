@@ -42,7 +42,7 @@ class Plan:
 
     rtts_ms: tuple[float, ...] = (0, 20, 100, 200)
     runs: int = 5
-    patience: float = 20.0
+    patience: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,20 @@ class CardTime:
 
 
 @dataclass(frozen=True)
+class LinkTime:
+    """What a question and its answer really take at a round-trip time: R."""
+
+    rtt_ms: float
+    milliseconds: float
+
+
+@dataclass(frozen=True)
 class Results:
     """What a world measured."""
 
     cells: tuple[Cell, ...] = ()
     card_times: tuple[CardTime, ...] = ()
+    link_times: tuple[LinkTime, ...] = ()
     missing: tuple[str, ...] = ()
     """What could not be measured, and why."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks import targets
-from benchmarks.measure import CardTime, Cell, Operation, Results
+from benchmarks.measure import Cell, Operation, Results
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
@@ -23,8 +23,8 @@ def to_json(results: Results, machine: Sequence[str]) -> bytes:
         msgspec.to_builtins(cell)
         | {
             "median_ms": cell.median_ms,
-            "limit_ms": targets.limit_ms(cell, results.card_times),
-            "is_met": targets.is_met(cell, results.card_times),
+            "limit_ms": targets.limit_ms(cell, results),
+            "is_met": targets.is_met(cell, results),
         }
         for cell in results.cells
     ]
@@ -40,7 +40,7 @@ def to_markdown(results: Results, machine: Sequence[str]) -> str:
         "",
         f"| operation | path | key | {' | '.join(f'R = {rtt:g}' for rtt in rtts)} | round trips | target | verdict |",
         f"|---|---|---|{'---:|' * len(rtts)}---:|---|---|",
-        *(_row_line(row, rtts, results.card_times) for row in rows(results.cells)),
+        *(_row_line(row, rtts, results) for row in rows(results.cells)),
         "",
         *_notes(results, machine),
     ]
@@ -67,7 +67,7 @@ def write_between_markers(page: Path, markdown: str) -> None:
     page.write_text(f"{before}{BEGIN}\n\n{markdown}\n{END}{after}")
 
 
-def _row_line(row: Row, rtts: Sequence[float], card_times: tuple[CardTime, ...]) -> str:
+def _row_line(row: Row, rtts: Sequence[float], results: Results) -> str:
     first = row[0]
     medians = {cell.rtt_ms: milliseconds(cell.median_ms) for cell in row}
     columns = [
@@ -76,8 +76,8 @@ def _row_line(row: Row, rtts: Sequence[float], card_times: tuple[CardTime, ...])
         first.kind,
         *(medians.get(rtt, "") for rtt in rtts),
         f"{row[-1].round_trips:g}",
-        _target(row, card_times),
-        _verdict(row, card_times),
+        _target(row, results),
+        _verdict(row, results),
     ]
     return f"| {' | '.join(columns)} |"
 
@@ -89,26 +89,29 @@ def milliseconds(value: float) -> str:
     return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
-def _target(row: Row, card_times: tuple[CardTime, ...]) -> str:
+def _target(row: Row, results: Results) -> str:
     target = targets.TARGETS.get((row[0].operation, row[0].path))
     if target is None:
         return ""
-    limit = target.limit_ms(targets.JUDGED_RTT_MS, targets.card_ms(row[0], card_times))
+    link_ms = targets.round_trip_ms(targets.JUDGED_RTT_MS, results)
+    limit = target.limit_ms(link_ms, targets.card_ms(row[0], results))
     return f"{target} = {milliseconds(limit)} at R = {targets.JUDGED_RTT_MS:g}"
 
 
-def _verdict(row: Row, card_times: tuple[CardTime, ...]) -> str:
-    if targets.limit_ms(row[0], card_times) is None:
+def _verdict(row: Row, results: Results) -> str:
+    if targets.limit_ms(row[0], results) is None:
         return ""
-    missed = [f"{cell.rtt_ms:g}" for cell in row if not targets.is_met(cell, card_times)]
+    missed = [f"{cell.rtt_ms:g}" for cell in row if not targets.is_met(cell, results)]
     return f"not met at R = {', '.join(missed)}" if missed else "met"
 
 
 def _notes(results: Results, machine: Sequence[str]) -> list[str]:
     times = [f"{time.card} {time.kind} {milliseconds(time.milliseconds)} ms" for time in results.card_times]
+    links = [f"{time.milliseconds:.1f} for {time.rtt_ms:g}" for time in results.link_times]
     counts = [len(cell.runs_ms) for cell in results.cells]
     return [
         f"The card's own time C, in this run: {'; '.join(times)}.",
+        f"What R really is, proxy and all (the targets' R): {', '.join(links)} ms.",
         f"{min(counts, default=0)} to {max(counts, default=0)} runs for each figure.",
         "Round trips as the proxy counted them at the longest R.",
         "",

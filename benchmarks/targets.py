@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.measure import CardTime, Cell, Operation
+from benchmarks.measure import Cell, Operation, Results
 
 JUDGED_RTT_MS = 100.0
 """The round-trip time at which targets are shown."""
@@ -51,18 +51,26 @@ TARGETS: dict[tuple[Operation, str], Target] = {
 """The PIN is checked on the admin's side, however it is given: one round trip; the signature is another."""
 
 
-def card_ms(cell: Cell, card_times: tuple[CardTime, ...]) -> float:
+def card_ms(cell: Cell, results: Results) -> float:
     """The own time of the software card that ours used in this cell; 0 if it was not measured."""
-    return next((time.milliseconds for time in card_times if (time.card, time.kind) == (OUR_CARD, cell.kind)), 0.0)
+    wanted = (OUR_CARD, cell.kind)
+    return next((time.milliseconds for time in results.card_times if (time.card, time.kind) == wanted), 0.0)
 
 
-def limit_ms(cell: Cell, card_times: tuple[CardTime, ...]) -> float | None:
+def round_trip_ms(rtt_ms: float, results: Results) -> float:
+    """What a round trip really took; what it should take if that was not measured."""
+    return next((time.milliseconds for time in results.link_times if time.rtt_ms == rtt_ms), rtt_ms)
+
+
+def limit_ms(cell: Cell, results: Results) -> float | None:
     """The most that this cell may take, or ``None`` if there is no target for it."""
     target = TARGETS.get((cell.operation, cell.path))
-    return None if target is None else target.limit_ms(cell.rtt_ms, card_ms(cell, card_times))
+    if target is None:
+        return None
+    return target.limit_ms(round_trip_ms(cell.rtt_ms, results), card_ms(cell, results))
 
 
-def is_met(cell: Cell, card_times: tuple[CardTime, ...]) -> bool | None:
+def is_met(cell: Cell, results: Results) -> bool | None:
     """Whether the cell keeps to its target, or ``None`` if it has none."""
-    limit = limit_ms(cell, card_times)
+    limit = limit_ms(cell, results)
     return None if limit is None else cell.median_ms <= limit

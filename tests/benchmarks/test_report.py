@@ -8,7 +8,7 @@ import pytest
 from benchmarks import report, targets
 from benchmarks.__main__ import joined
 from benchmarks.keys import KeyKind
-from benchmarks.measure import CardTime, Cell, Operation, Results
+from benchmarks.measure import CardTime, Cell, LinkTime, Operation, Results
 
 RSA = KeyKind.RSA_2048
 CARD = CardTime(targets.OUR_CARD, RSA, 2.0)
@@ -36,7 +36,12 @@ def test_a_figure_is_the_median_of_its_runs() -> None:
 
 
 def test_a_target_is_round_trips_and_the_cards_time_and_a_constant() -> None:
-    assert targets.limit_ms(cell(targets.TYPED_PIN, 100, 1), (CARD,)) == 100 + 2 + 3
+    assert targets.limit_ms(cell(targets.TYPED_PIN, 100, 1), Results(card_times=(CARD,))) == 100 + 2 + 3
+
+
+def test_a_targets_round_trip_is_what_the_link_really_takes() -> None:
+    results = Results(card_times=(CARD,), link_times=(LinkTime(20, 20.5), LinkTime(100, 100.8)))
+    assert targets.limit_ms(cell(targets.TYPED_PIN, 100, 1), results) == 100.8 + 2 + 3
 
 
 def test_the_table_shows_the_target_and_that_it_is_met() -> None:
@@ -50,7 +55,7 @@ def test_the_table_says_where_a_target_is_not_met() -> None:
 
 
 def test_peers_have_no_target() -> None:
-    assert targets.is_met(cell("ssh", 100, 1), (CARD,)) is None
+    assert targets.is_met(cell("ssh", 100, 1), Results(card_times=(CARD,))) is None
 
 
 def test_ours_comes_last_in_each_operation() -> None:
@@ -76,9 +81,7 @@ def test_what_is_missing_is_said() -> None:
 
 
 def test_the_json_holds_every_run_and_the_verdict() -> None:
-    document = json.loads(
-        report.to_json(Results((cell(targets.TYPED_PIN, 100, 104, 105, 106),), (CARD,)), ["2 cores"])
-    )
+    document = json.loads(report.to_json(Results((cell(targets.TYPED_PIN, 100, 104, 105, 106),), (CARD,)), ["2 cores"]))
     assert document["machine"] == ["2 cores"]
     assert document["cells"][0]["runs_ms"] == [104, 105, 106]
     assert document["cells"][0]["limit_ms"] == 105
@@ -86,9 +89,11 @@ def test_the_json_holds_every_run_and_the_verdict() -> None:
 
 
 def test_results_of_several_worlds_become_one_and_a_cards_time_is_said_once() -> None:
+    link = Results(link_times=(LinkTime(100, 100.8),))
     first = Results((cell("ssh", 0, 1),), (CARD,))
-    second = Results((cell("p11-kit", 0, 1),), (CardTime(targets.OUR_CARD, RSA, 9.0),), ("that",))
-    assert joined([first, second]) == Results((*first.cells, *second.cells), (CARD,), ("that",))
+    second = Results((cell("p11-kit", 0, 1),), (CardTime(targets.OUR_CARD, RSA, 9.0),), missing=("that",))
+    everything = Results((*first.cells, *second.cells), (CARD,), link.link_times, ("that",))
+    assert joined([link, first, second]) == everything
 
 
 def test_results_replace_what_was_between_the_markers(tmp_path: Path) -> None:
