@@ -1,6 +1,7 @@
 """The remotes that an admin trusted, by their addresses: a file of lines, like OpenSSH's.
 
-A damaged line trusts nobody until it is corrected; a remembered remote is never overwritten, only forgotten.
+A damaged line trusts nobody until it is corrected; a remembered remote is only overwritten by one that it
+handed over to (``succeed``).
 """
 
 from __future__ import annotations
@@ -101,6 +102,17 @@ class KnownRemotes:
             if remembered is None:
                 line = f"{remote.host} {remote.port} {shown} {today.isoformat()}"
                 self._write([*self._lines(), line])
+
+    def succeed(self, remote: Address, old: str, new: str, today: date) -> None:
+        """Remember the new fingerprint in place of the old; raise ``IdentityChangedError`` if it has another."""
+        with files.locked(self.path):
+            remembered = self.find(remote)
+            if remembered not in {old, new}:
+                raise identity_changed(remote, remembered or "(none)", new)
+            lines = self._lines()
+            line = f"{remote.host} {remote.port} {new} {today.isoformat()}"
+            same = [known is not None and known.address == remote for known in map(self._parse, *_numbered(lines))]
+            self._write([line if is_same else kept for kept, is_same in zip(lines, same, strict=True)])
 
     def forget(self, host: str, port: int | None = None) -> list[KnownRemote]:
         """Forget the remotes at this host (and port); what was forgotten."""

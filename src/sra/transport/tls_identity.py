@@ -9,7 +9,7 @@ import ipaddress
 import re
 import ssl
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -29,6 +29,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from sra import files
 from sra.errors import UsageError
+from sra.identity import handover
 from sra.identity.fingerprints import fingerprint
 from sra.logs import clean
 
@@ -72,24 +73,64 @@ class TlsIdentity:
         return fingerprint(self.certificate)
 
 
+@dataclass(frozen=True)
+class IdentityFiles:
+    """What is in the two files: the key, and its certificate, which others may follow; in PEM."""
+
+    key: bytes = field(repr=False)
+    certificates: bytes = field(repr=False)
+
+
+HandOver = Callable[[ec.EllipticCurvePublicKey], x509.ExtensionType]
+"""Make the extension by which an older key hands over to this one."""
+
+
 def generate(folder: Path, hosts: Sequence[str], now: datetime, *, replace: bool = False) -> TlsIdentity:
     """Make a P-256 key and a certificate for these host names and IP addresses, and store both.
 
     Raises ``TlsIdentityError`` if there is an identity (unless ``replace``) or a host is no name or address.
     """
-    names = [_general_name(host) for host in hosts]
-    if not names:
-        raise TlsIdentityError("A TLS identity needs at least one host name. Name one with --host NAME.")
-    key = ec.generate_private_key(ec.SECP256R1())
-    certificate = _self_signed(key, names, hosts[0], now)
+    made = make(hosts, now)
     files.make_folder(folder, 0o755)
     with files.locked(folder / KEY_FILE):
         if not replace and any((folder / name).exists() for name in (KEY_FILE, CERTIFICATE_FILE)):
             raise TlsIdentityError(f"{folder} has an identity that admins may remember. {_AGAIN}")
-        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        files.replace(folder / KEY_FILE, private, 0o600)
-        files.replace(folder / CERTIFICATE_FILE, certificate.public_bytes(Encoding.PEM), 0o644)
+        store(folder, made)
     return load(folder)
+
+
+def renew(folder: Path, now: datetime, hosts: Sequence[str] | None = None) -> TlsIdentity:
+    """A new key and certificate (for the same names, if none are given), handed over to by the old key.
+
+    Raises ``TlsIdentityError`` if there is none that can be renewed, ``UsageError`` if it was renewed too often.
+    """
+    with files.locked(folder / KEY_FILE):
+        old = load(folder)
+        key = load_pem_private_key(_content(folder / KEY_FILE).data, password=None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+            raise TlsIdentityError(f"The key in {folder} can't sign a hand-over: it is neither EC nor RSA. {_AGAIN}")
+        store(folder, make(hosts or old.names, now, lambda new: handover.extension(old.certificate, key, new)))
+    return load(folder)
+
+
+def make(hosts: Sequence[str], now: datetime, hand_over: HandOver | None = None) -> IdentityFiles:
+    """A P-256 key and a certificate for these host names and IP addresses, stored nowhere yet."""
+    names = [_general_name(host) for host in hosts]
+    if not names:
+        raise TlsIdentityError("A TLS identity needs at least one host name. Name one with --host NAME.")
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = _builder(key, names, hosts[0], now)
+    if hand_over is not None:
+        builder = builder.add_extension(hand_over(key.public_key()), critical=False)
+    certificate = builder.sign(key, hashes.SHA256())
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return IdentityFiles(private, certificate.public_bytes(Encoding.PEM))
+
+
+def store(folder: Path, identity: IdentityFiles) -> None:
+    """Put an identity in the place of the one that is in the folder."""
+    files.replace(folder / KEY_FILE, identity.key, 0o600)
+    files.replace(folder / CERTIFICATE_FILE, identity.certificates, 0o644)
 
 
 def load(folder: Path) -> TlsIdentity:
@@ -101,7 +142,7 @@ def load(folder: Path) -> TlsIdentity:
     if _public_of_key(folder / KEY_FILE, key_file.data) != _public_of_certificate(folder, certificate):
         raise TlsIdentityError(f"The key and the certificate in {folder} don't belong together. {_AGAIN}")
     return TlsIdentity(
-        folder, certificate.public_bytes(Encoding.DER), _names(certificate), certificate.not_valid_after_utc
+        folder, certificate.public_bytes(Encoding.DER), names_of(certificate), certificate.not_valid_after_utc
     )
 
 
@@ -133,10 +174,10 @@ def _general_name(host: str) -> x509.GeneralName:
     return x509.DNSName(host)
 
 
-def _self_signed(
+def _builder(
     key: ec.EllipticCurvePrivateKey, names: Sequence[x509.GeneralName], title: str, now: datetime
-) -> x509.Certificate:
-    """A certificate that can only be a server's, and no authority (RFC 5280, 4.2.1)."""
+) -> x509.CertificateBuilder:
+    """A certificate, signed by itself, that can only be a server's, and no authority (RFC 5280, 4.2.1)."""
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, title[:MAX_COMMON_NAME])])
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     return (
@@ -153,7 +194,6 @@ def _self_signed(
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(identifier, critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
-        .sign(key, hashes.SHA256())
     )
 
 
@@ -202,7 +242,7 @@ def _public_of_certificate(folder: Path, certificate: x509.Certificate) -> bytes
         raise TlsIdentityError(f"{folder / CERTIFICATE_FILE} has a key that can't be used. {_AGAIN}") from error
 
 
-def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
     """The host names and addresses that the certificate is for."""
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sra.errors import UntrustedRemoteError, UsageError
+from sra.identity import handover
 from sra.identity.fingerprints import fingerprint
 from sra.logs import clean
 from sra.transport.known_remotes import Address, KnownRemotes, address, identity_changed
+
+log = logging.getLogger("sra.trust")
 
 Ask = Callable[[str, str], bool]
 """Ask a person whether this host (``HOST:PORT``) with this fingerprint is the one they mean."""
@@ -23,17 +27,22 @@ Ask = Callable[[str, str], bool]
 
 @dataclass(frozen=True)
 class VerifiedRemote:
-    """A remote whose certificate (by its fingerprint) is trusted; ``is_new`` if it should be remembered."""
+    """A remote whose certificate (by its fingerprint) is trusted; ``is_new`` if it should be remembered.
+
+    ``replaces`` is the fingerprint that is remembered now, if that one handed over to a new certificate.
+    """
 
     address: Address
     fingerprint: str
     is_new: bool
+    replaces: str | None = None
 
 
 def decide(remote: Address, certificate: bytes, *, pin: str | None, remembered: str | None, ask: Ask) -> VerifiedRemote:
     """The remote, verified by the fingerprint of the certificate (DER) that it showed.
 
-    A fingerprint that the person gave decides alone; then the one that is remembered; else the person is asked.
+    A fingerprint that the person gave decides alone; then the one that is remembered, or a certificate that was handed
+    over to by the remembered one's key; else the person is asked.
     Raises ``IdentityChangedError`` or ``UntrustedRemoteError``.
     """
     shown = fingerprint(certificate)
@@ -42,12 +51,18 @@ def decide(remote: Address, certificate: bytes, *, pin: str | None, remembered: 
             raise UntrustedRemoteError(_OTHER_THAN_PIN.format(remote=remote, pin=pin, shown=shown))
         return VerifiedRemote(remote, shown, is_new=False)
     if remembered is not None:
-        if shown != remembered:
-            raise identity_changed(remote, remembered, shown)
-        return VerifiedRemote(remote, shown, is_new=False)
+        return _as_remembered(remote, certificate, shown, remembered)
     if not ask(str(remote), shown):
         raise UntrustedRemoteError(_DECLINED.format(remote=remote, shown=shown))
     return VerifiedRemote(remote, shown, is_new=True)
+
+
+def _as_remembered(remote: Address, certificate: bytes, shown: str, remembered: str) -> VerifiedRemote:
+    if shown == remembered:
+        return VerifiedRemote(remote, shown, is_new=False)
+    if not handover.replaces(certificate, remembered):
+        raise identity_changed(remote, remembered, shown)
+    return VerifiedRemote(remote, shown, is_new=False, replaces=remembered)
 
 
 def client_context(ca_file: Path | None, alpn: Sequence[str]) -> ssl.SSLContext:
@@ -94,6 +109,9 @@ class TrustPolicy:
         verified = decide(remote, certificate, pin=self.pin, remembered=remembered, ask=self.ask)
         if verified.is_new:
             self.known.remember(remote, verified.fingerprint, datetime.now(UTC).date())
+        if verified.replaces is not None:
+            self.known.succeed(remote, verified.replaces, verified.fingerprint, datetime.now(UTC).date())
+            log.warning(_RENEWED, remote, verified.fingerprint)
 
 
 def verification_failed(host: str, port: int, error: ssl.SSLCertVerificationError) -> UntrustedRemoteError:
@@ -101,6 +119,8 @@ def verification_failed(host: str, port: int, error: ssl.SSLCertVerificationErro
     reason = clean(error.verify_message or str(error))
     return UntrustedRemoteError(f"{address(host, port)} is not trusted by the given authority: {reason}.")
 
+
+_RENEWED = "%s has renewed its identity, handed over to by the one that you trusted; remembered is now %s"
 
 _OTHER_THAN_PIN = """\
 {remote} is not the remote with the fingerprint that you gave.
