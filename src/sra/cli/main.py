@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sra import __version__, logs
-from sra.cli import cards, connect, identity, pairing, remote, softcard, trust
+from sra.cli import activation, cards, connect, identity, pairing, remote, softcard, trust
 from sra.cli.options import examples
 from sra.cli.run import run
 
@@ -28,6 +28,7 @@ app.add_typer(trust.app, name="trust")
 app.add_typer(remote.app, name="remote")
 app.add_typer(identity.app, name="identity")
 app.add_typer(pairing.app)
+app.add_typer(activation.app)
 
 
 def main() -> None:

@@ -1,0 +1,122 @@
+"""``sra activate`` and ``sra deactivate``: make this machine a remote, and take that back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from sra.cli.activation_identity import chosen, files_in_use, first, former, generated, in_use
+from sra.cli.activation_machine import check_machine, check_root, programs, this_machine, wait_for_srad
+from sra.cli.options import examples
+from sra.cli.output import print_facts, print_note
+from sra.cli.passwords import PasswordFd, read_password
+from sra.config import Paths, load_daemon_config
+from sra.errors import UsageError
+from sra.remote.activation import journal, runner
+from sra.remote.activation.journal import Record, Wanted
+from sra.remote.activation.machine import Machine
+from sra.remote.activation.steps_linux import Identity, Setup, steps
+from sra.transport import identity_choice, tls_identity
+from sra.transport.tls_identity import IdentityFiles, TlsIdentity
+
+POLKIT_POLICY = "/usr/share/polkit-1/actions/org.debian.pcsc-lite.policy"
+PCSCD_USER = "pcscd"
+"""Who newer versions of pcscd run as."""
+
+app = typer.Typer()
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the person chose."""
+
+    generate: bool
+    choice: bytes | None
+    screen: bool
+    password_fd: int | None
+
+
+@app.command(epilog=examples("sra activate -g -s", "sra activate -c 5B:12:…  (of “sra identity list”)"))
+def activate(
+    *,
+    generate: Annotated[
+        bool,
+        typer.Option("-g", "--generate", help="Make a TLS identity, unless there is one; trust it on this machine."),
+    ] = False,
+    certificate: Annotated[
+        str | None,
+        typer.Option("-c", "--certificate", metavar="FINGERPRINT", help="Use this identity (SHA-1 or SHA-256)."),
+    ] = None,
+    screen: Annotated[bool, typer.Option("-s", "--screen", help="Add the screen sharing user, _srascreen.")] = False,
+    password_fd: PasswordFd = None,
+) -> None:
+    """Make this machine a remote: users, services, the virtual readers (as root). Again, it changes what is missing.
+
+    Everything is recorded first, so that “sra deactivate” can take back exactly that.
+    """
+    if generate and certificate:
+        raise UsageError("Make a new identity (-g) or choose one (-c), not both.")
+    choice = identity_choice.parse_choice(certificate) if certificate else None
+    machine = this_machine()
+    check_machine(machine)
+    _activate(machine, Paths(machine.root), Options(generate, choice, screen, password_fd))
+
+
+@app.command(epilog=examples("sra deactivate"))
+def deactivate() -> None:
+    """Take back what “sra activate” did (as root). Pairings, settings and the audit log stay."""
+    machine = this_machine()
+    check_root()
+    if not runner.deactivate(machine, print_note):
+        print_note("this machine is not activated; there is nothing to take back")
+
+
+def _activate(machine: Machine, paths: Paths, options: Options) -> None:
+    record = journal.read(machine) or Record()
+    config = load_daemon_config(paths.config)
+    current = in_use(paths, interrupted=bool(record.entries) and not record.complete)
+    new = _new_identity(paths, options, current)
+    wanted = Wanted(record.wanted.trust or options.generate, record.wanted.screen or options.screen)
+    setup = Setup(
+        programs=programs(),
+        readers=config.readers,
+        identity=Identity(new.key, new.certificates) if new else None,
+        former=former(paths, current) if new and current else None,
+        trusted=first((new or files_in_use(paths)).certificates) if wanted.trust else None,
+        screen=wanted.screen,
+        pcscd_uid=machine.user(PCSCD_USER) or 0,
+        pcscd_asks_polkit=machine.path(POLKIT_POLICY).exists(),
+    )
+    changed = runner.activate(machine, steps(setup), wanted, print_note)
+    identity = tls_identity.load(paths.identity)
+    wait_for_srad(config.local_port, identity.certificate, lambda: _start_again(machine))
+    if not changed:
+        print_note("nothing had to be changed")
+    print_facts(_facts(identity, config.port))
+
+
+def _new_identity(paths: Paths, options: Options, current: TlsIdentity | None) -> IdentityFiles | None:
+    """The identity to be put in; ``None`` to keep the one in use."""
+    if options.choice is None:
+        return generated(current, wanted=options.generate)
+    return chosen(
+        paths, current, options.choice,
+        lambda path: read_password(f"Password of {path}: ", options.password_fd),
+    )  # fmt: skip
+
+
+def _start_again(machine: Machine) -> None:
+    machine.run(["systemctl", "restart", "sra.target"])
+    print_note("srad was started again with the renewed identity")
+
+
+def _facts(identity: TlsIdentity, port: int) -> list[tuple[str, object]]:
+    return [
+        ("fingerprint", identity.fingerprint),
+        ("names", ", ".join(identity.names) or "(none)"),
+        ("valid until", identity.not_after.date()),
+        ("port", port),
+        ("next", "sra pair ACCOUNT --certificate FILE"),
+    ]

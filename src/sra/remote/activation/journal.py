@@ -1,0 +1,91 @@
+"""The record of what was changed (``/var/lib/sra/activation.json``): written before each step, so nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+import msgspec
+
+from sra import files
+from sra.remote.activation.machine import ActivationError, Machine, content
+from sra.remote.activation.undo import BACKUPS, AnyUndo
+
+STATE = "/var/lib/sra"
+JOURNAL = f"{STATE}/activation.json"
+VERSION = 1
+
+
+class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was asked for so far: to trust the own certificate on this machine, and the screen sharing user."""
+
+    trust: bool = False
+    screen: bool = False
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A step that was begun, and what takes it back."""
+
+    step: str
+    undo: AnyUndo
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole journal; ``complete`` unless an activation was interrupted."""
+
+    version: int = VERSION
+    complete: bool = False
+    wanted: Wanted = Wanted()
+    entries: tuple[Entry, ...] = ()
+
+    def has(self, step: str) -> bool:
+        """Whether this step was begun."""
+        return any(entry.step == step for entry in self.entries)
+
+    def has_file(self, path: str) -> bool:
+        """Whether this file was written by an activation."""
+        return self.has(f"file {path}")
+
+
+def read(machine: Machine) -> Record | None:
+    """The journal; ``None`` if this machine is not activated. Raises ``ActivationError`` if it can't be read."""
+    data = content(machine.path(JOURNAL))
+    if data is None:
+        return None
+    try:
+        record = msgspec.json.decode(data, type=Record)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ActivationError(f"{JOURNAL} is damaged ({error}), so nothing can be taken back by it.") from error
+    if record.version != VERSION:
+        raise ActivationError(f"{JOURNAL} was written by another version of this product; use that one.")
+    return record
+
+
+def write(machine: Machine, record: Record) -> None:
+    """Put the journal on the disk."""
+    files.make_folder(machine.path(STATE), 0o755)
+    files.replace(machine.path(JOURNAL), msgspec.json.format(msgspec.json.encode(record), indent=1), 0o600)
+
+
+def remove(machine: Machine) -> None:
+    """Everything is taken back: remove the journal, and its folder if nothing else is in it."""
+    with suppress(FileNotFoundError):
+        machine.path(JOURNAL).unlink()
+    for folder in (BACKUPS, STATE):
+        with suppress(OSError):
+            machine.path(folder).rmdir()
+
+
+def with_entry(record: Record, entry: Entry) -> Record:
+    """The journal with one more entry."""
+    return msgspec.structs.replace(record, entries=(*record.entries, entry))
+
+
+def without_last(record: Record) -> Record:
+    """The journal without its last entry, that was taken back."""
+    return msgspec.structs.replace(record, entries=record.entries[:-1])
+
+
+def steps_of(record: Record | None) -> Sequence[str]:
+    """The steps that were begun, in order."""
+    return [] if record is None else [entry.step for entry in record.entries]

@@ -1,0 +1,49 @@
+"""Do the steps, or take them back, so that whoever is interrupted can begin again and ends in the same place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from sra.remote.activation import journal
+from sra.remote.activation.journal import Entry, Record, Wanted
+from sra.remote.activation.machine import Machine
+from sra.remote.activation.steps import Step
+
+Tell = Callable[[str], None]
+"""Hears of each step that is done or taken back, and of what stays."""
+
+
+def activate(machine: Machine, steps: Sequence[Step], wanted: Wanted, tell: Tell) -> bool:
+    """Do every step that is not done; whether there was one. Raises ``SraError`` and can be run again."""
+    record = journal.read(machine) or Record()
+    changed = not record.complete
+    for step in steps:
+        if step.is_done(machine, changed=changed):
+            continue
+        record = msgspec.structs.replace(record, complete=False, wanted=wanted)
+        if not record.has(step.name):
+            record = journal.with_entry(record, Entry(step.name, step.before(machine)))
+        journal.write(machine, record)
+        step.do(machine)
+        tell(step.name)
+        changed = True
+    if changed or record.wanted != wanted:
+        journal.write(machine, msgspec.structs.replace(record, complete=True, wanted=wanted))
+    return changed
+
+
+def deactivate(machine: Machine, tell: Tell) -> bool:
+    """Take back what is in the journal, the last step first; whether there was anything. Can be run again."""
+    record = journal.read(machine)
+    if record is None:
+        return False
+    while record.entries:
+        last = record.entries[-1]
+        note = last.undo.take_back(machine)
+        tell(note or f"taken back: {last.step}")
+        record = msgspec.structs.replace(journal.without_last(record), complete=False)
+        journal.write(machine, record)
+    journal.remove(machine)
+    return True

@@ -1,0 +1,124 @@
+"""What makes a Linux machine with systemd a remote: a list of steps, made of what was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sra.remote.activation import templates
+from sra.remote.activation.machine import Owner
+from sra.remote.activation.steps import Enabled, File, Folder, Given, Group, Run, Step, Trusted, User
+
+SRAD = Owner("_sra", "_sra")
+CARD_USER = "_sra-card"
+SCREEN_USER = "_srascreen"
+PCSC_GROUP = "sra-card"
+"""Who may use the machine's readers."""
+
+UNITS = "/etc/systemd/system"
+CONFIGURATION = "/etc/sra"
+IDENTITY = f"{CONFIGURATION}/identity"
+KEY, CERTIFICATE = f"{IDENTITY}/key.pem", f"{IDENTITY}/certificate.pem"
+RUN = "/run/sra"
+DRIVER = "/usr/lib/pcsc/drivers/serial/libifdvirtualserial.so"
+POLKIT_RULES = "/etc/polkit-1/rules.d"
+
+_RELOAD = (("systemctl", "daemon-reload"),)
+_PCSCD_AGAIN = (
+    ("systemctl", "stop", "pcscd.service"),
+    ("systemctl", "restart", "pcscd.socket"),
+)
+"""A socket can't be restarted while its service runs; the next program that wants a card starts that again."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A TLS key and its certificates, in PEM."""
+
+    key: bytes = field(repr=False)
+    certificates: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is to be set up. ``programs``: the folder of srad and sra-card. ``identity``: to be put in, else kept.
+
+    ``former``: the file to keep the replaced identity in, and its content. ``trusted``: a certificate in PEM.
+    """
+
+    programs: Path
+    readers: int
+    identity: Identity | None = None
+    former: tuple[str, bytes] | None = field(default=None, repr=False)
+    trusted: bytes | None = None
+    screen: bool = False
+    pcscd_uid: int = 0
+    pcscd_asks_polkit: bool = False
+
+
+def steps(setup: Setup) -> tuple[Step, ...]:
+    """The steps, in order; they are taken back in the opposite one.
+
+    The last ones (trust, screen sharing user) come after the service, so that adding them interrupts nobody.
+    """
+    return (
+        User(SRAD.user, "Secure Remote Access daemon"),
+        User(CARD_USER, "Secure Remote Access virtual card"),
+        Group(PCSC_GROUP),
+        *_folders(),
+        *_former(setup.former),
+        *_identity(setup.identity),
+        Run("pcscd without our files", on_undo=_PCSCD_AGAIN),
+        Run("units without our files", on_undo=_RELOAD),
+        *_units(setup),
+        *_pcscd(setup),
+        Run("units read again", on_change=_RELOAD),
+        Run("pcscd with the virtual readers", on_change=_PCSCD_AGAIN),
+        Enabled("sra.target"),
+        *([Trusted(setup.trusted)] if setup.trusted else []),
+        *([User(SCREEN_USER, "Secure Remote Access screen sharing")] if setup.screen else []),
+    )
+
+
+def _folders() -> tuple[Step, ...]:
+    return (
+        Folder(CONFIGURATION),
+        Folder(IDENTITY, 0o755, SRAD),
+        Folder("/var/log/sra", 0o750, SRAD),
+    )
+
+
+def _former(former: tuple[str, bytes] | None) -> tuple[Step, ...]:
+    if former is None:
+        return ()
+    path, data = former
+    return Folder(path.rpartition("/")[0], 0o700), File(path, data, 0o600)
+
+
+def _identity(identity: Identity | None) -> tuple[Step, ...]:
+    if identity is None:
+        return Given(KEY, 0o600, SRAD), Given(CERTIFICATE, 0o644, SRAD)
+    return File(KEY, identity.key, 0o600, SRAD), File(CERTIFICATE, identity.certificates, 0o644, SRAD)
+
+
+def _units(setup: Setup) -> tuple[Step, ...]:
+    return (
+        File(f"{UNITS}/sra-runtime.service", templates.runtime_service()),
+        File(f"{UNITS}/srad.service", templates.srad_service(setup.programs)),
+        File(f"{UNITS}/sra-card@.service", templates.card_service(setup.programs, setup.pcscd_uid)),
+        File(f"{UNITS}/sra.target", templates.target(setup.readers)),
+    )
+
+
+def _pcscd(setup: Setup) -> tuple[Step, ...]:
+    socket, service = f"{UNITS}/pcscd.socket.d", f"{UNITS}/pcscd.service.d"
+    polkit = [File(f"{POLKIT_RULES}/50-sra-card.rules", templates.polkit_rules())] if setup.pcscd_asks_polkit else []
+    return (
+        Folder("/etc/reader.conf.d"),
+        File("/etc/reader.conf.d/secure-remote-access", templates.reader_conf(DRIVER, RUN, setup.readers)),
+        Folder(socket),
+        File(f"{socket}/sra.conf", templates.pcscd_socket()),
+        Folder(service),
+        File(f"{service}/sra.conf", templates.pcscd_service()),
+        *polkit,
+    )

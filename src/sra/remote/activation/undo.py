@@ -1,0 +1,174 @@
+"""What takes a step back: a value in the journal, made before the step is done. Taking back twice does no harm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from sra import files
+from sra.remote.activation.machine import ActivationError, Machine, content
+
+BACKUPS = "/var/lib/sra/before"
+"""Where the files are kept that activation replaced."""
+
+CA_BUNDLE_PROGRAM = "update-ca-certificates"
+
+
+class Undo(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
+    """Something that can be taken back."""
+
+    def take_back(self, machine: Machine) -> str | None:
+        """Make it as it was before; a note if something has to stay. Raises ``SraError``."""
+        raise NotImplementedError
+
+
+class RemoveFile(Undo, frozen=True, tag="remove-file"):
+    """There was no such file."""
+
+    path: str
+
+    def take_back(self, machine: Machine) -> str | None:
+        """Remove it."""
+        _remove(machine.path(self.path))
+        return None
+
+
+class RestoreFile(Undo, frozen=True, tag="restore-file"):
+    """There was another file, which is kept in ``backup``."""
+
+    path: str
+    backup: str
+    mode: int
+    uid: int
+    gid: int
+
+    def take_back(self, machine: Machine) -> str | None:
+        """Put the former file back."""
+        backup = machine.path(self.backup)
+        data = content(backup)
+        if data is None:
+            return None  # it was put back already
+        files.replace(machine.path(self.path), data, self.mode)
+        machine.chown(machine.path(self.path), self.uid, self.gid)
+        backup.unlink()
+        return None
+
+
+class RemoveFolder(Undo, frozen=True, tag="remove-folder"):
+    """There was no such folder. What others have put there since stays, and is root's."""
+
+    path: str
+
+    def take_back(self, machine: Machine) -> str | None:
+        """Remove it if it is empty."""
+        folder = machine.path(self.path)
+        for lock in folder.glob(".*.lock"):
+            _remove(lock)
+        with suppress(FileNotFoundError):
+            try:
+                folder.rmdir()
+            except OSError:
+                for each in _within(folder):
+                    machine.chown(each, 0, 0)
+                return f"{self.path} stays, with what was put there since the activation"
+        return None
+
+
+class RestoreOwner(Undo, frozen=True, tag="restore-owner"):
+    """The file or folder was there, with another mode or owner."""
+
+    path: str
+    mode: int
+    uid: int
+    gid: int
+
+    def take_back(self, machine: Machine) -> str | None:
+        """Give it back."""
+        with suppress(FileNotFoundError):
+            machine.path(self.path).chmod(self.mode)
+            machine.chown(machine.path(self.path), self.uid, self.gid)
+        return None
+
+
+class RemoveUser(Undo, frozen=True, tag="remove-user"):
+    """There was no such user."""
+
+    name: str
+
+    def take_back(self, machine: Machine) -> str | None:
+        """Remove it, with the group of its name."""
+        if machine.user(self.name) is not None:
+            machine.run(["userdel", self.name])
+        if machine.group(self.name) is not None:
+            machine.run(["groupdel", self.name])
+        return None
+
+
+class RemoveGroup(Undo, frozen=True, tag="remove-group"):
+    """There was no such group."""
+
+    name: str
+
+    def take_back(self, machine: Machine) -> str | None:
+        """Remove it."""
+        members = machine.members(self.name)
+        if machine.group(self.name) is not None:
+            machine.run(["groupdel", self.name])
+        return f"the group {self.name} is gone; in it were: {', '.join(members)}" if members else None
+
+
+class RunPrograms(Undo, frozen=True, tag="run"):
+    """Programs bring back what was."""
+
+    commands: tuple[tuple[str, ...], ...]
+
+    def take_back(self, machine: Machine) -> str | None:
+        """Run them."""
+        for argv in self.commands:
+            machine.run(argv)
+        return None
+
+
+class Distrust(Undo, frozen=True, tag="distrust"):
+    """The certificate was not trusted by this machine."""
+
+    path: str
+
+    def take_back(self, machine: Machine) -> str | None:
+        """Remove it from the trusted ones."""
+        _remove(machine.path(self.path))
+        if machine.path(f"/usr/sbin/{CA_BUNDLE_PROGRAM}").exists():
+            machine.run([CA_BUNDLE_PROGRAM, "--fresh"])
+        return None
+
+
+AnyUndo = RemoveFile | RestoreFile | RemoveFolder | RestoreOwner | RemoveUser | RemoveGroup | RunPrograms | Distrust
+
+
+def keep_file(machine: Machine, name: str) -> AnyUndo:
+    """How to bring back what is under this name now; a file is copied for that."""
+    path = machine.path(name)
+    try:
+        data = content(path)
+    except files.FileError as error:
+        raise ActivationError(f"{error} It is in the way of the activation.") from error
+    if data is None:
+        return RemoveFile(name)
+    found = path.lstat()
+    backup = f"{BACKUPS}/{name.strip('/').replace('/', '-')}"
+    files.make_folder(machine.path(BACKUPS), 0o700)
+    files.replace(machine.path(backup), data, 0o600)
+    return RestoreFile(name, backup, found.st_mode & 0o7777, found.st_uid, found.st_gid)
+
+
+def _remove(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        path.unlink()
+
+
+def _within(folder: Path) -> Iterator[Path]:
+    yield folder
+    yield from folder.rglob("*")
