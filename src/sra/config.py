@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 import platformdirs
@@ -18,6 +19,9 @@ MAX_FILE = 256 * 1024
 """Bytes of a configuration: a thousand times what one holds."""
 
 CONFIG_DIR_VARIABLE = "SRA_CONFIG_DIR"
+
+_DIRECTORY_PORTS = {"ldap": 389, "ldaps": 636}
+"""RFC 4516; by ``ldap``, TLS begins with StartTLS."""
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
@@ -53,6 +57,11 @@ class Paths:
     def attribute_mapping(self) -> Path:
         """Which certificate attributes open which account (macOS's file)."""
         return self.etc / "SmartcardLogin.plist"
+
+    @property
+    def attributes(self) -> Path:
+        """Attributes of this machine's own accounts, for the mapping."""
+        return self.etc / "attributes.toml"
 
     @property
     def profiles(self) -> Path:
@@ -107,6 +116,51 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sessions: Count = 1000
 
 
+class DirectoryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[accounts.ldap]``: the directory that knows the accounts (docs/pairing.md).
+
+    ``servers``: ``ldaps://HOST`` or ``ldap://HOST`` (then StartTLS), tried in order. Without ``ca_file`` the system's
+    authorities are trusted. ``by_certificate``: look for the card's very certificate too.
+    """
+
+    servers: tuple[str, ...]
+    base: str
+    ca_file: str = ""
+    bind_dn: str = ""
+    password_file: str = ""
+    account_attribute: str = "uid"
+    by_certificate: bool = False
+    connect_seconds: Annotated[int, msgspec.Meta(ge=1, le=60)] = 3
+    search_seconds: Annotated[int, msgspec.Meta(ge=1, le=60)] = 5
+    cache_seconds: Annotated[int, msgspec.Meta(ge=0, le=3600)] = 60
+    unknown_seconds: Annotated[int, msgspec.Meta(ge=0, le=3600)] = 5
+
+    def __post_init__(self) -> None:
+        """Refuse what is no directory that could be asked safely."""
+        if not self.servers:
+            raise ValueError("servers needs at least one")
+        for server in self.servers:
+            directory_address(server)
+        if bool(self.bind_dn) != bool(self.password_file):
+            raise ValueError("bind_dn and password_file go together")
+
+
+class AccountsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[accounts]``: who may come in, by the names of accounts and of ``@groups``; ``deny`` wins."""
+
+    allow: tuple[str, ...] | None = None
+    deny: tuple[str, ...] = ()
+    ldap: DirectoryConfig | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse names that could never be one."""
+        if self.allow == ():
+            raise ValueError("allow is empty, which would let nobody in; remove it to let everybody in who is paired")
+        for name in (*(self.allow or ()), *self.deny):
+            if not name.removeprefix("@") or not name.isprintable() or name != name.strip():
+                raise ValueError(f"“{name}” is neither an account nor a @group")
+
+
 class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``srad.toml``. ``port`` is for admins, ``local_port`` (loopback only) for the virtual card; 0 is any free one.
 
@@ -119,6 +173,7 @@ class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     readers: Annotated[int, msgspec.Meta(ge=1, le=16)] = 2
     pin_idle_seconds: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 30
     limits: Limits = Limits()
+    accounts: AccountsConfig = AccountsConfig()
 
     def __post_init__(self) -> None:
         """Refuse what no daemon could listen on."""
@@ -128,6 +183,15 @@ class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("listen needs at least one address")
         if self.port == self.local_port != 0:
             raise ValueError("port and local_port have to differ")
+
+
+def directory_address(url: str) -> tuple[str, int, bool]:
+    """Host, port, and whether it is TLS from the first byte (``ldaps``); raise ``ValueError`` if it is no server."""
+    parts = urlsplit(url)
+    port = _DIRECTORY_PORTS.get(parts.scheme)
+    if port is None or not parts.hostname or url != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
+        raise ValueError(f"“{url}” is no server: write ldaps://HOST or ldap://HOST, and :PORT if it has its own")
+    return parts.hostname, parts.port or port, parts.scheme == "ldaps"
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 import io
 import json
+import plistlib
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -144,12 +145,12 @@ def test_pairings_are_listed(
 def test_whois_explains_which_account_a_card_opens(
     tmp_path: Path, file: Path, store: PairingStore, card: CardCertificate, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store.pair_certificate("alice", card)
+    store.pair_certificate(ACCOUNT, card)
     assert run(tmp_path, "whois", str(file)) == 0
     out = capsys.readouterr().out
     for expected in ("valid until", card.public_key_hash("sha256"), card.public_key_hash("sha1"), "no pairing"):
         assert expected in out
-    assert out.splitlines()[-1].split() == ["account", "alice"]
+    assert out.splitlines()[-1].split() == ["account", ACCOUNT]
 
 
 def test_whois_explains_why_a_card_opens_none(tmp_path: Path, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,11 +167,11 @@ def test_whois_has_json_in_both_cases(
     refused = json.loads(capsys.readouterr().out)
     assert refused["account"] is None
     assert "not paired" in refused["reason"]
-    store.pair_certificate("alice", card)
+    store.pair_certificate(ACCOUNT, card)
     assert run(tmp_path, "whois", "--json", str(file)) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["account"], found["reason"], found["subject"]) == ("alice", "", "CN=card")
-    assert [rule["outcome"] for rule in found["rules"]][1:] == ["alice", "no pairing"]
+    assert (found["account"], found["reason"], found["subject"]) == (ACCOUNT, "", "CN=card")
+    assert [rule["outcome"] for rule in found["rules"]][1:] == [ACCOUNT, "no pairing", "may come in: no rule"]
 
 
 def test_whois_refuses_an_expired_card_even_if_it_is_paired(
@@ -189,10 +190,42 @@ def test_a_damaged_file_stops_every_command(
     path.write_text("pairing = 1\n")
     for arguments in (
         ["pairings"],
-        ["whois", str(file)],
         ["unpair", "alice"],
         ["pair", ACCOUNT, "--certificate", str(file)],
     ):
         assert run(tmp_path, *arguments) == 2
         assert str(path) in capsys.readouterr().err
+    assert run(tmp_path, "whois", str(file)) == 3
+    assert str(path) in capsys.readouterr().out
     assert path.read_text() == "pairing = 1\n"
+
+
+def test_whois_says_that_an_account_is_gone_or_may_not_come_in(
+    tmp_path: Path, file: Path, store: PairingStore, card: CardCertificate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.pair_certificate("nobody-has-this-name", card)
+    assert run(tmp_path, "whois", str(file)) == 3
+    captured = capsys.readouterr()
+    assert "does not exist" in captured.err
+    assert "no account nobody-has-this-name" in captured.out
+    store.unpair("nobody-has-this-name")
+    store.pair_certificate(ACCOUNT, card)
+    Paths(tmp_path).config.write_text('accounts.deny = ["@root"]\n')
+    assert run(tmp_path, "whois", str(file)) == 3
+    captured = capsys.readouterr()
+    assert f"{ACCOUNT} may not come in" in captured.err
+    assert "deny has @root" in captured.out
+
+
+def test_whois_says_which_value_the_mapping_looks_for(
+    tmp_path: Path, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mapping = {"fields": ["Common Name"], "formatString": "$1", "dsAttributeString": "dsAttrTypeStandard:RecordName"}
+    path = Paths(tmp_path).attribute_mapping
+    path.parent.mkdir(parents=True)
+    path.write_bytes(plistlib.dumps({"AttributeMapping": mapping}))
+    assert run(tmp_path, "whois", str(file)) == 3
+    assert "attribute uid" in capsys.readouterr().out
+    path.write_bytes(b"not a property list")
+    assert run(tmp_path, "whois", str(file)) == 3
+    assert f"{path}: this is not a property list" in capsys.readouterr().out

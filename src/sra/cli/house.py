@@ -9,10 +9,9 @@ from pathlib import Path
 
 from sra import files
 from sra.audit import Audit
+from sra.cli.accounts import open_finder
 from sra.config import DaemonConfig, Paths
 from sra.errors import SraError
-from sra.identity.certificates import CardCertificate
-from sra.remote.accounts.pairing import PairingStore
 from sra.remote.daemon.sessions import House, Record
 
 log = logging.getLogger("sra.daemon")
@@ -21,12 +20,8 @@ log = logging.getLogger("sra.daemon")
 def open_house(paths: Paths, config: DaemonConfig, certificate: bytes) -> House:
     """The remote of these settings; ``certificate`` is its TLS certificate (DER)."""
     host = socket.gethostname()
-    pairings = PairingStore(paths.pairings, host)
-
-    async def find_account(card: CardCertificate) -> str:
-        return pairings.find_account(card)
-
-    return House(host, certificate, find_account, recorder(paths.audit), config.limits.sessions)
+    finder = open_finder(paths, config.accounts, host)
+    return House(host, certificate, finder.find_account, recorder(paths.audit), config.limits.sessions)
 
 
 def recorder(path: Path) -> Record:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from sra.cli.accounts import open_finder
 from sra.cli.options import AsJson, Root, examples
 from sra.cli.output import print_facts, print_json, print_note, print_table
-from sra.config import Paths
+from sra.config import Paths, load_daemon_config
 from sra.errors import RefusedError, UsageError
 from sra.identity.certificates import MAX_CERTIFICATE, CardCertificate, parse_file
+from sra.remote.accounts.finder import AccountFinder, Decision
 from sra.remote.accounts.local_linux import find_local
 from sra.remote.accounts.pairing import Finding, PairingStore
 
@@ -78,17 +81,18 @@ def whois(
 ) -> None:
     """Explain, rule by rule, which account a card's certificate opens here; exit status 3 if none."""
     card = _read(certificate)
-    store = PairingStore(Paths(root).pairings)
-    findings = [_validity(card), *store.explain(card)]
-    account, refusal = _decide(store, card)
+    paths = Paths(root)
+    finder = open_finder(paths, load_daemon_config(paths.config).accounts)
+    found = _decide(finder, card)
     if as_json:
-        rules = [{"rule": finding.rule, "outcome": finding.outcome} for finding in findings]
-        print_json({"account": account, "reason": str(refusal or ""), "subject": card.subject, "rules": rules})
+        rules = [{"rule": finding.rule, "outcome": finding.outcome} for finding in found.findings]
+        reason = str(found.refusal or "")
+        print_json({"account": found.account or None, "reason": reason, "subject": card.subject, "rules": rules})
     else:
-        facts = [(finding.rule, finding.outcome) for finding in findings]
-        print_facts([("card", card.display_name), *facts, ("account", account or "(none)")])
-    if refusal is not None:
-        raise refusal
+        facts = [(finding.rule, finding.outcome) for finding in found.findings]
+        print_facts([("card", card.display_name), *facts, ("account", found.account or "(none)")])
+    if found.refusal is not None:
+        raise found.refusal
 
 
 def _read(certificate: typer.FileBinaryRead) -> CardCertificate:
@@ -99,21 +103,15 @@ def _read(certificate: typer.FileBinaryRead) -> CardCertificate:
         raise UsageError(f"{certificate.name}: {error} Name a card's certificate, PEM or DER.") from error
 
 
-def _decide(store: PairingStore, card: CardCertificate) -> tuple[str | None, RefusedError | None]:
-    """The account, or why there is none: the daemon's two questions in the daemon's order."""
-    try:
-        card.check_validity(datetime.now(UTC))
-        return store.find_account(card), None
-    except RefusedError as error:
-        return None, error
-
-
-def _validity(card: CardCertificate) -> Finding:
+def _decide(finder: AccountFinder, card: CardCertificate) -> Decision:
+    """What the daemon would say: its two questions in its order, and every rule even if the first says no."""
+    found = asyncio.run(finder.explain(card))
     try:
         card.check_validity(datetime.now(UTC))
     except RefusedError as error:
-        return Finding("dates", str(error))
-    return Finding("dates", f"valid until {card.not_after.date()}")
+        return Decision((Finding("dates", str(error)), *found.findings), refusal=error)
+    dates = Finding("dates", f"valid until {card.not_after.date()}")
+    return Decision((dates, *found.findings), found.account, found.refusal)
 
 
 def _note_validity(card: CardCertificate) -> None:

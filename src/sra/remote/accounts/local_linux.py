@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from sra.errors import UsageError
 from sra.remote.accounts.pairing_file import check_account_name
 
+FIRST_PERSON = 1000
+"""The lowest number of an account that is a person's (Debian policy 9.2.2); those below belong to the system."""
+
 
 @dataclass(frozen=True)
 class LocalAccount:

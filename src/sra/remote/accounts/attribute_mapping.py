@@ -1,0 +1,151 @@
+"""``SmartcardLogin.plist``: from the names in a certificate to the value that an account's attribute has to have.
+
+The keys, the field names and their meaning are those of macOS (SmartCardServices(7)). What can't be understood is an
+error, never ignored: this file says who gets in. No I/O.
+"""
+
+from __future__ import annotations
+
+import plistlib
+import re
+from dataclasses import dataclass
+from xml.parsers.expat import ExpatError
+
+import msgspec
+
+from sra.errors import UsageError
+from sra.identity.certificates import CardCertificate
+from sra.logs import clean
+from sra.remote.accounts.attribute_names import ldap_name
+from sra.remote.accounts.certificate_fields import FIELDS, FieldMissingError, read_field
+
+MAX_FILE = 64 * 1024
+"""Bytes of the file: with a hundred authorities it has 10 KiB."""
+
+MAX_FIELDS = 9
+"""Fields of a mapping: there are eight names, and ``$10`` would be read as ``$1`` and a zero."""
+
+_FORMATS = (b"<?xml", b"<!DOCTYPE", b"<plist", b"bplist00")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MALFORMED = (ValueError, ExpatError, RecursionError, OverflowError, TypeError, AttributeError, LookupError)
+"""What plistlib raises for what is none; ``InvalidFileException`` is a ``ValueError``."""
+
+
+class AttributeMapping(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    rename={"format_string": "formatString", "attribute": "dsAttributeString"},
+):
+    """Put ``fields`` of the certificate into ``format_string`` and look for an account whose ``attribute`` is that.
+
+    ``attribute`` is its LDAP name once this was read.
+    """
+
+    fields: tuple[str, ...]
+    format_string: str
+    attribute: str
+
+    def __post_init__(self) -> None:
+        """Refuse what would match nobody, or everybody (``ValueError``, as the decoder wants it)."""
+        unknown = [name for name in self.fields if name not in FIELDS]
+        if unknown:
+            raise ValueError(f"“{clean(unknown[0])}” is not a field; there are: {', '.join(FIELDS)}")
+        if not 1 <= len(self.fields) <= MAX_FIELDS:
+            raise ValueError(f"a mapping has 1 to {MAX_FIELDS} fields")
+        if not self.format_string.isprintable():
+            raise ValueError("formatString has a character that can't be printed")
+        if not any(placeholder in self.format_string for placeholder in _placeholders(self.fields)):
+            raise ValueError("formatString uses no field ($1, $2, …), so every card would be the same")
+        try:
+            msgspec.structs.force_setattr(self, "attribute", ldap_name(self.attribute))
+        except UsageError as error:
+            raise ValueError(str(error)) from error
+
+
+class SmartcardLogin(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    rename={
+        "mapping": "AttributeMapping",
+        "authorities": "TrustedAuthorities",
+        "exempt_group": "NotEnforcedGroup",
+    },
+):
+    """The whole file.
+
+    ``authorities``: SHA-256 of the authorities of which one has to vouch for every card, in small hex; ``None``
+    without the key. ``exempt_group`` is about passwords at the login window, so it changes nothing here.
+    """
+
+    mapping: AttributeMapping | None = None
+    authorities: tuple[str, ...] | None = None
+    exempt_group: str = ""
+
+    def __post_init__(self) -> None:
+        """Bring the authorities into their one form (``ValueError`` if they are no hashes)."""
+        if self.authorities is not None:
+            msgspec.structs.force_setattr(self, "authorities", _hashes(self.authorities))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The value that an account's attribute has to have; ``missing`` says what stood in the way, then nobody has it."""
+
+    attribute: str
+    value: str
+    missing: tuple[str, ...] = ()
+
+
+NOTHING = SmartcardLogin()
+"""What holds without a file: no mapping, and no restriction."""
+
+
+def decode(data: bytes | None) -> SmartcardLogin:
+    """The file's meaning (``None``: there is none); raise ``UsageError`` that says what is wrong."""
+    if data is None:
+        return NOTHING
+    try:
+        if not data.lstrip().startswith(_FORMATS):
+            raise ValueError("it has to be XML or binary")
+        content = plistlib.loads(data)
+    except _MALFORMED as error:
+        raise UsageError(
+            f"this is not a property list: {clean(str(error))}. Correct it: until then nobody gets in."
+        ) from error
+    try:
+        return msgspec.convert(content, SmartcardLogin)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise UsageError(f"{clean(str(error), 512)}. Correct it: until then nobody gets in.") from error
+
+
+def wanted_value(mapping: AttributeMapping, card: CardCertificate) -> Wanted:
+    """The value to look for: every ``$i`` is replaced by field i, from 1, in order.
+
+    A field that the certificate doesn't have leaves its ``$i`` there, and is named in ``missing``.
+    """
+    value = mapping.format_string
+    missing: list[str] = []
+    for placeholder, name in zip(_placeholders(mapping.fields), mapping.fields, strict=True):
+        if placeholder not in value:
+            continue
+        try:
+            value = value.replace(placeholder, read_field(card, name))
+        except FieldMissingError as error:
+            missing.append(str(error))
+    return Wanted(mapping.attribute, value, tuple(missing))
+
+
+def _placeholders(fields: tuple[str, ...]) -> list[str]:
+    return [f"${number}" for number in range(1, len(fields) + 1)]
+
+
+def _hashes(listed: tuple[str, ...]) -> tuple[str, ...]:
+    """Each hash on its own: macOS's examples have several in one string, with commas."""
+    hashes = [part.strip().replace(":", "").lower() for text in listed for part in text.split(",")]
+    wrong = [text for text in hashes if not _SHA256.fullmatch(text)]
+    if wrong or not hashes:
+        said = f"“{clean(wrong[0])}” is not the SHA-256 of an authority" if wrong else "no authority is listed"
+        raise ValueError(f"TrustedAuthorities: {said}")
+    return tuple(hashes)

@@ -1,0 +1,79 @@
+"""Who may come in at all: ``allow`` and ``deny`` of account names and ``@group`` names; what is denied stays denied."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from dataclasses import dataclass
+
+from sra.errors import SraError
+
+_GROUP_SIGN = "@"
+
+
+class UnknownGroupError(SraError):
+    """A group that is denied can't be found, so nobody knows who is in it."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the account may come in, and by which word of which list."""
+
+    is_allowed: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class AccountRules:
+    """``allow=None`` lets everybody in who is not in ``deny``."""
+
+    allow: tuple[str, ...] | None = None
+    deny: tuple[str, ...] = ()
+
+    def judge(self, account: str) -> Verdict:
+        """Whether the account may come in; raise ``UnknownGroupError`` if a group of ``deny`` can't be found.
+
+        Asks the machine's name services for groups, so it may take its time.
+        """
+        if (word := _first(self.deny, account, is_strict=True)) is not None:
+            return Verdict(is_allowed=False, reason=f"deny has {word}")
+        if self.allow is None:
+            return Verdict(is_allowed=True, reason="not in deny" if self.deny else "no rule")
+        if (word := _first(self.allow, account, is_strict=False)) is not None:
+            return Verdict(is_allowed=True, reason=f"allow has {word}")
+        return Verdict(is_allowed=False, reason="not in allow")
+
+    def names(self, account: str) -> bool:
+        """Whether ``allow`` has this very account, not only a group of it."""
+        return account in (self.allow or ())
+
+
+ANYBODY = AccountRules()
+"""What holds where nothing is set."""
+
+
+def _first(words: tuple[str, ...], account: str, *, is_strict: bool) -> str | None:
+    """The first word that is the account or a group of it; ``is_strict``: every group has to be there."""
+    if account in words:
+        return account
+    groups = [word for word in words if word.startswith(_GROUP_SIGN)]
+    if not groups:
+        return None
+    numbers = _groups_of(account)
+    return next((word for word in groups if _number(word, is_strict=is_strict) in numbers), None)
+
+
+def _groups_of(account: str) -> frozenset[int]:
+    """The numbers of the account's groups, its primary one included."""
+    return frozenset(os.getgrouplist(account, pwd.getpwnam(account).pw_gid))
+
+
+def _number(word: str, *, is_strict: bool) -> int | None:
+    name = word.removeprefix(_GROUP_SIGN)
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError as error:
+        if is_strict:
+            raise UnknownGroupError(f"deny has {word}, but this machine knows no group {name}") from error
+        return None
