@@ -7,11 +7,12 @@ import atexit
 import shutil
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from sra.transport import tls_identity, tls_trust
 from sra.transport.channel import Channel, open_channel
@@ -27,6 +28,16 @@ HOST = "127.0.0.1"
 DEADLINE = 5.0
 """Seconds that anything on this machine may take before a test gives up."""
 PLENTY = Limits(strangers=1000, per_address=1_000_000)
+
+
+def run(body: Coroutine[Any, Any, None]) -> None:
+    """Run ``body`` to its end, which has to come soon."""
+
+    async def within_time() -> None:
+        async with asyncio.timeout(6 * DEADLINE):
+            await body
+
+    asyncio.run(within_time())
 
 
 def identity(name: str = "remote") -> TlsIdentity:

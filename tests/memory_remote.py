@@ -99,6 +99,10 @@ class MemoryRemote:
         self.port = await self.network.open((HOST,), 0)
         self.local_port = await self.local.open(0)
 
+    async def until_no_strangers(self) -> None:
+        """Return when everybody on the admins' port has authenticated or is gone."""
+        await until(lambda: self.network._listener._gate._strangers == 0)
+
     async def close(self) -> None:
         await self.network.close()
         await self.local.close()

@@ -1,116 +1,23 @@
-"""The guard: what a remote gets of the card, and what it doesn't."""
+"""The guard: what a remote gets of the card's keys, and what it doesn't."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from sra.admin.cards.base import Card
-from sra.admin.cards.softcard_certificates import Holder, parse_subject, validity
-from sra.admin.cards.softcard_file import CardFolder
-from sra.admin.cards.softcard_maker import Order, make
-from sra.admin.cards.software import SoftwareBackend
-from sra.admin.events import KeyUsed, PinAsked, Refused
-from sra.admin.guard import MAX_RATE, TYPED_TRIES, Guard, KnownPin
+from sra.admin.events import KeyUsed, Refused
+from sra.admin.guard import MAX_RATE, Guard
 from sra.errors import (
-    CardError,
-    PinBlockedError,
-    PinNeededError,
-    PinWrongError,
     RefusalCode,
     RefusedError,
 )
 from sra.identity import challenges
-from sra.piv.keys import Algorithm, KeyReply, KeyRequest, Operation, PinOutcome, PinRequest, Slot, purpose
-from tests.admin.watching import Person, Watching
-from tests.memory_card import PIN, MemoryCard, private_key, sign
+from sra.piv.keys import Algorithm, KeyReply, Operation, Slot
+from tests.admin.guard_scene import KEYS, PAD, TYPED, WRONG, Scene, changed, play, request_for
+from tests.memory_card import PIN, private_key, sign
 from tests.piv_blocks import signing_input
-
-KEYS = {
-    Slot.AUTHENTICATION: Algorithm.RSA_2048,
-    Slot.SIGNATURE: Algorithm.P256,
-    Slot.KEY_MANAGEMENT: Algorithm.RSA_2048,
-    Slot.CARD_AUTHENTICATION: Algorithm.P256,
-    Slot.RETIRED_1: Algorithm.P384,
-}
-TYPED, PAD = PinRequest(PIN), PinRequest(None)
-WRONG = PinRequest(b"654321")
-
-
-class Clock:
-    """A clock that moves when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Scene:
-    """A guard before a card, and everything that can be seen of the two."""
-
-    def __init__(self, keys: dict[Slot, Algorithm] | None = None, *, agrees: bool = True) -> None:
-        self.card = MemoryCard(KEYS if keys is None else keys)
-        self.pin = KnownPin(PIN)
-        self.watching = Watching()
-        self.person = Person(agrees=agrees)
-        self.clock = Clock()
-        self.guard = self.new_guard()
-
-    def new_guard(self) -> Guard:
-        return Guard(
-            self.card,
-            self.card.contents.keys,
-            self.pin,
-            confirm=self.person.confirm,
-            watcher=self.watching,
-            clock=self.clock,
-        )
-
-    async def outcome(self, request: PinRequest) -> tuple[PinOutcome, int]:
-        reply = await self.guard.answer(request)
-        assert not isinstance(reply, KeyReply)
-        return reply.outcome, reply.attempts_remaining
-
-    async def refusal(self, request: KeyRequest) -> str:
-        """Why the guard refuses; nothing may have reached the card."""
-        uses = len(self.card.uses)
-        with pytest.raises(RefusedError) as refused:
-            await self.guard.answer(request)
-        assert len(self.card.uses) == uses
-        assert self.watching.events[-1] == Refused(
-            f"{request.operation} with slot {request.slot:02X}", str(refused.value)
-        )
-        return f"{refused.value.code}: {refused.value.text}"
-
-
-Body = Callable[[Scene], Awaitable[None]]
-
-
-def play(body: Body, scene: Callable[[], Scene] = Scene) -> None:
-    async def run() -> None:
-        await body(scene())
-
-    asyncio.run(run())
-
-
-def request_for(slot: Slot, algorithm: Algorithm | None = None) -> KeyRequest:
-    """An honest request for what the slot's key is for."""
-    kind = KEYS[slot] if algorithm is None else algorithm
-    operation = purpose(slot, kind)
-    if operation is Operation.SIGN:
-        return KeyRequest(slot, kind, operation, signing_input(kind, b"text"))
-    if operation is Operation.DECRYPT:
-        return KeyRequest(slot, kind, operation, b"\x00\x02" + bytes(kind.size - 2))
-    point = ec.derive_private_key(7, ec.SECP384R1()).public_key()
-    return KeyRequest(slot, kind, operation, point.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint))
 
 
 @pytest.mark.parametrize("slot", [Slot.AUTHENTICATION, Slot.KEY_MANAGEMENT, Slot.RETIRED_1], ids=lambda slot: slot.name)
@@ -181,11 +88,6 @@ def test_a_key_that_was_not_inserted_is_refused_though_the_card_has_it(slot: Slo
         assert "not inserted" in await scene.refusal(request_for(slot, Algorithm.RSA_2048))
 
     play(body)
-
-
-def changed(request: KeyRequest, **fields: object) -> KeyRequest:
-    values = {name: getattr(request, name) for name in request.__struct_fields__}
-    return KeyRequest(**(values | fields))
 
 
 def test_another_algorithm_than_the_keys_is_refused() -> None:
@@ -273,196 +175,6 @@ def test_a_refused_request_spends_no_pin() -> None:
         await scene.guard.answer(PAD)
         await scene.refusal(changed(request_for(Slot.SIGNATURE), input=b"x"))
         await scene.guard.answer(request_for(Slot.SIGNATURE))
-
-    play(body)
-
-
-# The PIN.
-
-
-def test_the_right_pin_may_be_typed_padded_or_not() -> None:
-    async def body(scene: Scene) -> None:
-        assert await scene.outcome(TYPED) == (PinOutcome.VERIFIED, TYPED_TRIES)
-        assert await scene.outcome(PinRequest(PIN + b"\xff\xff")) == (PinOutcome.VERIFIED, TYPED_TRIES)
-        assert scene.watching.of(PinAsked) == [PinAsked(True, PinOutcome.VERIFIED)] * 2
-        assert scene.person.asked == []
-
-    play(body)
-
-
-def test_after_three_wrong_pins_even_the_right_one_is_blocked() -> None:
-    async def body(scene: Scene) -> None:
-        assert await scene.outcome(WRONG) == (PinOutcome.WRONG, 2)
-        assert await scene.outcome(WRONG) == (PinOutcome.WRONG, 1)
-        assert await scene.outcome(WRONG) == (PinOutcome.BLOCKED, 0)
-        assert await scene.outcome(TYPED) == (PinOutcome.BLOCKED, 0)
-        assert "pin-needed" in await scene.refusal(request_for(Slot.AUTHENTICATION))
-
-    play(body)
-
-
-def test_a_remote_that_has_the_card_inserted_anew_gets_no_new_tries() -> None:
-    async def body(scene: Scene) -> None:
-        await scene.outcome(WRONG)
-        scene.guard = scene.new_guard()
-        assert await scene.outcome(WRONG) == (PinOutcome.WRONG, 1)
-        scene.guard = scene.new_guard()
-        assert await scene.outcome(WRONG) == (PinOutcome.BLOCKED, 0)
-        scene.guard = scene.new_guard()
-        assert await scene.outcome(TYPED) == (PinOutcome.BLOCKED, 0)
-
-    play(body)
-
-
-def test_a_card_inserted_anew_wants_its_pin_anew() -> None:
-    async def body(scene: Scene) -> None:
-        await scene.guard.answer(TYPED)
-        scene.guard = scene.new_guard()
-        assert "pin-needed" in await scene.refusal(request_for(Slot.AUTHENTICATION))
-
-    play(body)
-
-
-def test_the_right_pin_gives_the_tries_back() -> None:
-    async def body(scene: Scene) -> None:
-        await scene.outcome(WRONG)
-        await scene.outcome(WRONG)
-        assert await scene.outcome(TYPED) == (PinOutcome.VERIFIED, TYPED_TRIES)
-
-    play(body)
-
-
-def test_a_wrong_pin_ends_what_the_right_one_had_allowed() -> None:
-    async def body(scene: Scene) -> None:
-        await scene.guard.answer(TYPED)
-        await scene.guard.answer(WRONG)
-        assert "pin-needed" in await scene.refusal(request_for(Slot.AUTHENTICATION))
-
-    play(body)
-
-
-@pytest.mark.parametrize("typed", [b"1", b"12345", b"1234567", b"\xff" * 8, b"\x00" * 8, b"123456\x00\x00"])
-def test_what_is_almost_the_pin_is_wrong(typed: bytes) -> None:
-    async def body(scene: Scene) -> None:
-        assert await scene.outcome(PinRequest(typed)) == (PinOutcome.WRONG, 2)
-
-    play(body)
-
-
-def test_a_pin_that_was_forgotten_matches_nothing() -> None:
-    pin = KnownPin(PIN)
-    pin.forget()
-    assert pin.check(PIN) is PinOutcome.WRONG
-    assert pin.check(b"\xff" * 8) is PinOutcome.WRONG
-    with pytest.raises(PinNeededError):
-        pin.reveal()
-
-
-def test_the_person_agrees_at_the_pad() -> None:
-    async def body(scene: Scene) -> None:
-        assert await scene.outcome(PAD) == (PinOutcome.VERIFIED, TYPED_TRIES)
-        await scene.guard.answer(request_for(Slot.AUTHENTICATION))
-        assert len(scene.person.asked) == 1
-
-    play(body)
-
-
-def test_the_person_declines_at_the_pad() -> None:
-    async def body(scene: Scene) -> None:
-        assert await scene.outcome(PAD) == (PinOutcome.CANCELLED, TYPED_TRIES)
-        assert scene.watching.of(PinAsked) == [PinAsked(False, PinOutcome.CANCELLED)]
-        assert "pin-needed" in await scene.refusal(request_for(Slot.AUTHENTICATION))
-
-    play(body, lambda: Scene(agrees=False))
-
-
-@pytest.fixture(scope="module")
-def softcards(tmp_path_factory: pytest.TempPathFactory) -> CardFolder:
-    folder = CardFolder(tmp_path_factory.mktemp("cards"))
-    order = Order(KEYS, Holder(parse_subject("Ann")), None, validity(datetime.now(UTC), days=30))
-    folder.create("ann", make(order, PIN, b"PUKPUKPU"))
-    return folder
-
-
-def with_softcard(folder: Path, body: Callable[[Card, Guard], Awaitable[None]]) -> None:
-    async def run() -> None:
-        card = await SoftwareBackend(folder).open("software:ann")
-        watching = Watching()
-        guard = Guard(card, card.contents.keys, KnownPin(PIN), confirm=Person().confirm, watcher=watching)
-        await body(card, guard)
-        await card.close()
-
-    asyncio.run(run())
-
-
-def test_pins_typed_on_the_remote_never_cost_the_card_a_try(softcards: CardFolder) -> None:
-    async def body(card: Card, guard: Guard) -> None:
-        before = await card.attempts_remaining()
-        for _ in range(TYPED_TRIES + 1):
-            await guard.answer(WRONG)
-        assert await card.attempts_remaining() == before == 3
-
-    with_softcard(softcards.path, body)
-
-
-def test_a_card_that_was_reset_gets_its_pin_once_more(softcards: CardFolder) -> None:
-    async def body(card: Card, guard: Guard) -> None:
-        await guard.answer(TYPED)
-        first = await guard.answer(request_for(Slot.AUTHENTICATION))
-        await card.close()
-        assert await guard.answer(request_for(Slot.AUTHENTICATION)) == first
-        assert await card.attempts_remaining() == 3
-
-    with_softcard(softcards.path, body)
-
-
-def test_a_card_that_wants_its_pin_again_and_again_is_asked_twice_and_no_more() -> None:
-    class Forgetful(MemoryCard):
-        async def verify_pin(self, pin: bytes) -> None:
-            await super().verify_pin(pin)
-            self.forget_pin()
-
-    async def run() -> None:
-        card = Forgetful(KEYS)
-        guard = Guard(card, card.contents.keys, KnownPin(PIN), confirm=Person().confirm, watcher=Watching())
-        await guard.answer(TYPED)
-        with pytest.raises(PinNeededError):
-            await guard.answer(request_for(Slot.AUTHENTICATION))
-        assert (len(card.uses), len(card.verifications)) == (2, 1)
-
-    asyncio.run(run())
-
-
-@pytest.mark.parametrize("slot", [Slot.AUTHENTICATION, Slot.SIGNATURE], ids=lambda slot: slot.name)
-def test_a_pin_that_was_changed_meanwhile_is_tried_once_and_never_again(slot: Slot) -> None:
-    async def body(scene: Scene) -> None:
-        await scene.guard.answer(TYPED)
-        scene.card.pin = b"999999"
-        with pytest.raises(PinWrongError):
-            await scene.guard.answer(request_for(slot))
-        await scene.guard.answer(PAD)
-        with pytest.raises(PinNeededError):
-            await scene.guard.answer(request_for(slot))
-        scene.guard = scene.new_guard()
-        await scene.guard.answer(PAD)
-        with pytest.raises(PinNeededError):
-            await scene.guard.answer(request_for(slot))
-        assert scene.card.verifications == [PIN]
-        assert scene.card.tries == 2
-        assert await scene.outcome(TYPED) == (PinOutcome.WRONG, 2)
-
-    play(body)
-
-
-def test_a_card_that_is_blocked_is_left_alone() -> None:
-    async def body(scene: Scene) -> None:
-        await scene.guard.answer(TYPED)
-        scene.card.tries = 0
-        with pytest.raises(PinBlockedError):
-            await scene.guard.answer(request_for(Slot.AUTHENTICATION))
-        with pytest.raises(CardError):
-            await scene.guard.answer(request_for(Slot.AUTHENTICATION))
-        assert scene.card.verifications == [PIN]
 
     play(body)
 

@@ -338,6 +338,10 @@ async def open_channel(
         raise verification_failed(host, port, error) from error
     except ssl.SSLError as error:
         raise LinkError(f"{host} port {port} answers, but not with TLS that can be trusted: {error.reason}.") from error
+    except ConnectionResetError as error:
+        raise LinkError(
+            f"{host} port {port} hangs up at once: it has too many connections, or is no remote."
+        ) from error
     except OSError as error:
         raise LinkError(f"{host} port {port} can't be reached: {error.strerror or error}.") from error
     return channel

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, utils
@@ -19,20 +17,12 @@ from sra.remote.daemon import readers as readers_module
 from sra.wire.messages import InsertCard
 from tests.admin.connecting import connect
 from tests.admin.watching import Watching
-from tests.loopback import DEADLINE, until
+from tests.loopback import DEADLINE, run, until
 from tests.memory_card import PIN, MemoryCard
 from tests.memory_remote import MemoryReader, MemoryRemote, certificate_of, running_remote
 from tests.piv_blocks import signing_input
 
 ONLY_9A = frozenset({Slot.AUTHENTICATION})
-
-
-def run(body: Coroutine[Any, Any, None]) -> None:
-    async def within_time() -> None:
-        async with asyncio.timeout(6 * DEADLINE):
-            await body
-
-    asyncio.run(within_time())
 
 
 async def connected(remote: MemoryRemote, card: MemoryCard, watching: Watching | None = None) -> Session:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -16,21 +14,13 @@ from sra.piv.keys import Algorithm, Slot
 from sra.piv.objects import CERTIFICATES
 from sra.transport.channel import Channel
 from sra.wire.messages import Challenge, Hello, Message, Proof, Welcome
-from tests.loopback import DEADLINE, dial, identity
+from tests.loopback import DEADLINE, dial, identity, run
 from tests.memory_card import MemoryCard, sign
 from tests.memory_remote import MemoryRemote, certificate_of, running_remote
 
 NONCE = bytes(range(32))
 ONLY_9A = frozenset({Slot.AUTHENTICATION})
 DAY = timedelta(days=1)
-
-
-def run(body: Coroutine[Any, Any, None]) -> None:
-    async def within_time() -> None:
-        async with asyncio.timeout(6 * DEADLINE):
-            await body
-
-    asyncio.run(within_time())
 
 
 def der_of(card: MemoryCard) -> bytes:

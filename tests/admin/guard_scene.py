@@ -1,0 +1,105 @@
+"""A guard before a card in memory, for tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from sra.admin.events import Refused
+from sra.admin.guard import Guard, KnownPin
+from sra.errors import (
+    RefusedError,
+)
+from sra.piv.keys import Algorithm, KeyReply, KeyRequest, Operation, PinOutcome, PinRequest, Slot, purpose
+from tests.admin.watching import Person, Watching
+from tests.memory_card import PIN, MemoryCard
+from tests.piv_blocks import signing_input
+
+KEYS = {
+    Slot.AUTHENTICATION: Algorithm.RSA_2048,
+    Slot.SIGNATURE: Algorithm.P256,
+    Slot.KEY_MANAGEMENT: Algorithm.RSA_2048,
+    Slot.CARD_AUTHENTICATION: Algorithm.P256,
+    Slot.RETIRED_1: Algorithm.P384,
+}
+TYPED, PAD = PinRequest(PIN), PinRequest(None)
+WRONG = PinRequest(b"654321")
+
+
+class Clock:
+    """A clock that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Scene:
+    """A guard before a card, and everything that can be seen of the two."""
+
+    def __init__(self, keys: dict[Slot, Algorithm] | None = None, *, agrees: bool = True) -> None:
+        self.card = MemoryCard(KEYS if keys is None else keys)
+        self.pin = KnownPin(PIN)
+        self.watching = Watching()
+        self.person = Person(agrees=agrees)
+        self.clock = Clock()
+        self.guard = self.new_guard()
+
+    def new_guard(self) -> Guard:
+        return Guard(
+            self.card,
+            self.card.contents.keys,
+            self.pin,
+            confirm=self.person.confirm,
+            watcher=self.watching,
+            clock=self.clock,
+        )
+
+    async def outcome(self, request: PinRequest) -> tuple[PinOutcome, int]:
+        reply = await self.guard.answer(request)
+        assert not isinstance(reply, KeyReply)
+        return reply.outcome, reply.attempts_remaining
+
+    async def refusal(self, request: KeyRequest) -> str:
+        """Why the guard refuses; nothing may have reached the card."""
+        uses = len(self.card.uses)
+        with pytest.raises(RefusedError) as refused:
+            await self.guard.answer(request)
+        assert len(self.card.uses) == uses
+        assert self.watching.events[-1] == Refused(
+            f"{request.operation} with slot {request.slot:02X}", str(refused.value)
+        )
+        return f"{refused.value.code}: {refused.value.text}"
+
+
+Body = Callable[[Scene], Awaitable[None]]
+
+
+def play(body: Body, scene: Callable[[], Scene] = Scene) -> None:
+    async def run() -> None:
+        await body(scene())
+
+    asyncio.run(run())
+
+
+def request_for(slot: Slot, algorithm: Algorithm | None = None) -> KeyRequest:
+    """An honest request for what the slot's key is for."""
+    kind = KEYS[slot] if algorithm is None else algorithm
+    operation = purpose(slot, kind)
+    if operation is Operation.SIGN:
+        return KeyRequest(slot, kind, operation, signing_input(kind, b"text"))
+    if operation is Operation.DECRYPT:
+        return KeyRequest(slot, kind, operation, b"\x00\x02" + bytes(kind.size - 2))
+    point = ec.derive_private_key(7, ec.SECP384R1()).public_key()
+    return KeyRequest(slot, kind, operation, point.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint))
+
+
+def changed(request: KeyRequest, **fields: object) -> KeyRequest:
+    values = {name: getattr(request, name) for name in request.__struct_fields__}
+    return KeyRequest(**(values | fields))

@@ -1,0 +1,294 @@
+"""The virtual card's way to srad: who gets the secret, and what becomes of the card in the reader."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sra.errors import LinkError, ProtocolError, RefusalCode, RefusedError
+from sra.piv.keys import KeyReply, PinOutcome, PinReply, PinRequest
+from sra.remote.virtual_card import daemon_link
+from sra.remote.virtual_card.daemon_link import DaemonLink
+from sra.transport.channel import Channel
+from sra.transport.tls_identity import CERTIFICATE_FILE
+from sra.wire.messages import Attach, Attached, CardInserted, EjectCard, InsertCard
+from sra.wire.states import Role, State
+from tests.loopback import DEADLINE, HOST, Door, dial, identity, listening, run, server_context, until
+from tests.memory_remote import SECRET, running_remote, secret_file
+from tests.wire.samples import CONTENTS, KEY_REQUEST
+
+CARD = InsertCard(CONTENTS, pin_pad=True)
+CERTIFICATE = identity().folder / CERTIFICATE_FILE
+
+
+# Attaching.
+
+
+def test_srad_is_attached_to_with_the_secret() -> None:
+    async def body() -> None:
+        async with running_remote(readers=0) as remote:
+            channel = await daemon_link.attach(remote.local_port, 2, secret_file(), CERTIFICATE)
+            assert remote.sessions.take_reader().number == 2
+            await channel.close("bye")
+
+    run(body())
+
+
+def test_what_pretends_to_be_srad_never_gets_the_secret() -> None:
+    async def body() -> None:
+        received = bytearray()
+        ended = asyncio.Event()
+
+        async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                while part := await reader.read(1000):
+                    received.extend(part)
+            except (ConnectionError, ssl.SSLError):
+                pass
+            writer.close()
+            ended.set()
+
+        server = await asyncio.start_server(listen, HOST, 0, ssl=server_context("impostor"))
+        async with server:
+            with pytest.raises(LinkError, match="is not srad"):
+                await daemon_link.attach(server.sockets[0].getsockname()[1], 0, secret_file(), CERTIFICATE)
+            async with asyncio.timeout(DEADLINE):
+                await ended.wait()
+        assert received == b""
+
+    run(body())
+
+
+def test_a_certificate_file_with_a_chain_behind_it_is_understood(tmp_path: Path) -> None:
+    chain = tmp_path / "certificate.pem"
+    chain.write_bytes(
+        b"issued by nobody\n" + CERTIFICATE.read_bytes() + (identity("other").folder / CERTIFICATE_FILE).read_bytes()
+    )
+
+    async def body() -> None:
+        async with running_remote(readers=0) as remote:
+            channel = await daemon_link.attach(remote.local_port, 0, secret_file(), chain)
+            await channel.close("bye")
+
+    run(body())
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"garbage", b"\xff\xfe", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
+)
+def test_a_certificate_file_that_is_none_is_no_link(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "certificate.pem"
+    path.write_bytes(content)
+    with pytest.raises(LinkError, match="not a certificate"):
+        run(attach_nowhere(certificate=path))
+
+
+async def attach_nowhere(*, certificate: Path = CERTIFICATE) -> None:
+    await daemon_link.attach(1, 0, secret_file(), certificate)
+
+
+def test_a_secret_that_can_not_be_read_is_no_link(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with running_remote(readers=0) as remote:
+            with pytest.raises(LinkError, match="can't be read"):
+                await daemon_link.attach(remote.local_port, 0, tmp_path / "missing", CERTIFICATE)
+            await asyncio.sleep(0.01)
+            assert remote.sessions._readers == {}
+
+    run(body())
+
+
+@pytest.mark.parametrize("secret", [bytes(32), b"", b"short", SECRET + b"more"])
+def test_with_a_wrong_secret_there_is_no_link(secret: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "local-secret"
+    path.write_bytes(secret)
+
+    async def body() -> None:
+        async with running_remote(readers=0) as remote:
+            with pytest.raises(LinkError):
+                await daemon_link.attach(remote.local_port, 0, path, CERTIFICATE)
+
+    run(body())
+
+
+def test_an_srad_that_does_not_answer_is_given_up_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daemon_link, "CONNECT_DEADLINE", 0.2)
+
+    async def body() -> None:
+        door = Door()
+        async with listening(door.welcome, Role.ADMIN, State.DETACHED) as port:
+            with pytest.raises(RefusedError) as refused:
+                await daemon_link.attach(port, 0, secret_file(), CERTIFICATE)
+            assert refused.value.code is RefusalCode.TIMEOUT
+            silent = await door.next()
+            async with asyncio.timeout(DEADLINE):
+                await silent.wait_lost()
+
+    run(body())
+
+
+# Cards in and out.
+
+
+class Card:
+    """A card whose insertion can be held up, or fail."""
+
+    def __init__(self) -> None:
+        self.is_in = False
+        self.may_open = asyncio.Event()
+        self.may_open.set()
+        self.error: OSError | None = None
+
+    async def open(self) -> None:
+        self.is_in = True
+        await self.may_open.wait()
+        if self.error is not None:
+            raise self.error
+
+    async def close(self) -> None:
+        self.is_in = False
+
+
+Play = Callable[[Channel, DaemonLink, Card], Coroutine[Any, Any, None]]
+
+
+def play(body: Play) -> None:
+    """``body`` with srad's end of an attached connection, the link at the other end, and the card that it makes."""
+
+    async def whole() -> None:
+        door = Door()
+        async with listening(door.welcome, Role.ADMIN, State.AUTHENTICATED) as port:
+            there = await dial(port, Role.REMOTE, State.AUTHENTICATED)
+            srad, card = await door.next(), Card()
+            link = DaemonLink(there, "reader 0", lambda *_: card)
+            serving = asyncio.create_task(link.serve())
+            await body(srad, link, card)
+            await srad.close("over")
+            await serving
+            assert not card.is_in
+
+    run(whole())
+
+
+def test_a_card_goes_in_and_out_as_srad_says() -> None:
+    async def body(srad: Channel, link: DaemonLink, card: Card) -> None:
+        assert await srad.ask(CARD) == CardInserted("reader 0")
+        assert card.is_in
+        srad.notify(EjectCard("enough"))
+        assert (await srad.next_question(DEADLINE)).message == EjectCard("out")
+        assert not card.is_in
+        assert await srad.ask(CARD) == CardInserted("reader 0")
+
+    play(body)
+
+
+def test_a_card_that_can_not_go_in_is_refused_and_not_left_half_in() -> None:
+    async def body(srad: Channel, link: DaemonLink, card: Card) -> None:
+        card.error = PermissionError(13, "Permission denied")
+        with pytest.raises(RefusedError, match="Permission denied") as refused:
+            await srad.ask(CARD)
+        assert refused.value.code is RefusalCode.NO_READER
+        assert not card.is_in
+
+    play(body)
+
+
+def test_a_lost_connection_takes_the_card_out() -> None:
+    async def body(srad: Channel, link: DaemonLink, card: Card) -> None:
+        await srad.ask(CARD)
+        srad.abort(LinkError("killed"))
+        await until(lambda: not card.is_in)
+
+    play(body)
+
+
+def test_a_connection_that_is_lost_during_the_insertion_takes_the_card_out() -> None:
+    async def body(srad: Channel, link: DaemonLink, card: Card) -> None:
+        card.may_open.clear()
+        inserting = asyncio.create_task(srad.ask(CARD))
+        await until(lambda: card.is_in)
+        srad.abort(LinkError("killed"))
+        await asyncio.gather(inserting, return_exceptions=True)
+        await until(lambda: not card.is_in)
+
+    play(body)
+
+
+def test_keys_and_pins_go_to_srad_and_its_answers_come_back() -> None:
+    async def body(srad: Channel, link: DaemonLink, card: Card) -> None:
+        await srad.ask(CARD)
+        for question, answer in [
+            (KEY_REQUEST, KeyReply(b"signature")),
+            (PinRequest(b"123456"), PinReply(PinOutcome.WRONG, 2)),
+        ]:
+            asking = asyncio.create_task(
+                link.use_key(KEY_REQUEST) if question is KEY_REQUEST else link.check_pin(PinRequest(b"123456"))
+            )
+            frame = await srad.next_question(DEADLINE)
+            assert frame.message == question
+            srad.answer(frame.number, answer)  # type: ignore[arg-type]
+            assert await asking == answer
+
+    play(body)
+
+
+def test_without_a_card_no_key_is_asked_for() -> None:
+    async def body(srad: Channel, link: DaemonLink, card: Card) -> None:
+        with pytest.raises(ProtocolError):
+            await link.use_key(KEY_REQUEST)
+
+    play(body)
+
+
+# Staying attached.
+
+
+def test_it_comes_back_whenever_srad_does(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(daemon_link, "WAIT", 0.01)
+
+    async def body() -> None:
+        door = Door()
+        served: list[Channel] = []
+        tries = 0
+        async with listening(door.welcome, Role.ADMIN, State.AUTHENTICATED) as port:
+
+            async def attach() -> Channel:
+                nonlocal tries
+                tries += 1
+                if tries % 3:
+                    raise LinkError("127.0.0.1 port 4117 can't be reached: Connection refused.")
+                return await dial(port, Role.REMOTE, State.AUTHENTICATED)
+
+            async def serve(channel: Channel) -> None:
+                served.append(channel)
+                await channel.wait_lost()
+
+            staying = asyncio.create_task(daemon_link.stay_attached(attach, serve))
+            for _ in range(3):
+                (await door.next()).abort(LinkError("srad was restarted"))
+            await until(lambda: len(served) == 3 and tries > 9)
+            staying.cancel()
+            await asyncio.gather(staying, return_exceptions=True)
+
+    run(body())
+    told = [record.message for record in caplog.records if record.message.startswith("no srad yet")]
+    assert 3 <= len(told) <= 4
+
+
+def test_attaching_is_one_question() -> None:
+    async def body() -> None:
+        door = Door()
+        async with listening(door.welcome, Role.ADMIN, State.DETACHED) as port:
+            attaching = asyncio.create_task(daemon_link.attach(port, 3, secret_file(), CERTIFICATE))
+            srad = await door.next()
+            frame = await srad.next_question(DEADLINE)
+            assert frame.message == Attach(SECRET, 3)
+            srad.answer(frame.number, Attached())
+            await (await attaching).close("bye")
+
+    run(body())
