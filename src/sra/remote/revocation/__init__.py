@@ -1,0 +1,1 @@
+"""What authorities say about revocation: read from files, fetched, kept, and renewed before it is stale."""

@@ -1,0 +1,111 @@
+"""Answers on the disk, so that a restart asks nobody: in bounded number and size. What is read is verified again."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from sra import files
+from sra.errors import SraError
+from sra.identity.crl import MAX_LIST
+
+MAX_FILES = 1000
+"""Answers that are kept: a list of each authority, and an OCSP answer of each card that came lately."""
+
+MAX_BYTES = 256 * 1024 * 1024
+"""Of all of them: eight of the longest lists there may be."""
+
+MAX_FILE = MAX_LIST + 64 * 1024
+"""One answer, and what is written beside it."""
+
+_NAME = re.compile(r"[0-9a-f]{64}")
+
+log = logging.getLogger("sra.revocation")
+
+
+class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An answer: where it came from, whose it has to be (SHA-256 of the issuer's certificate), and when it came.
+
+    ``body`` was verified when it was written, and counts for nothing until it is verified again.
+    """
+
+    address: str
+    issuer: str
+    fetched: datetime
+    body: bytes
+
+
+class Cache:
+    """A folder of answers, each in a file named by its key (64 hexadecimal digits). Methods block, and never raise."""
+
+    def __init__(self, folder: Path, max_files: int = MAX_FILES, max_bytes: int = MAX_BYTES) -> None:
+        self._folder = folder
+        self._max_files = max_files
+        self._max_bytes = max_bytes
+
+    def read(self, key: str) -> Kept | None:
+        """The answer with this key; ``None`` if there is none that can be read."""
+        path = self._folder / key
+        try:
+            content = files.read_trusted(path, MAX_FILE)
+            return None if content is None else msgspec.msgpack.decode(content.data, type=Kept)
+        except (SraError, OSError, ValueError) as error:
+            log.warning("the answer in %s is not used: %s", path, error)
+            self.remove(key)
+            return None
+
+    def all(self) -> Iterator[tuple[str, Kept]]:
+        """Every key and answer."""
+        for path in self._paths():
+            kept = self.read(path.name)
+            if kept is not None:
+                yield path.name, kept
+
+    def write(self, key: str, kept: Kept) -> None:
+        """Keep an answer, in place of the oldest ones where there is no room; a full disk is told in the log."""
+        data = msgspec.msgpack.encode(kept)
+        try:
+            self._make_folder()
+            self._make_room(key, len(data))
+            files.replace(self._folder / key, data, 0o600)
+        except (SraError, OSError) as error:
+            log.warning("an answer could not be kept: %s", error)
+
+    def remove(self, key: str) -> None:
+        """Keep this answer no longer."""
+        with contextlib.suppress(OSError):
+            (self._folder / key).unlink()
+
+    def _make_folder(self) -> None:
+        """The folder belongs to whom the one above belongs to: root must not lock the service out."""
+        if not self._folder.exists():
+            files.make_folder(self._folder, 0o700)
+            descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                files.give_to_folder_owner(descriptor, self._folder.parent)
+            finally:
+                os.close(descriptor)
+
+    def _make_room(self, key: str, size: int) -> None:
+        """Remove the answers that were written longest ago until one more fits."""
+        others = {path: path.stat() for path in self._paths() if path.name != key}
+        oldest_first = sorted(others, key=lambda path: others[path].st_mtime_ns)
+        total = sum(status.st_size for status in others.values())
+        for path in oldest_first:
+            if len(others) < self._max_files and total + size <= self._max_bytes:
+                break
+            total -= others.pop(path).st_size
+            self.remove(path.name)
+
+    def _paths(self) -> list[Path]:
+        try:
+            return [path for path in sorted(self._folder.iterdir()) if _NAME.fullmatch(path.name)]
+        except OSError:
+            return []

@@ -1,0 +1,103 @@
+"""Where evidence about revocation comes from: an authority's list, or its OCSP responder."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from sra.identity import crl, ocsp
+from sra.identity.authorities import Issued
+from sra.identity.crl import RevocationList
+from sra.identity.ocsp import OcspAnswer
+from sra.remote.revocation.fetch import Question, fetch
+
+Answer = RevocationList | OcspAnswer
+
+
+class Source(Protocol):
+    """A place where evidence can be had. Both verbs block."""
+
+    @property
+    def address(self) -> str:
+        """Where it is asked."""
+
+    @property
+    def issuer(self) -> x509.Certificate:
+        """Whose evidence it is."""
+
+    @property
+    def key(self) -> str:
+        """Its name among what is kept: 64 hexadecimal digits."""
+
+    def ask(self, now: datetime, timeout: float) -> tuple[bytes, Answer]:
+        """What it answers, as it came and verified; raise ``EvidenceError`` if it can't be had or believed."""
+
+    def verify(self, body: bytes, now: datetime) -> Answer:
+        """An answer that was kept, verified again; raise ``EvidenceError`` if it can't be believed."""
+
+
+@dataclass(frozen=True)
+class ListSource:
+    """A CRL distribution point."""
+
+    address: str
+    issuer: x509.Certificate
+
+    @property
+    def key(self) -> str:
+        """One for each address and issuer."""
+        return _key("crl", self.address, digest(self.issuer))
+
+    def ask(self, now: datetime, timeout: float) -> tuple[bytes, Answer]:
+        """Fetch the list."""
+        body = fetch(Question(self.address, crl.MAX_LIST), timeout)
+        return body, self.verify(body, now)
+
+    def verify(self, body: bytes, _: datetime) -> Answer:
+        """The list, signed by the issuer."""
+        return crl.verify(body, self.issuer)
+
+
+@dataclass(frozen=True)
+class ResponderSource:
+    """An OCSP responder, asked about one certificate."""
+
+    address: str
+    issued: Issued
+    needs_nonce: bool = True
+
+    @property
+    def issuer(self) -> x509.Certificate:
+        """The certificate's."""
+        return self.issued.issuer
+
+    @property
+    def key(self) -> str:
+        """One for each address and certificate."""
+        return _key("ocsp", self.address, digest(self.issuer), digest(self.issued.certificate))
+
+    def ask(self, now: datetime, timeout: float) -> tuple[bytes, Answer]:
+        """Ask about the certificate, with a fresh nonce."""
+        nonce = secrets.token_bytes(ocsp.NONCE_BYTES)
+        body = ocsp.question(self.issued, nonce)
+        answer = fetch(Question(self.address, ocsp.MAX_ANSWER, body, "application/ocsp-request"), timeout)
+        return answer, ocsp.verify(answer, self.issued, now, nonce, needs_nonce=self.needs_nonce)
+
+    def verify(self, body: bytes, now: datetime) -> Answer:
+        """The answer, signed by the issuer or its responder; the question's nonce is not known any more."""
+        return ocsp.verify(body, self.issued, now, None, needs_nonce=False)
+
+
+def digest(certificate: x509.Certificate) -> str:
+    """The SHA-256 of a certificate, in hexadecimal."""
+    return certificate.fingerprint(hashes.SHA256()).hex()
+
+
+def _key(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
