@@ -13,9 +13,10 @@ from lab import product
 from lab.hosts import CHECKOUT, Host, two_hosts
 from lab.login import MODULE
 from lab.processes import LabError, Process, wait_until
-from lab.product import BIN, CARDS, PIN, Service
+from lab.product import BIN, CARDS, PIN, SRA, Service
 
 ACCOUNT = "alice"
+PASSPHRASE = "a passphrase of the fleet's owner"  # noqa: S105
 WORK = "/root/work"
 TEXT = "The quick brown fox jumps over the lazy dog.\n"
 
@@ -42,8 +43,9 @@ def _run(admin: Host, remote: Host) -> None:
     with step("The remote: identity, readers in pcscd, srad and the virtual cards") as shown:
         remote.add_account(ACCOUNT, "a password that is not used")
         remote.pcscd()
-        service = product.start_remote(remote)
+        service = product.start_remote(remote, licensed=False)
         shown.append(f"fingerprint {service.fingerprint}")
+    _license(admin, remote, service)
     with step("Pairing the card with the account"):
         product.pair(remote, ACCOUNT, pem)
     _show_refusals(admin, service)
@@ -53,12 +55,27 @@ def _run(admin: Host, remote: Host) -> None:
     _pull(admin, remote, connection)
 
 
+def _license(admin: Host, remote: Host, service: Service) -> None:
+    with step("Without a license the remote lets nobody in, and no PIN is asked") as shown:
+        shown.append(_refusal(product.connect(admin, service, f"software:{ACCOUNT}")))
+    with step("A license: issued with the fleet's key on the admin's machine, installed on the remote"):
+        words = ["--hosts", "remote", "--days", "1", "--machines", "1", "--out", "/root/demo.mobileconfig"]
+        for command in (["keygen"], ["issue", "--licensee", "Demonstration", *words]):
+            admin.run([str(SRA), "license", *command, "--passphrase-fd", "0"], input=f"{PASSPHRASE}\n")
+        remote.write("/root/demo.mobileconfig", admin.read("/root/demo.mobileconfig"))
+        remote.write("/root/issuer.pem", admin.read("/root/.config/sra/license-issuer.pub.pem"))
+        remote.run([SRA, "license", "install", "/root/demo.mobileconfig", "--issuer", "/root/issuer.pem"])
+
+
+def _refusal(refused: Process) -> str:
+    if refused.wait() != 3:
+        raise LabError(refused.output)
+    return refused.output.strip().splitlines()[-1]
+
+
 def _show_refusals(admin: Host, service: Service) -> None:
     with step("A card that is paired with nobody is refused") as shown:
-        refused = product.connect(admin, service, "software:mallory")
-        if refused.wait() != 3:
-            raise LabError(refused.output)
-        shown.append(refused.output.strip().splitlines()[-1])
+        shown.append(_refusal(product.connect(admin, service, "software:mallory")))
     with step("A signature forged for the paired card is refused") as shown:
         names = (CARDS, f"software:{ACCOUNT}", "software:mallory")
         impostor = (BIN / "python", "-m", "demo.impostor", "remote", service.fingerprint, *names)

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.hosts import CHECKOUT, Host
+from lab.licenses import a_license, files_of
 from lab.processes import Process, wait_until
+from sra.remote.license.statement import License
 
 BIN = CHECKOUT / ".venv" / "bin"
 SRA = BIN / "sra"
@@ -84,16 +86,26 @@ class World:
             connection.wait()
 
 
-def start_remote(remote: Host, *, settings: str = "", log_level: str = "info", log: Path | None = None) -> Service:
+def start_remote(
+    remote: Host, *, settings: str = "", log_level: str = "info", log: Path | None = None, licensed: bool = True
+) -> Service:
     """Make an identity, unless there is one, and start everything but pcscd; returns when admins can come."""
     if settings:
         remote.write("/etc/sra/srad.toml", settings)
+    if licensed:
+        install_license(remote, a_license())
     remote.run([SRA, "identity", "generate", "--host", remote.name], check=False)
     shown = json.loads(remote.run([SRA, "identity", "show", "--json"]).stdout)
     process = remote.start([SRA, "remote", "run", "--log-level", log_level], log=log)
     process.wait_for("reader 0 is ready")
     process.wait_for("reader 1 is ready")
     return Service(process, shown["fingerprint"])
+
+
+def install_license(remote: Host, license_: License) -> None:
+    """Give the remote a license, and its issuer's key."""
+    for path, text in files_of(license_).items():
+        remote.write(f"/{path}", text)
 
 
 def remote_at_work(admin: Host, remote: Host, *, settings: str = "", log_level: str = "info") -> World:

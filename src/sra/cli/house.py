@@ -10,6 +10,7 @@ from pathlib import Path
 from sra import files
 from sra.audit import Audit
 from sra.cli.accounts import open_finder
+from sra.cli.licensing import open_licenses
 from sra.config import DaemonConfig, Paths
 from sra.errors import SraError
 from sra.remote.daemon.sessions import House, Record
@@ -21,7 +22,9 @@ def open_house(paths: Paths, config: DaemonConfig, certificate: bytes) -> House:
     """The remote of these settings; ``certificate`` is its TLS certificate (DER)."""
     host = socket.gethostname()
     finder = open_finder(paths, config.accounts, host)
-    return House(host, certificate, finder.find_account, recorder(paths.audit), config.limits.sessions)
+    record = recorder(paths.audit)
+    admit = open_licenses(paths).admit
+    return House(host, certificate, finder.find_account, record, config.limits.sessions, admit)
 
 
 def recorder(path: Path) -> Record:

@@ -9,6 +9,7 @@ import typer
 
 from sra import __version__, logs
 from sra.cli import activation, cards, connect, identity, pairing, remote, softcard, trust
+from sra.cli import license as license_
 from sra.cli.options import examples
 from sra.cli.run import run
 
@@ -27,6 +28,7 @@ app.add_typer(softcard.app, name="softcard")
 app.add_typer(trust.app, name="trust")
 app.add_typer(remote.app, name="remote")
 app.add_typer(identity.app, name="identity")
+app.add_typer(license_.app, name="license")
 app.add_typer(pairing.app)
 app.add_typer(activation.app)
 

@@ -94,6 +94,7 @@ def _make_folders(paths: Paths, users: Users) -> None:
     files.make_folder(paths.run, 0o755)
     _own_folder(paths.readers, users.card, 0o755)
     _own_folder(paths.audit.parent, users.daemon, 0o750)
+    _own_folder(paths.state, users.daemon, 0o755)
     files.replace(paths.local_secret, secrets.token_bytes(32), 0o600)
     if users.daemon.uid is not None and users.card.gid is not None:
         os.chown(paths.local_secret, users.daemon.uid, users.card.gid)

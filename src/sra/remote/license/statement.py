@@ -1,0 +1,127 @@
+"""A license: a signed statement of who may use the product, from when to when, and where.
+
+A compact JWS (RFC 7515) with one algorithm, Ed25519 (RFC 8037), and an explicit type (RFC 8725, 3.11). Nothing in it is
+believed before its signature is one of an issuer that is trusted here.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Annotated, Literal
+
+import jwt
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from sra.remote.license.problems import LicenseError, Problem
+
+ALGORITHM = "EdDSA"
+TYPE = "sra-license+jwt"
+MAX_STATEMENT = 16 * 1024
+"""Characters: a license with 64 host patterns takes some 6,000."""
+ANY = "any"
+REMOTE_ACCESS = "remote-access"
+SCREEN_SHARING = "screen-sharing"
+FEATURES = (REMOTE_ACCESS, SCREEN_SHARING)
+"""What a license can include."""
+
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+HostPattern = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9_*]([a-z0-9_.*-]{0,251}[a-z0-9_*])?\Z")]
+Hosts = Annotated[tuple[HostPattern, ...], msgspec.Meta(min_length=1, max_length=64)]
+Seconds = Annotated[int, msgspec.Meta(ge=0, lt=253_402_300_800)]
+"""A NumericDate (RFC 7519) before the year 10000."""
+
+_NAMES = {"licensee": "sub", "serial": "jti", "issued": "iat", "begins": "nbf", "ends": "exp"}
+"""The registered claims (RFC 7519, 4.1) that mean what ours mean."""
+_UNREADABLE = (jwt.PyJWTError, msgspec.MsgspecError, ValueError, TypeError, LookupError, RecursionError)
+
+_jws = jwt.PyJWS(algorithms=[ALGORITHM])
+
+
+class License(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_NAMES):
+    """What an issuer states. Times are seconds since 1970; a host's name is matched in lower case, ``*`` is anything.
+
+    ``machines`` is how many the licensee may use it on: a remote knows only itself, so that is for people to count.
+    """
+
+    licensee: Text
+    serial: Text
+    issued: Seconds
+    begins: Seconds
+    ends: Seconds
+    hosts: Hosts | Literal["any"]
+    machines: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
+    features: Annotated[tuple[Text, ...], msgspec.Meta(max_length=32)]
+
+    def is_for(self, host: str) -> bool:
+        """Whether it covers the machine of that name."""
+        return self.hosts == ANY or any(fnmatchcase(host.lower(), pattern) for pattern in self.hosts)
+
+    def check(self, host: str, clock: float, seen: float) -> None:
+        """Raise ``LicenseError`` unless it holds on this machine at ``seen``: the latest time that ``clock`` showed."""
+        begins, ends, now = day(self.begins), day(self.ends), day(seen)
+        if seen >= self.ends:
+            problem = Problem.EXPIRED if clock >= self.ends else Problem.CLOCK_SET_BACK
+            raise LicenseError(problem, host, f"serial {self.serial}", ends=ends, now=now)
+        if seen < self.begins:
+            raise LicenseError(Problem.NOT_YET_VALID, host, f"serial {self.serial}", begins=begins, now=now)
+        if not self.is_for(host):
+            raise LicenseError(Problem.OTHER_HOST, host, f"it is for {', '.join(self.hosts)}")
+        if REMOTE_ACCESS not in self.features:
+            raise LicenseError(Problem.OTHER_FEATURE, host, f"it includes {', '.join(self.features) or 'nothing'}")
+
+
+def sign(license_: License, key: Ed25519PrivateKey) -> str:
+    """The statement, signed."""
+    header = {"typ": TYPE, "kid": key_id(key.public_key())}
+    return _jws.encode(msgspec.json.encode(license_), key, algorithm=ALGORITHM, headers=header)
+
+
+def verify(statement: str, issuers: Mapping[str, Ed25519PublicKey], host: str) -> License:
+    """What is stated, once an issuer has been found to vouch for it; raise ``LicenseError`` (naming ``host``) if none.
+
+    ``issuers``: the keys that are trusted, by ``key_id``.
+    """
+    try:
+        issuer = issuers.get(_key_id_of(statement))
+        if issuer is None:
+            raise LicenseError(Problem.UNKNOWN_ISSUER, host, f"it names the key {_key_id_of(statement)}")
+        payload = _jws.decode_complete(statement, issuer, algorithms=[ALGORITHM])["payload"]
+        return msgspec.json.decode(payload, type=License)
+    except jwt.InvalidSignatureError as error:
+        raise LicenseError(Problem.BAD_SIGNATURE, host) from error
+    except _UNREADABLE as error:
+        raise LicenseError(Problem.DAMAGED, host, str(error)) from error
+
+
+def key_id(key: Ed25519PublicKey) -> str:
+    """The key's thumbprint (RFC 7638): the SHA-256 of its members in order, in base64url."""
+    members = {"crv": "Ed25519", "kty": "OKP", "x": _base64url(key.public_bytes_raw())}
+    return _base64url(hashlib.sha256(json.dumps(members, separators=(",", ":")).encode()).digest())
+
+
+def day(seconds: float) -> str:
+    """The day (UTC) of a time in seconds since 1970."""
+    return datetime.fromtimestamp(seconds, UTC).date().isoformat()
+
+
+def _key_id_of(statement: str) -> str:
+    """The key that it says to be signed with; raise ``ValueError`` if it is no license at all."""
+    if len(statement) > MAX_STATEMENT:
+        raise ValueError("it is too long")
+    header = jwt.get_unverified_header(statement)
+    if header.get("alg") != ALGORITHM or header.get("typ") != TYPE:
+        raise ValueError("it is not a license")
+    key = header.get("kid")
+    if not isinstance(key, str):
+        raise TypeError("it names no issuer")
+    return key
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -1,0 +1,233 @@
+"""The licenses that are installed on this machine, and whether one of them holds.
+
+Signatures are checked once and again when a file changes; each connection costs a look at the files' times and a
+comparison with the clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from sra import files
+from sra.errors import UsageError
+from sra.remote.license import issuers, profile, statement
+from sra.remote.license.latest_time import LatestTime
+from sra.remote.license.problems import LicenseError, Problem
+from sra.remote.license.statement import License
+
+MAX_PROFILE = 256 * 1024
+"""Bytes: a profile with one license takes 3 KiB, and an envelope with a chain of certificates some 10 more."""
+INSTALLED_NAME = "license.mobileconfig"
+PROFILES, KEYS = ".mobileconfig", ".pem"
+"""How the files are called that are read."""
+
+_RANKS = {problem: rank for rank, problem in enumerate(Problem)}
+
+log = logging.getLogger("sra.license")
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A license that was found in a file, or what is wrong with it."""
+
+    path: Path
+    outcome: License | LicenseError
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """What was found when the files had these stamps (``None``: look again)."""
+
+    stamps: tuple[object, ...] | None
+    trusted: dict[str, Ed25519PublicKey]
+    found: tuple[Installed, ...]
+    problems: tuple[UsageError, ...]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where licenses are (``managed``: what macOS leaves of a profile), and the keys of those who may issue them."""
+
+    profiles: Path
+    issuers: Path
+    managed: Path | None = None
+
+
+class LicenseStore:
+    """The licenses of the machine ``host``. A store is used by one thread at a time."""
+
+    def __init__(self, places: Places, latest: LatestTime, host: str) -> None:
+        self._places = places
+        self._latest = latest
+        self._host = host
+        self._snapshot: _Snapshot | None = None
+
+    async def admit(self) -> None:
+        """Raise ``LicenseError`` unless a license holds now; the time is remembered every few minutes."""
+        try:
+            self.check(time.time())
+        except LicenseError as error:
+            log.info("no license holds: %s", error.detail or error.problem)
+            raise
+        except UsageError as error:
+            log.error("no license can be read: %s", error)  # noqa: TRY400 - it says what to do
+            raise LicenseError(Problem.DAMAGED, self._host, str(error)) from error
+        finally:
+            if self._latest.is_due(self._last_end()):
+                await asyncio.to_thread(self._latest.keep)
+
+    def check(self, clock: float) -> License:
+        """The license that holds (of several the last to expire); raise ``LicenseError`` if none does.
+
+        ``clock``: the time, in seconds since 1970.
+        """
+        seen = self._latest.seen(clock)
+        holding: list[License] = []
+        errors: list[LicenseError] = []
+        for each in self.installed():
+            try:
+                holding.append(_checked(each.outcome, self._host, clock, seen))
+            except LicenseError as error:
+                errors.append(error)
+        if holding:
+            return max(holding, key=lambda license_: license_.ends)
+        raise min(errors, key=lambda error: _RANKS[error.problem], default=self._none())
+
+    def installed(self) -> tuple[Installed, ...]:
+        """Everything that is installed, read again only if a file has changed."""
+        return self._current().found
+
+    def problems(self) -> tuple[UsageError, ...]:
+        """What is wrong with the files of the issuers' keys."""
+        return self._current().problems
+
+    def judge(self, data: bytes, key: Ed25519PublicKey | None, clock: float) -> License:
+        """The license in a profile that is to be installed, together with its issuer's key if that is new here.
+
+        Raises ``ProfileError``, or ``LicenseError`` if it would not hold.
+        """
+        extra = {} if key is None else {statement.key_id(key): key}
+        for text in profile.statements_in(data):
+            license_ = statement.verify(text, self._current().trusted | extra, self._host)
+            return _checked(license_, self._host, clock, self._latest.seen(clock))
+        raise profile.ProfileError("this configuration profile has no license of Secure Remote Access")
+
+    def install(self, data: bytes, key: Ed25519PublicKey | None) -> Path:
+        """Put a profile that was judged in its place, and its issuer's key, if given, among those trusted here."""
+        if key is not None:
+            files.make_folder(self._places.issuers, 0o755)
+            files.replace(self._places.issuers / f"{statement.key_id(key)}{KEYS}", issuers.pem(key), 0o644)
+        files.make_folder(self._places.profiles, 0o755)
+        path = self._places.profiles / INSTALLED_NAME
+        files.replace(path, data, 0o644)
+        return path
+
+    def remove(self) -> list[Path]:
+        """Delete every license in the folder of profiles, a damaged one too; what is gone."""
+        found = dict.fromkeys(each.path for each in self.installed())
+        gone = [path for path in found if path.parent == self._places.profiles]
+        for path in gone:
+            try:
+                path.unlink()
+            except OSError as error:
+                raise files.FileError(path, f"{error.strerror}. On a remote, run this as root.") from error
+        return gone
+
+    def _last_end(self) -> float:
+        found = () if self._snapshot is None else self._snapshot.found
+        return max((each.outcome.ends for each in found if isinstance(each.outcome, License)), default=0)
+
+    def _none(self) -> LicenseError:
+        return LicenseError(Problem.NONE, self._host, f"no profile in {self._places.profiles} has one")
+
+    def _current(self) -> _Snapshot:
+        profiles, keys = self._paths()
+        stamps = tuple((path, files.stamp(path)) for path in (*profiles, *keys))
+        if self._snapshot is None or self._snapshot.stamps != stamps:
+            self._snapshot = self._read(profiles, keys)
+        return self._snapshot
+
+    def _paths(self) -> tuple[list[Path], list[Path]]:
+        managed = self._places.managed
+        also = [managed] if managed is not None and managed.exists() else []
+        return [*_list(self._places.profiles, PROFILES), *also], _list(self._places.issuers, KEYS)
+
+    def _read(self, profiles: list[Path], keys: list[Path]) -> _Snapshot:
+        contents = {path: _content(path) for path in (*profiles, *keys)}
+        trusted, problems = _trusted({path: contents[path] for path in keys})
+        for problem in problems:
+            log.error("the key of an issuer of licenses is left out: %s", problem)
+        found = tuple(each for path in profiles for each in self._parse(path, contents[path], trusted))
+        return _Snapshot(_stamps(contents), trusted, found, tuple(problems))
+
+    def _parse(self, path: Path, content: _Content, trusted: dict[str, Ed25519PublicKey]) -> Iterator[Installed]:
+        try:
+            statements = profile.statements_in(_data(content))
+        except UsageError as error:
+            yield Installed(path, LicenseError(Problem.DAMAGED, self._host, str(error)))
+            return
+        for text in statements:
+            try:
+                yield Installed(path, statement.verify(text, trusted, self._host))
+            except LicenseError as error:
+                yield Installed(path, error)
+
+
+_Content = files.FileContent | UsageError
+"""What is in a file, or why it is not known."""
+
+
+def _content(path: Path) -> _Content:
+    try:
+        return files.read_trusted(path, MAX_PROFILE) or files.FileError(path, "the file is gone.")
+    except UsageError as error:
+        return error
+
+
+def _data(content: _Content) -> bytes:
+    if isinstance(content, UsageError):
+        raise content.with_traceback(None)
+    return content.data
+
+
+def _stamps(contents: dict[Path, _Content]) -> tuple[object, ...] | None:
+    """The stamps of the files that were read; ``None`` if any of them could change without one."""
+    stamps = [(path, content.stamp) for path, content in contents.items() if isinstance(content, files.FileContent)]
+    is_settled = len(stamps) == len(contents) and all(stamp is not None for _, stamp in stamps)
+    return tuple(stamps) if is_settled else None
+
+
+def _trusted(contents: dict[Path, _Content]) -> tuple[dict[str, Ed25519PublicKey], list[UsageError]]:
+    """The issuers' keys by their identifiers, and what is wrong with the other files."""
+    keys: dict[str, Ed25519PublicKey] = {}
+    problems: list[UsageError] = []
+    for path, content in contents.items():
+        try:
+            key = issuers.parse_public(_data(content), str(path))
+            keys[statement.key_id(key)] = key
+        except UsageError as error:
+            problems.append(error)
+    return keys, problems
+
+
+def _checked(outcome: License | LicenseError, host: str, clock: float, seen: float) -> License:
+    if isinstance(outcome, LicenseError):
+        raise outcome.with_traceback(None)  # it is raised again and again, and would grow
+    outcome.check(host, clock, seen)
+    return outcome
+
+
+def _list(folder: Path, ending: str) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == ending and path.name[0] != ".")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise files.FileError(folder, f"{error.strerror}. On a remote, run this as root.") from error
