@@ -1,0 +1,302 @@
+"""Connecting to a remote: whom the admin trusts with what, in which order."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sra.admin import session as session_module
+from sra.admin.cards.base import Card
+from sra.admin.events import Connected
+from sra.admin.guard import KnownPin
+from sra.admin.session import Remote
+from sra.errors import (
+    KeyMissingError,
+    LinkError,
+    PinWrongError,
+    ProtocolError,
+    RefusalCode,
+    RefusedError,
+    UntrustedRemoteError,
+)
+from sra.identity import certificates, challenges
+from sra.piv.keys import Algorithm, KeyRequest, Operation, Slot
+from sra.transport.channel import Channel
+from sra.transport.known_remotes import KnownRemotes
+from sra.transport.tls_trust import TrustPolicy
+from sra.wire.messages import (
+    Challenge,
+    Goodbye,
+    Hello,
+    Proof,
+    Refusal,
+)
+from tests.admin.connecting import Pins, connect, remote_at
+from tests.admin.scripted_remote import ANY_PROOF, WELCOME, expect, let_in
+from tests.admin.watching import Person, Watching
+from tests.loopback import HOST, Door, identity, listening, run, server_context, until
+from tests.memory_card import PIN, MemoryCard
+from tests.memory_remote import certificate_of
+from tests.piv_blocks import signing_input
+
+FOUR_KEYS = {
+    Slot.AUTHENTICATION: Algorithm.P256,
+    Slot.SIGNATURE: Algorithm.P256,
+    Slot.KEY_MANAGEMENT: Algorithm.P384,
+    Slot.CARD_AUTHENTICATION: Algorithm.P256,
+}
+ONLY_9A = frozenset({Slot.AUTHENTICATION})
+
+
+def request_for(slot: Slot) -> KeyRequest:
+    return KeyRequest(slot, Algorithm.P256, Operation.SIGN, signing_input(Algorithm.P256, b"text"))
+
+
+def test_the_card_proves_itself_to_the_certificate_that_was_seen() -> None:
+    async def body() -> None:
+        card, watching, door = MemoryCard(), Watching(), Door()
+        async with listening(door.welcome) as port:
+            connecting = asyncio.create_task(connect(port, card, watching=watching))
+            channel = await door.next()
+            number, hello = await expect(channel, Hello)
+            assert hello.versions == (1,)
+            channel.answer(number, Challenge(1, bytes(range(32))))
+            number, proof = await expect(channel, Proof)
+            certificate = certificates.parse(hello.certificate)
+            assert certificate == certificate_of(card)
+            signed = challenges.statement(identity().certificate, bytes(range(32)), hello.nonce, hello.certificate)
+            assert challenges.is_proven(certificate, signed, proof.signature)
+            channel.answer(number, WELCOME)
+            session = await connecting
+            assert (session.account, session.host) == ("ann", "remote-host")
+            assert watching.events == [Connected("ann", "remote-host")]
+            await session.close("bye")
+
+    run(body())
+
+
+def test_two_connections_have_two_nonces() -> None:
+    async def body() -> None:
+        nonces = set()
+        door = Door()
+        async with listening(door.welcome) as port:
+            for _ in range(2):
+                connecting = asyncio.create_task(connect(port, MemoryCard()))
+                channel = await door.next()
+                number, hello = await expect(channel, Hello)
+                nonces.add(hello.nonce)
+                channel.answer(number, Refusal(RefusalCode.VERSION, "no"))
+                with pytest.raises(RefusedError):
+                    await connecting
+        assert len(nonces) == 2
+
+    run(body())
+
+
+def test_a_remote_that_is_not_trusted_gets_not_a_byte_and_no_pin_is_asked_for() -> None:
+    async def body() -> None:
+        received = bytearray()
+        ended = asyncio.Event()
+
+        async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                while part := await reader.read(1000):
+                    received.extend(part)
+            except (ConnectionError, ssl.SSLError):
+                pass
+            writer.close()
+            ended.set()
+
+        pins, card = Pins(), MemoryCard()
+        server = await asyncio.start_server(listen, HOST, 0, ssl=server_context("impostor"))
+        async with server:
+            with pytest.raises(UntrustedRemoteError):
+                await connect(server.sockets[0].getsockname()[1], card, pins=pins)
+            await ended.wait()
+        assert received == b""
+        assert pins.asked == []
+        assert card.uses == []
+
+    run(body())
+
+
+def test_a_refusal_is_passed_on_and_the_connection_closed() -> None:
+    async def body() -> None:
+        door, pins = Door(), Pins()
+        async with listening(door.welcome) as port:
+            connecting = asyncio.create_task(connect(port, MemoryCard(), pins=pins))
+            channel = await door.next()
+            number, _ = await expect(channel, Hello)
+            channel.answer(number, Refusal(RefusalCode.LICENSE, "No valid license."))
+            with pytest.raises(RefusedError, match="No valid license") as refused:
+                await connecting
+            assert refused.value.code is RefusalCode.LICENSE
+            assert pins.asked == []
+            await channel.wait_lost()
+
+    run(body())
+
+
+def test_a_version_that_was_not_offered_breaks_the_protocol() -> None:
+    async def body() -> None:
+        door = Door()
+        async with listening(door.welcome) as port:
+            connecting = asyncio.create_task(connect(port, MemoryCard()))
+            channel = await door.next()
+            number, _ = await expect(channel, Hello)
+            channel.answer(number, Challenge(2, bytes(32)))
+            with pytest.raises(ProtocolError, match="version"):
+                await connecting
+            await channel.wait_lost()
+
+    run(body())
+
+
+def test_a_card_without_a_9a_certificate_is_an_error_before_anything_is_sent() -> None:
+    async def body() -> None:
+        card = MemoryCard({Slot.SIGNATURE: Algorithm.P256})
+        with pytest.raises(KeyMissingError, match="9A"):
+            await connect(1, card)
+
+    run(body())
+
+
+def test_a_wrong_pin_ends_the_connection_with_a_goodbye() -> None:
+    async def body() -> None:
+        door, card = Door(), MemoryCard()
+        async with listening(door.welcome) as port:
+            connecting = asyncio.create_task(connect(port, card, pins=Pins(b"999999")))
+            channel = await door.next()
+            number, _ = await expect(channel, Hello)
+            channel.answer(number, ANY_PROOF)
+            with pytest.raises(PinWrongError):
+                await connecting
+            await until(lambda: channel.goodbye is not None)
+            assert card.verifications == [b"999999"]
+
+    run(body())
+
+
+def test_a_card_that_forgot_its_pin_gets_it_again_for_the_proof() -> None:
+    class Known:
+        async def known_pin(self, card: Card, remote: str) -> KnownPin:
+            return KnownPin(PIN)
+
+    async def body() -> None:
+        door, card = Door(), MemoryCard()
+        async with listening(door.welcome) as port:
+            connecting = asyncio.create_task(connect(port, card, pins=Known()))
+            await let_in(await door.next())
+            await (await connecting).close("bye")
+            assert card.verifications == [PIN]
+
+    run(body())
+
+
+def test_a_remote_that_goes_while_the_pin_is_looked_for_ends_the_wait_at_once() -> None:
+    class Searching:
+        def __init__(self) -> None:
+            self.was_cancelled = False
+
+        async def known_pin(self, card: Card, remote: str) -> KnownPin:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                self.was_cancelled = True
+                raise
+            raise AssertionError
+
+    async def body() -> None:
+        door, pins = Door(), Searching()
+        async with listening(door.welcome) as port:
+            connecting = asyncio.create_task(connect(port, MemoryCard(), pins=pins))
+            channel = await door.next()
+            number, _ = await expect(channel, Hello)
+            channel.answer(number, ANY_PROOF)
+            await asyncio.sleep(0.02)
+            channel.abort(LinkError("gone"))
+            with pytest.raises(LinkError, match="before the PIN"):
+                await connecting
+            await asyncio.sleep(0)
+            assert pins.was_cancelled
+
+    run(body())
+
+
+def test_giving_up_during_the_pin_question_says_goodbye() -> None:
+    class Searching:
+        async def known_pin(self, card: Card, remote: str) -> KnownPin:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    async def body() -> None:
+        door = Door()
+        async with listening(door.welcome) as port:
+            connecting = asyncio.create_task(connect(port, MemoryCard(), pins=Searching()))
+            channel = await door.next()
+            number, _ = await expect(channel, Hello)
+            channel.answer(number, ANY_PROOF)
+            await asyncio.sleep(0.02)
+            connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
+            await until(lambda: channel.goodbye == Goodbye("The admin gave up.", final=False))
+
+    run(body())
+
+
+class HangingUp:
+    """A remote that closes every connection at once, but for those that it is told to keep."""
+
+    def __init__(self, keep_from: int) -> None:
+        self._keep_from = keep_from
+        self.count = 0
+
+    async def welcome(self, channel: Channel, leave: Callable[[], None]) -> None:
+        self.count += 1
+        if self.count < self._keep_from:
+            await channel.close("too busy")
+        else:
+            await let_in(channel)
+            await channel.wait_lost()
+
+
+def test_a_connection_lost_while_the_fingerprint_was_compared_is_opened_anew(tmp_path: Path) -> None:
+    async def body() -> None:
+        asked: list[str] = []
+
+        def compare(host: str, fingerprint: str) -> bool:
+            asked.append(fingerprint)
+            time.sleep(0.05)
+            return True
+
+        hanging = HangingUp(keep_from=2)
+        async with listening(hanging.welcome) as port:
+            trust = TrustPolicy(KnownRemotes(tmp_path / "known_remotes"), compare)
+            session = await session_module.connect(
+                Remote(HOST, port, trust), MemoryCard(), Pins(), Watching(), Person().confirm
+            )
+            await session.close("bye")
+        assert asked == [identity().fingerprint]
+
+    run(body())
+
+
+def test_a_remote_that_always_hangs_up_is_not_called_again_and_again() -> None:
+    async def body() -> None:
+        hanging = HangingUp(keep_from=1000)
+        async with listening(hanging.welcome) as port:
+            with pytest.raises(LinkError, match=r"too busy|closed|broke"):
+                await connect(port, MemoryCard())
+        assert hanging.count <= 2
+
+    run(body())
+
+
+def test_a_remote_has_the_name_that_a_person_knows() -> None:
+    assert str(remote_at(4116)) == HOST
+    assert str(remote_at(4117)) == f"{HOST}:4117"
