@@ -15,6 +15,7 @@ from benchmarks.operations import ACCOUNT, Pkcs11Operations, read_line, send, te
 from benchmarks.reader import OPENSC, Decide, ReaderWatch, measure_presence, start_pcscd
 from benchmarks.softcard import SoftCard
 from benchmarks.world import ROOT, World, stop
+from lab.licenses import a_license, files_of
 from sra.identity.fingerprints import fingerprint
 
 PORT, FRONT_PORT = 4116, 4216
@@ -52,6 +53,9 @@ def _start_remote(world: World, card: SoftCard) -> None:
     certificate.write_bytes(card.credential.pem())
     (REMOTE / "etc/sra").mkdir(parents=True)
     (REMOTE / "etc/sra/srad.toml").write_text(SETTINGS)
+    for name, text in files_of(a_license()).items():
+        (REMOTE / name).parent.mkdir(parents=True, exist_ok=True)
+        (REMOTE / name).write_text(text)
     world.call("sra", "identity", "generate", "--root", str(REMOTE))
     world.call("sra", "pair", ACCOUNT, "--certificate", str(certificate), "--root", str(REMOTE))
     world.start("sra", "remote", "run", "--root", str(REMOTE), ready=READERS.exists)
