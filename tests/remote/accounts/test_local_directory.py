@@ -1,0 +1,85 @@
+import asyncio
+import pwd
+from pathlib import Path
+
+import pytest
+
+from sra.errors import SraError, UsageError
+from sra.remote.accounts.local_directory import LocalDirectory, decode
+
+PEOPLE = b"""
+[alice]
+"dsAttrTypeStandard:AltSecurityIdentities" = ["Kerberos:alice@EXAMPLE.COM", "Kerberos:alice@OLD.EXAMPLE"]
+userPrincipalName = ["alice@example.com"]
+
+[bob]
+altSecurityIdentities = ["Kerberos:bob@EXAMPLE.COM"]
+userPrincipalName = ["shared@example.com"]
+
+[carol]
+"dsAttrTypeNative:userPrincipalName" = ["shared@example.com"]
+"""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> LocalDirectory:
+    (tmp_path / "attributes.toml").write_bytes(PEOPLE)
+    return LocalDirectory(tmp_path / "attributes.toml")
+
+
+def find(directory: LocalDirectory, attribute: str, value: str) -> set[str]:
+    return set(asyncio.run(directory.find(attribute, value)))
+
+
+def test_an_attribute_may_have_several_values(directory: LocalDirectory) -> None:
+    for value in ("Kerberos:alice@EXAMPLE.COM", "Kerberos:alice@OLD.EXAMPLE"):
+        assert find(directory, "altSecurityIdentities", value) == {"alice"}
+    assert find(directory, "altsecurityidentities", "Kerberos:bob@EXAMPLE.COM") == {"bob"}
+
+
+def test_everybody_who_has_the_value_is_found(directory: LocalDirectory) -> None:
+    assert find(directory, "userPrincipalName", "shared@example.com") == {"bob", "carol"}
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [
+        ("altSecurityIdentities", "Kerberos:alice@example.com"),
+        ("altSecurityIdentities", "Kerberos:alice@EXAMPLE.COM "),
+        ("altSecurityIdentities", "alice@EXAMPLE.COM"),
+        ("altSecurityIdentities", "*"),
+        ("mail", "alice@example.com"),
+    ],
+)
+def test_only_the_exact_value_of_the_attribute_counts(directory: LocalDirectory, attribute: str, value: str) -> None:
+    assert find(directory, attribute, value) == set()
+
+
+def test_the_machine_knows_names_and_numbers(tmp_path: Path) -> None:
+    directory = LocalDirectory(tmp_path / "none")
+    assert find(directory, "uid", "root") == {"root"}
+    assert find(directory, "uidNumber", "0") == {"root"}
+    for name in ("nobody-has-this-name", "", "ROOT", "../root", "root\0"):
+        assert find(directory, "uid", name) == set()
+    for number in ("00", "-0", "+0", " 0", "0x0", "", "9" * 30, "-1", "٠"):
+        assert find(directory, "uidNumber", number) == set()
+
+
+def test_a_full_name_opens_nothing_since_people_may_change_their_own(tmp_path: Path) -> None:
+    assert pwd.getpwnam("root").pw_gecos == "root"
+    assert find(LocalDirectory(tmp_path / "none"), "cn", "root") == set()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"=", b"alice = 1", b"[alice]\nmail = 'a'", b"[alice]\nmail = [1]", b"['../root']\nmail = ['a']", b"\xff",
+        b"[alice]\n'dsAttrTypeStandard:Nonsense' = ['a']", b"[alice]\n'uid=*' = ['a']", b"a=" + b"[" * 10000,
+    ],
+)  # fmt: skip
+def test_a_damaged_file_is_an_error(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "attributes.toml").write_bytes(data)
+    with pytest.raises(UsageError):
+        decode(data)
+    with pytest.raises(SraError, match=r"attributes\.toml"):
+        find(LocalDirectory(tmp_path / "attributes.toml"), "uid", "root")
