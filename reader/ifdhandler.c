@@ -142,9 +142,23 @@ static RESPONSECODE wait_for_card_event(DWORD lun, int timeout_ms)
     return reader != NULL ? IFD_SUCCESS : IFD_NO_SUCH_DEVICE;
 }
 
+static RESPONSECODE stop_waiting(DWORD lun)
+{
+    struct link *reader = find_reader(lun);
+    if (reader != NULL)
+        link_stop_waiting(reader);
+    return reader != NULL ? IFD_SUCCESS : IFD_NO_SUCH_DEVICE;
+}
+
 static RESPONSECODE give_polling_function(PDWORD room, PUCHAR to)
 {
     RESPONSECODE (*function)(DWORD, int) = wait_for_card_event;
+    return give(&function, sizeof function, room, to);
+}
+
+static RESPONSECODE give_stopping_function(PDWORD room, PUCHAR to)
+{
+    RESPONSECODE (*function)(DWORD) = stop_waiting;
     return give(&function, sizeof function, room, to);
 }
 
@@ -171,8 +185,11 @@ static RESPONSECODE give_capability(struct link *reader, DWORD tag, PDWORD room,
     case TAG_IFD_POLLING_THREAD_WITH_TIMEOUT:
         code = give_polling_function(room, to);
         break;
-    case TAG_IFD_POLLING_THREAD_KILLABLE:
+    case TAG_IFD_POLLING_THREAD_KILLABLE: /* how pcscd ends the thread */
         code = give_byte(1, room, to);
+        break;
+    case TAG_IFD_STOP_POLLING_THREAD: /* how it shortens a wait when the last program leaves the card, to power it down */
+        code = give_stopping_function(room, to);
         break;
 #endif
     default:

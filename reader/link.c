@@ -11,6 +11,9 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#ifndef SRA_PLAIN_PRESENCE
+#include <sys/eventfd.h>
+#endif
 #include <unistd.h>
 
 #ifndef POLLRDHUP
@@ -137,6 +140,15 @@ enum link_result link_ask(struct link *link, enum frame_kind question, const uns
 
 /* Presence: the side that watches */
 
+/* Where nothing is, a watched folder tells when that changes; one that can't be watched is looked at in every turn. */
+static int64_t pause_after_failure(const struct link *link, int reason)
+{
+    int64_t pause = RETRY_MS;
+    if (reason == ENOENT)
+        pause = link->watch.folder >= 0 ? RETRY_UNASKED_MS : 0;
+    return pause;
+}
+
 static void try_to_connect(struct link *link)
 {
     int64_t now = traffic_now();
@@ -151,8 +163,7 @@ static void try_to_connect(struct link *link)
             link->state = LINK_GREETING;
             link->greeting_until = now + GREETING_LIMIT_MS;
         } else {
-            bool nothing_there = errno == ENOENT && link->watch.folder >= 0;
-            link->retry_at = now + (nothing_there ? RETRY_UNASKED_MS : RETRY_MS);
+            link->retry_at = now + pause_after_failure(link, errno);
             complain(link, why);
         }
     }
@@ -219,28 +230,70 @@ static int pause_until(int64_t when)
     return rest <= 0 ? 0 : (int)sooner(rest, 60000);
 }
 
+#ifdef SRA_PLAIN_PRESENCE
+
+static int open_wake(void)
+{
+    return -1; /* nobody waits */
+}
+
+static bool take_wake(int wake)
+{
+    (void)wake;
+    return true;
+}
+
+void link_stop_waiting(struct link *link)
+{
+    (void)link;
+}
+
+#else
+
+static int open_wake(void)
+{
+    return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+static bool take_wake(int wake)
+{
+    eventfd_t count;
+    return eventfd_read(wake, &count) == 0;
+}
+
+void link_stop_waiting(struct link *link)
+{
+    int wake = link->wake;
+    if (wake >= 0)
+        (void)eventfd_write(wake, 1);
+}
+
+#endif
+
 void link_wait_for_change(struct link *link, int timeout_ms)
 {
     int64_t until = timeout_ms < 0 ? INT64_MAX : traffic_now() + timeout_ms;
+    bool stopped = false;
     bool waiting;
 
     do {
-        struct pollfd events[2] = {{.fd = -1}, {.fd = -1}};
+        struct pollfd events[3] = {{.fd = -1}, {.fd = -1}, {.fd = -1}};
         int pause = 0;
         int cancelling = hold(link);
-        if (link->open && link->changes == link->seen)
+        if (link->open)
             look(link);
-        waiting = link->open && link->changes == link->seen && traffic_now() < until;
+        waiting = link->open && link->changes == link->seen && !stopped && traffic_now() < until;
         if (waiting) {
             events[0] = (struct pollfd){.fd = link->watch.inotify, .events = POLLIN};
             events[1] = (struct pollfd){.fd = link->fd, .events = link->state == LINK_GREETING ? POLLIN : POLLRDHUP};
+            events[2] = (struct pollfd){.fd = link->wake, .events = POLLIN};
             pause = pause_until(next_look(link, until));
         } else {
             link->seen = link->changes;
         }
         release(link, cancelling);
-        if (waiting)
-            (void)poll(events, 2, pause);
+        if (waiting && poll(events, 3, pause) > 0 && events[2].revents != 0)
+            stopped = take_wake(events[2].fd);
     } while (waiting);
 }
 
@@ -251,6 +304,7 @@ void link_init(struct link *link)
     (void)pthread_mutex_init(&link->lock, NULL);
     link->open = false;
     link->fd = -1;
+    link->wake = -1;
     link->watch = (struct watch)WATCH_CLOSED;
 }
 
@@ -292,6 +346,7 @@ bool link_open(struct link *link, const char *path)
          * the card came in would never learn of the PIN pad if an empty reader denied it. */
         link->card.pin_pad = true;
         watch_open(&link->watch);
+        link->wake = open_wake();
         find_first_card(link);
     }
     release(link, cancelling);
@@ -312,6 +367,9 @@ bool link_close(struct link *link)
     if (was_open) {
         drop(link);
         watch_close(&link->watch);
+        if (link->wake >= 0)
+            (void)close(link->wake);
+        link->wake = -1;
         link->open = false;
     }
     release(link, cancelling);

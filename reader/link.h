@@ -6,7 +6,8 @@
  *
  * The connection. Only the side that watches opens or closes `fd`: the polling thread, and link_open() and link_close()
  * when that thread doesn't run yet or any more. Whoever else finds the card process gone or misbehaving only shuts the
- * socket down: that wakes the polling thread, and the number can't be reused for another file under its hands.
+ * socket down: that wakes the polling thread, and the number can't be reused for another file under its hands. `wake`
+ * lives from link_open() to link_close().
  *
  * Cancelling. pcscd stops the polling thread with pthread_cancel(). The lock is taken with cancelling disabled, so a
  * cancelled thread never dies with the lock in its hands: it dies in poll(), where it owns nothing.
@@ -59,6 +60,7 @@ struct link {
     int64_t retry_at;     /* when to try again without news */
     const char *last_why; /* the last complaint in the log: it isn't repeated every second */
 
+    atomic_int wake; /* an eventfd that ends the wait of the polling thread */
     enum link_state state;
     atomic_int fd;
     int64_t greeting_until;
@@ -87,6 +89,10 @@ bool link_read_card(struct link *link, struct greeting *card);
 /* Return when presence has changed since the last return, or after `timeout_ms` (negative: no limit). It doesn't return
  * for less: after every return pcscd takes an unused card to have been idle for the whole time, and powers it down. */
 void link_wait_for_change(struct link *link, int timeout_ms);
+
+/* Have the polling thread return at once, or the next time if it doesn't wait now. Takes no lock: the caller may be any
+ * thread of pcscd, and another may be waiting for an answer with the lock in its hands. */
+void link_stop_waiting(struct link *link);
 
 /* Ask one question and wait for its answer. `answer_size` is the room for the answer, and then its length. */
 enum link_result link_ask(struct link *link, enum frame_kind question, const unsigned char *body, size_t length,

@@ -575,6 +575,41 @@ static void test_polling_returns_only_for_a_change_of_its_own_reader(void)
     close_with_card();
 }
 
+static void *stop_soon(void *argument)
+{
+    RESPONSECODE (*stop)(DWORD) = NULL;
+    DWORD length = sizeof stop;
+    unsigned char value[sizeof stop];
+    (void)argument;
+    CHECK(driver.get(LUN, TAG_IFD_STOP_POLLING_THREAD, &length, value) == IFD_SUCCESS && length == sizeof stop);
+    memcpy(&stop, value, sizeof stop);
+    (void)poll(NULL, 0, 50);
+    CHECK(stop(LUN) == IFD_SUCCESS);
+    CHECK(stop(OTHER_LUN) == IFD_SUCCESS); /* it isn't open: nobody waits */
+    CHECK(stop(0xFFFF0000) == IFD_NO_SUCH_DEVICE);
+    return NULL;
+}
+
+static void test_polling_can_be_stopped(void)
+{
+    polling_function wait_for_event;
+    pthread_t thread;
+    long begin = now_ms();
+    open_with_card(GOOD);
+    wait_for_event = find_polling_function(LUN);
+    if (wait_for_event != NULL) {
+        CHECK(wait_for_event(LUN, 0) == IFD_SUCCESS);
+        CHECK(pthread_create(&thread, NULL, stop_soon, NULL) == 0);
+        CHECK(wait_for_event(LUN, 10000) == IFD_SUCCESS);
+        CHECK(now_ms() - begin < 1000);
+        CHECK(pthread_join(thread, NULL) == 0);
+        begin = now_ms();
+        CHECK(wait_for_event(LUN, 100) == IFD_SUCCESS);
+        CHECK(now_ms() - begin >= 100); /* once */
+    }
+    close_with_card();
+}
+
 struct watcher {
     polling_function wait_for_event;
     atomic_bool stop;
@@ -779,6 +814,7 @@ static const struct {
     TEST(test_readers_that_are_not_open),
     TEST(test_two_readers_know_nothing_of_each_other),
     TEST(test_polling_returns_only_for_a_change_of_its_own_reader),
+    TEST(test_polling_can_be_stopped),
     TEST(test_a_thread_that_watches_sees_every_change),
     TEST(test_closing_ends_a_question_at_once),
     TEST(test_a_thread_that_is_cancelled_does_not_keep_the_reader),

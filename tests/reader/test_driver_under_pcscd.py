@@ -429,6 +429,21 @@ def test_a_folder_that_is_made_later(machine: Machine, application: Application)
         shutil.rmtree(machine.run / "sra")
 
 
+def test_a_card_that_nobody_uses_is_powered_down_and_up_again(machine: Machine, application: Application) -> None:
+    card = machine.insert()
+    application.wait(FIRST, present=True)
+    application.ask("connect", FIRST)
+    time.sleep(6)  # longer than pcscd's time of grace, which doesn't run while a program has the card
+    application.ask("disconnect", FIRST)
+    left = time.monotonic_ns()
+    off = int(card.next("power off")["at"])
+    assert 4 < (off - left) / 1e9 < 8
+    assert application.ask("state", FIRST)["present"]
+    application.ask("connect", FIRST)
+    card.next("power on")
+    assert application.ask("transmit", FIRST, SELECT) == SELECT + "9000"
+
+
 def test_two_readers_are_independent(machine: Machine, application: Application) -> None:
     machine.insert("hang")
     good = machine.insert(number=1)
