@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from sra.admin.events import Connected, Ejected, Event, Inserted, KeyUsed, LinkLost, PinAsked, Refused
 from sra.logs import clean
@@ -31,7 +31,8 @@ class StatusView:
     def notice(self, event: Event) -> None:
         """Print the event and bring the status line up to date."""
         line = self._line(event)
-        self._console.print(f"[dim]{datetime.now():%H:%M:%S}[/dim] {escape(line)}", highlight=False, soft_wrap=True)
+        shown = Text.assemble((f"{datetime.now():%H:%M:%S}", "dim"), " ", line)
+        self._console.print(shown, highlight=False, soft_wrap=True)
         self._update(self._standing())
 
     def start(self) -> None:
@@ -55,7 +56,7 @@ class StatusView:
 
     def _update(self, text: str) -> None:
         if self._status is not None:
-            self._status.update(escape(text))
+            self._status.update(Text(text))
 
     def _standing(self) -> str:
         if not self._account:
