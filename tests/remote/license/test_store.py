@@ -1,0 +1,236 @@
+import asyncio
+import os
+import statistics
+import time
+from pathlib import Path
+
+import pytest
+
+from sra.errors import RefusalCode, RefusedError
+from sra.remote.license.problems import LicenseError, Problem
+from sra.remote.license.profile import ProfileError
+from sra.remote.license.store import INSTALLED_NAME, LicenseStore
+from tests.remote.license.made import HOST, ISSUER, NOW, STRANGER, USUAL, Machine, changed, forged, profile_of
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def problem_of(store: LicenseStore, clock: float = NOW) -> Problem:
+    with pytest.raises(LicenseError) as caught:
+        store.check(clock)
+    assert caught.value.code is RefusalCode.LICENSE
+    assert HOST in caught.value.text
+    return caught.value.problem
+
+
+def test_a_license_that_holds_lets_admins_come(machine: Machine) -> None:
+    machine.put(profile_of())
+    assert machine.store().check(NOW) == USUAL
+
+
+def test_without_one_nobody_comes(machine: Machine) -> None:
+    assert problem_of(machine.store()) is Problem.NONE
+    machine.profiles.rmdir()
+    assert problem_of(machine.store()) is Problem.NONE
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (profile_of(changed(ends=int(NOW))), Problem.EXPIRED),
+        (profile_of(changed(begins=int(NOW) + 1)), Problem.NOT_YET_VALID),
+        (profile_of(changed(hosts=("other",))), Problem.OTHER_HOST),
+        (profile_of(changed(features=())), Problem.OTHER_FEATURE),
+        (profile_of(key=STRANGER), Problem.UNKNOWN_ISSUER),
+        (forged(), Problem.BAD_SIGNATURE),
+        (profile_of()[:-30], Problem.DAMAGED),
+        (b"", Problem.DAMAGED),
+    ],
+)
+def test_every_other_one_lets_nobody_come(machine: Machine, data: bytes, problem: Problem) -> None:
+    machine.put(data)
+    assert problem_of(machine.store()) is problem
+
+
+def test_what_strangers_read_names_no_customer_and_no_file(machine: Machine) -> None:
+    for data in (profile_of(changed(hosts=("secret-host",))), b"x", profile_of(key=STRANGER)):
+        path = machine.put(data)
+        with pytest.raises(LicenseError) as caught:
+            machine.store().check(NOW)
+        for secret in ("Example Ltd", "secret-host", str(path), str(machine.issuers)):
+            assert secret not in caught.value.text
+        assert caught.value.detail
+
+
+def test_of_several_the_last_to_expire_counts(machine: Machine) -> None:
+    machine.put(profile_of(changed(serial="a", ends=int(NOW) - 1)), "a.mobileconfig")
+    machine.put(profile_of(changed(serial="b", ends=int(NOW) + 9)), "b.mobileconfig")
+    machine.put(profile_of(changed(serial="c", ends=int(NOW) + 5)), "c.mobileconfig")
+    machine.put(b"damaged", "d.mobileconfig")
+    machine.put(profile_of(changed(serial="e", ends=int(NOW) + 99)), ".e.mobileconfig")
+    machine.put(profile_of(changed(serial="f", ends=int(NOW) + 99)), "f.txt")
+    assert machine.store().check(NOW).serial == "b"
+
+
+def test_of_several_problems_the_nearest_to_a_valid_license_is_told(machine: Machine) -> None:
+    machine.put(b"damaged", "a.mobileconfig")
+    machine.put(profile_of(changed(ends=int(NOW))), "b.mobileconfig")
+    machine.put(profile_of(key=STRANGER), "c.mobileconfig")
+    assert problem_of(machine.store()) is Problem.EXPIRED
+
+
+def test_what_macos_keeps_counts_as_installed(machine: Machine) -> None:
+    machine.managed.write_bytes(profile_of())
+    store = machine.store()
+    assert store.check(NOW) == USUAL
+    assert store.remove() == []
+
+
+def test_a_profile_that_others_may_write_is_not_trusted(machine: Machine) -> None:
+    machine.put(profile_of()).chmod(0o666)
+    assert problem_of(machine.store()) is Problem.DAMAGED
+
+
+def test_a_key_that_others_may_write_vouches_for_nothing(machine: Machine) -> None:
+    machine.put(profile_of())
+    (machine.issuers / "fleet.pem").chmod(0o666)
+    store = machine.store()
+    assert problem_of(store) is Problem.UNKNOWN_ISSUER
+    assert "chmod" in str(store.problems()[0])
+
+
+def test_a_broken_key_beside_the_right_one_does_no_harm(machine: Machine) -> None:
+    machine.put(profile_of())
+    (machine.issuers / "broken.pem").write_text("broken")
+    store = machine.store()
+    assert store.check(NOW) == USUAL
+    assert "broken.pem" in str(store.problems()[0])
+
+
+def test_a_clock_set_back_does_not_revive_it(machine: Machine) -> None:
+    machine.put(profile_of())
+    store = machine.store()
+    assert problem_of(store, USUAL.ends) is Problem.EXPIRED
+    assert problem_of(store, NOW) is Problem.CLOCK_SET_BACK
+
+
+def test_nor_does_it_after_a_restart(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.put(profile_of())
+    monkeypatch.setattr(time, "time", lambda: float(USUAL.ends))
+    with pytest.raises(RefusedError, match="expired"):
+        asyncio.run(machine.store().admit())
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    with pytest.raises(LicenseError, match="set back"):
+        asyncio.run(machine.store().admit())
+
+
+def test_a_state_that_cant_be_written_takes_nothing_from_a_license_that_holds(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine.put(profile_of())
+    machine.state.parent.write_text("not a folder")
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    asyncio.run(machine.store().admit())
+    assert "can't be kept" in caplog.text
+
+
+def test_what_can_t_be_looked_at_refuses(machine: Machine) -> None:
+    machine.profiles.rmdir()
+    machine.profiles.write_text("not a folder")
+    with pytest.raises(LicenseError, match="damaged"):
+        asyncio.run(machine.store().admit())
+
+
+def test_a_change_of_the_files_is_seen_at_once(machine: Machine) -> None:
+    store = machine.store()
+    for data, outcome in (
+        (profile_of(), None),
+        (profile_of(key=STRANGER), Problem.UNKNOWN_ISSUER),
+        (profile_of(), None),
+        (profile_of()[:-30], Problem.DAMAGED),
+    ):
+        path = machine.put(data)
+        if outcome is None:
+            assert store.check(NOW) == USUAL
+        else:
+            assert problem_of(store) is outcome
+    path.unlink()
+    assert problem_of(store) is Problem.NONE
+
+
+def test_a_new_issuer_is_seen_at_once(machine: Machine) -> None:
+    machine.put(profile_of(key=STRANGER))
+    store = machine.store()
+    assert problem_of(store) is Problem.UNKNOWN_ISSUER
+    machine.trust(STRANGER, "other.pem")
+    assert store.check(NOW) == USUAL
+
+
+def settle(machine: Machine) -> None:
+    """Let the files be as old as they would be."""
+    for path in (*machine.profiles.iterdir(), *machine.issuers.iterdir()):
+        os.utime(path)
+    time.sleep(0.15)
+
+
+def test_a_connection_costs_no_signature_and_less_than_a_tenth_of_a_millisecond(machine: Machine) -> None:
+    machine.put(profile_of())
+    settle(machine)
+    store = machine.store()
+    store.check(NOW)
+    before = store.installed()
+    took = []
+    for _ in range(200):
+        begin = time.perf_counter()
+        store.check(NOW)
+        took.append(time.perf_counter() - begin)
+    assert store.installed() is before
+    assert statistics.median(took) < 0.0001
+
+
+def test_what_is_installed_is_found_by_the_next_process(machine: Machine) -> None:
+    (machine.issuers / "fleet.pem").unlink()
+    store = machine.store()
+    with pytest.raises(LicenseError, match="signed by nobody"):
+        store.judge(profile_of(), None, NOW)
+    assert store.judge(profile_of(), ISSUER.public_key(), NOW) == USUAL
+    path = store.install(profile_of(), ISSUER.public_key())
+    assert path == machine.profiles / INSTALLED_NAME
+    assert store.check(NOW) == machine.store().check(NOW) == USUAL
+
+
+def test_one_that_would_not_hold_or_is_none_is_not_judged_good(machine: Machine) -> None:
+    store = machine.store()
+    for data in (profile_of(changed(ends=int(NOW))), profile_of(changed(hosts=("other",)))):
+        with pytest.raises(LicenseError):
+            store.judge(data, None, NOW)
+    with pytest.raises(ProfileError, match="no license"):
+        store.judge(
+            profile_of().replace(b"<string>com.secureremoteaccess.license</string>", b"<string>x</string>"), None, NOW
+        )
+
+
+def test_removing_takes_every_license_and_leaves_other_profiles(machine: Machine) -> None:
+    other = profile_of().replace(b"<string>com.secureremoteaccess.license</string>", b"<string>x</string>")
+    kept = machine.put(other, "other.mobileconfig")
+    gone = {machine.put(profile_of(), "a.mobileconfig"), machine.put(b"damaged", "b.mobileconfig")}
+    store = machine.store()
+    assert set(store.remove()) == gone
+    assert [path.exists() for path in (*gone, kept)] == [False, False, True]
+    assert problem_of(store) is Problem.NONE
+    assert store.remove() == []
+
+
+def test_an_error_that_is_raised_again_and_again_does_not_grow(machine: Machine) -> None:
+    machine.put(b"damaged")
+    settle(machine)
+    store = machine.store()
+    depths = []
+    for _ in range(3):
+        with pytest.raises(LicenseError) as caught:
+            store.check(NOW)
+        depths.append(len(caught.traceback))
+    assert len(set(depths)) == 1
