@@ -13,6 +13,7 @@ from sra.remote.accounts.ldap_directory import LdapDirectory, LdapSettings
 from sra.remote.accounts.local_directory import LocalDirectory
 from sra.remote.accounts.pairing import PairingStore
 from sra.remote.accounts.rules import AccountRules
+from sra.remote.accounts.vouching import TrustFolder
 from sra.remote.accounts.watched_file import WatchedFile
 
 
@@ -27,6 +28,7 @@ def open_finder(paths: Paths, config: AccountsConfig, host: str = "") -> Account
         login=WatchedFile(paths.attribute_mapping, attribute_mapping.MAX_FILE, attribute_mapping.decode),
         directories=(local, ldap) if ldap else (local,),
         certificates=ldap if config.ldap and config.ldap.by_certificate else None,
+        vouching=TrustFolder(paths.trust).vouching,
         rules=AccountRules(config.allow, config.deny),
     )
 

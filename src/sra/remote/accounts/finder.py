@@ -34,7 +34,7 @@ log = logging.getLogger("sra.accounts")
 
 
 def _no_authority(_: CardCertificate) -> frozenset[str]:
-    raise RefusedError(RefusalCode.CERTIFICATE, "This remote trusts no authority.")
+    raise RefusedError(RefusalCode.UNTRUSTED, "This remote trusts no authority.")
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class AccountFinder:
         """The account that the card opens, or ``RefusedError``.
 
         ``NOT_PAIRED``: nobody's card, or more than one's; ``NOT_ALLOWED``: the account may not come in;
-        ``CERTIFICATE``: not from an authority that has to vouch for it; ``INTERNAL``: a file or a directory can't be
+        ``UNTRUSTED``: not from an authority that has to vouch for it; ``INTERNAL``: a file or a directory can't be
         read, and the log says which.
         """
         decision = await self.explain(card)
@@ -124,7 +124,7 @@ class AccountFinder:
         if vouching.isdisjoint(login.authorities):
             walk.note("trusted authorities", f"none of the {len(login.authorities)} listed ones vouches for it")
             text = f"The card's certificate comes from an authority that may not issue cards for {self.host}."
-            raise RefusedError(RefusalCode.CERTIFICATE, text)
+            raise RefusedError(RefusalCode.UNTRUSTED, text)
         walk.note("trusted authorities", "a listed one vouches for it")
 
     async def _by_attribute(self, walk: _Walk, mapping: AttributeMapping) -> str | None:
