@@ -38,7 +38,8 @@ class RevocationList:
         """What it is and whose."""
         return f"the revocation list of “{shown(self.issuer)}”"
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
         """How many certificates it revokes."""
         return len(self.serials)
 

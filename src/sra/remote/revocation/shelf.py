@@ -78,7 +78,7 @@ class _Place:
     @property
     def weight(self) -> int:
         """Entries in memory."""
-        return len(self.answer) if isinstance(self.answer, RevocationList) else 0
+        return self.answer.count if isinstance(self.answer, RevocationList) else 0
 
 
 class Shelf:

@@ -1,0 +1,212 @@
+import re
+import time
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sra.identity import crl
+from sra.identity.authorities import Issued
+from sra.identity.revocation import EvidenceError
+from tests.chains import (
+    AUTHORITY,
+    DAY,
+    NOW,
+    UNKNOWN,
+    Authority,
+    Entry,
+    Extensions,
+    key,
+    named,
+    points,
+    root,
+    scope,
+    usage,
+    with_sha1,
+)
+
+ROOT = root()
+SUB = ROOT.authority("Sub")
+LEAF = SUB.issue("Alice")
+ALICE = Issued(LEAF, SUB.certificate)
+
+
+def refused(data: bytes, words: str, issuer: Authority = SUB) -> None:
+    with pytest.raises(EvidenceError, match=re.escape(words)):
+        crl.verify(data, issuer.certificate)
+
+
+def test_a_certificate_that_is_not_on_the_list_is_not_revoked() -> None:
+    found = crl.verify(SUB.revocation_list([Entry(1), Entry(2)]), SUB.certificate)
+    assert found.count == 2
+    assert found.covers(ALICE)
+    assert found.find(ALICE) is None
+    assert (found.this_update, found.fresh_until) == (NOW - DAY, NOW + DAY)
+
+
+def test_a_certificate_on_the_list_is_revoked_since_then_for_that_reason() -> None:
+    for reason in (None, x509.ReasonFlags.key_compromise, x509.ReasonFlags.certificate_hold):
+        entries = [Entry(1), Entry(LEAF.serial_number, reason)]
+        revocation = crl.verify(SUB.revocation_list(entries), SUB.certificate).find(ALICE)
+        assert revocation is not None
+        assert (revocation.since, revocation.reason) == (NOW - 5 * DAY, reason)
+
+
+def test_an_empty_list_revokes_nothing() -> None:
+    assert crl.verify(SUB.revocation_list(), SUB.certificate).find(ALICE) is None
+
+
+def test_a_list_may_be_pem() -> None:
+    pem = x509.load_der_x509_crl(SUB.revocation_list()).public_bytes(Encoding.PEM)
+    assert crl.verify(b"a comment\n" + pem, SUB.certificate).covers(ALICE)
+
+
+def test_a_list_counts_for_as_long_as_somebody_says() -> None:
+    found = crl.verify(SUB.revocation_list(), SUB.certificate)
+    assert found.at_most_until(NOW).fresh_until == NOW
+    assert found.at_most_until(NOW + 9 * DAY).fresh_until == NOW + DAY
+
+
+def test_another_s_list_is_refused() -> None:
+    refused(ROOT.revocation_list(), "is one of “Root”, not of “Sub”")
+
+
+def test_a_list_with_a_forged_signature_is_refused() -> None:
+    refused(Authority(SUB.certificate, key("Mallory")).revocation_list(), "is not signed by “Sub”")
+    changed = bytearray(SUB.revocation_list([Entry(LEAF.serial_number)]))
+    at = changed.index(LEAF.serial_number.to_bytes(21, "big").lstrip(b"\0"))
+    changed[at + 3] ^= 1
+    refused(bytes(changed), "is not signed by “Sub”")
+
+
+def test_a_list_of_an_authority_that_may_sign_none_is_refused() -> None:
+    limited = ROOT.authority("Sub", (AUTHORITY[0], (usage("key_cert_sign"), True)))
+    refused(limited.revocation_list(), "may not sign revocation lists", limited)
+
+
+def test_a_list_signed_with_sha_1_is_refused() -> None:
+    private = rsa.generate_private_key(65537, 2048)
+    anchor = root("RSA", own=private)
+    data = anchor.revocation_list()
+    assert crl.verify(data, anchor.certificate)
+    good = x509.load_der_x509_crl(data)
+    refused(with_sha1(data, good.tbs_certlist_bytes, good.signature, private), "is not signed by “RSA”", anchor)
+
+
+def test_a_list_may_be_signed_with_rsa_pss() -> None:
+    private = rsa.generate_private_key(65537, 2048)
+    anchor = root("RSA", own=private)
+    builder = x509.CertificateRevocationListBuilder().issuer_name(named("RSA"))
+    builder = builder.last_update(NOW - DAY).next_update(NOW + DAY)
+    signed = builder.sign(private, SHA256(), rsa_padding=padding.PSS(padding.MGF1(SHA256()), 32))
+    assert crl.verify(signed.public_bytes(Encoding.DER), anchor.certificate)
+
+
+@pytest.mark.parametrize(
+    ("extensions", "words"),
+    [
+        ([(x509.DeltaCRLIndicator(1), True)], "delta"),
+        ([(UNKNOWN, True)], "critical extension that is unknown: 1.3.6.1.4.1.99999.1"),
+        ([scope(indirect_crl=True)], "indirect"),
+        ([scope(only_contains_attribute_certs=True)], "indirect"),
+        ([scope(only_some_reasons=frozenset({x509.ReasonFlags.key_compromise}))], "for some reasons only"),
+    ],
+)
+def test_a_list_that_is_not_a_whole_one_of_its_issuer_is_refused(extensions: Extensions, words: str) -> None:
+    refused(SUB.revocation_list(extensions=extensions), words)
+
+
+def test_a_list_that_names_its_point_in_another_form_is_refused() -> None:
+    relative = x509.RelativeDistinguishedName([x509.NameAttribute(x509.NameOID.COMMON_NAME, "1")])
+    refused(SUB.revocation_list(extensions=[scope(relative_name=relative)]), "relative")
+
+
+def test_what_a_list_says_beside_is_passed_over() -> None:
+    newest = x509.FreshestCRL([x509.DistributionPoint([x509.UniformResourceIdentifier("http://x")], None, None, None)])
+    beside: Extensions = [(x509.CRLNumber(7), False), (UNKNOWN, False), (newest, False)]
+    assert crl.verify(SUB.revocation_list(extensions=beside), SUB.certificate)
+
+
+@pytest.mark.parametrize("value", [UNKNOWN, x509.CertificateIssuer([x509.DirectoryName(named("Root"))])])
+def test_an_entry_that_is_not_understood_spoils_the_list(value: x509.ExtensionType) -> None:
+    refused(SUB.revocation_list([Entry(1, extensions=[(value, True)])]), "entry with a critical extension")
+    assert crl.verify(SUB.revocation_list([Entry(1, extensions=[(UNKNOWN, False)])]), SUB.certificate)
+
+
+def test_a_list_without_an_end_is_refused() -> None:
+    # The builder always writes one; without it the list ends 15 bytes of UTCTime earlier.
+    data = SUB.revocation_list()
+    found = x509.load_der_x509_crl(data)
+    end = b"\x17\x0d" + f"{NOW + DAY:%y%m%d%H%M%SZ}".encode()
+    signed = found.tbs_certlist_bytes.replace(end, b"")
+    signed = signed[:1] + bytes([signed[1] - len(end)]) + signed[2:]
+    algorithm = bytes.fromhex("300a06082a8648ce3d040302")
+    signature = key("Sub").sign(signed, ec.ECDSA(SHA256()))
+    body = signed + algorithm + b"\x03" + bytes([len(signature) + 1]) + b"\0" + signature
+    refused(b"\x30\x81" + bytes([len(body)]) + body, "until when it counts")
+
+
+def test_a_list_for_cards_only_says_nothing_of_authorities_and_the_other_way_round() -> None:
+    sub = Issued(SUB.certificate, ROOT.certificate)
+    for said, is_card, is_authority in (
+        (scope(only_contains_user_certs=True), True, False),
+        (scope(only_contains_ca_certs=True), False, True),
+    ):
+        assert crl.verify(SUB.revocation_list(extensions=[said]), SUB.certificate).covers(ALICE) is is_card
+        assert crl.verify(ROOT.revocation_list(extensions=[said]), ROOT.certificate).covers(sub) is is_authority
+
+
+def test_a_part_of_a_list_speaks_only_of_the_certificates_that_name_it() -> None:
+    one, two = "http://lists.example/1", "http://lists.example/2"
+    part = [scope(full_name=[x509.UniformResourceIdentifier(one)])]
+    found = crl.verify(SUB.revocation_list(extensions=part), SUB.certificate)
+    for extensions, is_covered in (
+        ([points(one)], True),
+        ([points(two, one)], True),
+        ([points(two)], False),
+        ([], False),
+    ):
+        leaf = SUB.issue("Alice", extensions)
+        assert found.covers(Issued(leaf, SUB.certificate)) is is_covered
+
+
+def test_a_list_says_nothing_of_another_issuer_s_certificates() -> None:
+    found = crl.verify(SUB.revocation_list(), SUB.certificate)
+    assert not found.covers(Issued(ROOT.issue("Bob"), ROOT.certificate))
+
+
+def test_a_list_of_100_000_is_asked_in_no_time() -> None:
+    found = crl.verify(large_list(), SUB.certificate)
+    start = time.perf_counter()
+    for _ in range(1000):
+        assert found.covers(ALICE)
+        assert found.find(ALICE) is None
+    assert (time.perf_counter() - start) / 1000 < 0.001
+    assert found.source == "the revocation list of “Sub”"
+
+
+def large_list() -> bytes:
+    builder = x509.CertificateRevocationListBuilder().issuer_name(named("Sub"))
+    builder = builder.last_update(NOW - DAY).next_update(NOW + timedelta(days=1))
+    line = x509.RevokedCertificateBuilder().revocation_date(NOW - DAY)
+    entries = [line.serial_number((1 << 120) + number).build() for number in range(100_000)]
+    builder._revoked_certificates = entries  # adding them one by one copies the list each time
+    return builder.sign(key("Sub"), SHA256()).public_bytes(Encoding.DER)
+
+
+def test_a_list_that_is_too_long_is_not_read() -> None:
+    refused(b"\x30" * (crl.MAX_LIST + 1), "longer than")
+
+
+@given(st.binary(max_size=300), st.integers(0, 400))
+def test_nothing_but_a_refusal_comes_of_garbage(garbage: bytes, cut: int) -> None:
+    good = SUB.revocation_list([Entry(5)], [scope(only_contains_user_certs=True)])
+    for data in (garbage, good[:cut] + garbage, good[:cut] + garbage + good[cut + len(garbage) :]):
+        if data != good:
+            with pytest.raises(EvidenceError):
+                crl.verify(data, SUB.certificate)
