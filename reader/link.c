@@ -11,9 +11,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#ifndef SRA_PLAIN_PRESENCE
-#include <sys/eventfd.h>
-#endif
 #include <unistd.h>
 
 #ifndef POLLRDHUP
@@ -230,45 +227,10 @@ static int pause_until(int64_t when)
     return rest <= 0 ? 0 : (int)sooner(rest, 60000);
 }
 
-#ifdef SRA_PLAIN_PRESENCE
-
-static int open_wake(void)
-{
-    return -1; /* nobody waits */
-}
-
-static bool take_wake(int wake)
-{
-    (void)wake;
-    return true;
-}
-
 void link_stop_waiting(struct link *link)
 {
-    (void)link;
+    wake_send(link->wake);
 }
-
-#else
-
-static int open_wake(void)
-{
-    return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-}
-
-static bool take_wake(int wake)
-{
-    eventfd_t count;
-    return eventfd_read(wake, &count) == 0;
-}
-
-void link_stop_waiting(struct link *link)
-{
-    int wake = link->wake;
-    if (wake >= 0)
-        (void)eventfd_write(wake, 1);
-}
-
-#endif
 
 void link_wait_for_change(struct link *link, int timeout_ms)
 {
@@ -293,7 +255,7 @@ void link_wait_for_change(struct link *link, int timeout_ms)
         }
         release(link, cancelling);
         if (waiting && poll(events, 3, pause) > 0 && events[2].revents != 0)
-            stopped = take_wake(events[2].fd);
+            stopped = wake_take(events[2].fd);
     } while (waiting);
 }
 
@@ -346,7 +308,7 @@ bool link_open(struct link *link, const char *path)
          * the card came in would never learn of the PIN pad if an empty reader denied it. */
         link->card.pin_pad = true;
         watch_open(&link->watch);
-        link->wake = open_wake();
+        link->wake = wake_open();
         find_first_card(link);
     }
     release(link, cancelling);
@@ -367,8 +329,7 @@ bool link_close(struct link *link)
     if (was_open) {
         drop(link);
         watch_close(&link->watch);
-        if (link->wake >= 0)
-            (void)close(link->wake);
+        wake_close(link->wake);
         link->wake = -1;
         link->open = false;
     }

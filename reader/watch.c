@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
@@ -79,6 +80,29 @@ bool watch_take_news(struct watch *watch, const char *name)
     return appeared;
 }
 
+int wake_open(void)
+{
+    return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+void wake_close(int wake)
+{
+    if (wake >= 0)
+        (void)close(wake);
+}
+
+void wake_send(int wake)
+{
+    if (wake >= 0)
+        (void)eventfd_write(wake, 1);
+}
+
+bool wake_take(int wake)
+{
+    eventfd_t count;
+    return eventfd_read(wake, &count) == 0;
+}
+
 #else
 
 void watch_open(struct watch *watch)
@@ -103,6 +127,27 @@ bool watch_take_news(struct watch *watch, const char *name)
 {
     (void)watch;
     (void)name;
+    return false;
+}
+
+int wake_open(void)
+{
+    return -1;
+}
+
+void wake_close(int wake)
+{
+    (void)wake;
+}
+
+void wake_send(int wake)
+{
+    (void)wake;
+}
+
+bool wake_take(int wake)
+{
+    (void)wake;
     return false;
 }
 
