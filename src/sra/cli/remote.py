@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import logging
 import os
 import pwd
@@ -28,6 +29,10 @@ STOP_DEADLINE = 5.0
 DAEMON_USER, CARD_USER = "_sra", "_sra-card"
 DAEMON_UID, CARD_UID = 61416, 61417
 """Where those users don't exist: numbers of the range that systemd keeps for services without an account."""
+
+_PR_SET_PDEATHSIG = 1
+"""From linux/prctl.h."""
+_PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 log = logging.getLogger("sra.remote")
 
@@ -159,6 +164,7 @@ async def _keep(process: Process) -> None:
             extra_groups=None if process.user.uid is None else [],
             stdin=asyncio.subprocess.DEVNULL,
             start_new_session=True,
+            preexec_fn=_end_with_parent,
         )
         log.info("%s runs as process %d", process.name, running.pid)
         try:
@@ -168,6 +174,15 @@ async def _keep(process: Process) -> None:
             raise
         log.error("%s ended with status %d and is started again", process.name, status)
         await asyncio.sleep(RESTART_WAIT)
+
+
+def _end_with_parent() -> None:
+    """In the new process, as its own user: have the kernel end it when ``sra remote run`` is gone, killed perhaps.
+
+    Otherwise srad would hold the port, and serve, with nobody to end it. Only Linux has this.
+    """
+    if _PRCTL is not None:
+        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 async def _end(running: asyncio.subprocess.Process) -> None:
