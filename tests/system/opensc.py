@@ -28,25 +28,30 @@ def openssl(remote: Host, *arguments: str) -> str:
     return remote.run(["openssl", *arguments], folder=WORK).stdout
 
 
-def read_public_key(remote: Host, slot: str) -> str:
-    """Take the public key out of the card's certificate; the name of its PEM file."""
-    pkcs11_tool(remote, "--read-object", "--type", "cert", "--id", IDS[slot], "--output-file", f"{slot}.der")
+def read_public_key(remote: Host, slot: str, card: str = "") -> str:
+    """Take the public key out of the card's certificate; the name of its PEM file. ``card`` is one of several."""
+    which = ["--type", "cert", "--id", IDS[slot], *_label(card)]
+    pkcs11_tool(remote, "--read-object", *which, "--output-file", f"{slot}.der")
     openssl(remote, "x509", "-inform", "DER", "-in", f"{slot}.der", "-noout", "-pubkey", "-out", f"{slot}.pub")
     return f"{slot}.pub"
 
 
-def sign(remote: Host, slot: str, mechanism: str, *more: str, text: str = TEXT) -> str:
+def _label(card: str) -> list[str]:
+    return ["--token-label", card] if card else []
+
+
+def sign(remote: Host, slot: str, mechanism: str, *more: str, text: str = TEXT, card: str = "") -> str:
     """Have the key of the slot sign the text after a login; the name of the file with the signature."""
     remote.write(f"{WORK}/text", text)
     form = ["--signature-format", "openssl"] if mechanism.startswith("ECDSA") else []
     what = ["--id", IDS[slot], "--mechanism", mechanism, "--input-file", "text", "--output-file", "signature"]
-    pkcs11_tool(remote, "--login", "--sign", *what, *form, *more)
+    pkcs11_tool(remote, "--login", "--sign", *what, *form, *_label(card), *more)
     return "signature"
 
 
-def verify(remote: Host, slot: str, digest: str, *options: str) -> bool:
+def verify(remote: Host, slot: str, digest: str, *options: str, card: str = "") -> bool:
     """Whether openssl takes the signature for one of the slot's key."""
-    key = read_public_key(remote, slot)
+    key = read_public_key(remote, slot, card)
     given = ["-verify", key, "-signature", "signature", *options]
     done = remote.run(["openssl", "dgst", f"-{digest}", *given, "text"], folder=WORK, check=False)
     return done.stdout == "Verified OK\n"
