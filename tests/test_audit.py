@@ -1,3 +1,5 @@
+import hashlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sra import audit
-from sra.audit import Audit, AuditError
+from sra.audit import Audit, AuditError, Bounds, Damage, full_files
 
 
 @pytest.fixture
@@ -71,7 +73,7 @@ def test_a_line_changed_anywhere_is_found_at_the_latest_by_the_next(path: Path, 
         changed = list(ten_records)
         changed[position] = changed[position].replace(b'"number":', b'"numbeR":')
         path.write_bytes(b"".join(changed))
-        assert audit.verify(path) == position + 2
+        assert audit.verify(path) == Damage(path, position + 2)
 
 
 def test_a_line_removed_added_or_moved_is_found(path: Path, ten_records: list[bytes]) -> None:
@@ -86,7 +88,7 @@ def test_a_line_removed_added_or_moved_is_found(path: Path, ten_records: list[by
         ([*lines[:9], lines[9][:-1]], 10),
     ):
         path.write_bytes(b"".join(changed))
-        assert audit.verify(path) == broken
+        assert audit.verify(path) == Damage(path, broken)
 
 
 def test_a_line_torn_by_a_power_cut_stays_broken_and_the_chain_goes_on(path: Path, ten_records: list[bytes]) -> None:
@@ -95,7 +97,7 @@ def test_a_line_torn_by_a_power_cut_stays_broken_and_the_chain_goes_on(path: Pat
     Audit(path).record("key-use")
     lines = path.read_bytes().splitlines(keepends=True)
     assert len(lines) == 12
-    assert audit.verify(path) == 10
+    assert audit.verify(path) == Damage(path, 10)
     path.write_bytes(lines[10].replace(json.loads(lines[10])["previous"].encode(), audit.FIRST.encode()))
     assert audit.verify(path) is None
 
@@ -153,9 +155,132 @@ def test_a_log_of_root_in_the_service_s_folder_is_the_service_s(tmp_path: Path) 
     assert (tmp_path / "audit.jsonl").stat().st_uid == tmp_path.stat().st_uid
 
 
+SMALL = Bounds(file_size=1000, full_files=3)
+"""Some six records in a file."""
+
+
+def fill(path: Path, count: int, bounds: Bounds = SMALL) -> None:
+    for number in range(count):
+        Audit(path, bounds).record("key-use", number=number)
+
+
+def numbers(path: Path) -> list[object]:
+    return [record.facts["number"] for record in audit.read(path)]
+
+
+def test_a_full_file_is_put_aside_and_the_chain_goes_on(path: Path) -> None:
+    fill(path, 20)
+    assert [file.name for file in full_files(path)] == [f"audit-00000{number}.jsonl" for number in (1, 2, 3)]
+    assert all(file.stat().st_size <= 1000 for file in (*full_files(path), path))
+    last = full_files(path)[-1].read_bytes().splitlines()[-1]
+    assert records(path)[0]["previous"] == hashlib.sha256(last).hexdigest()
+    assert audit.verify(path) is None
+    assert numbers(path) == list(range(20))
+
+
+def test_the_oldest_files_are_deleted_and_the_rest_is_whole(path: Path) -> None:
+    fill(path, 100)
+    assert len(full_files(path)) == 3
+    assert audit.verify(path) is None
+    found = numbers(path)
+    assert found == list(range(100 - len(found), 100))
+    assert 18 <= len(found) <= 28
+
+
+def test_what_is_changed_in_a_full_file_is_found_with_its_name(path: Path) -> None:
+    fill(path, 20)
+    for file in full_files(path):
+        before = file.read_bytes()
+        lines = before.splitlines(keepends=True)
+        file.write_bytes(b"".join([*lines[:2], lines[2].replace(b"number", b"numbeR"), *lines[3:]]))
+        assert audit.verify(path) == Damage(file, 4)
+        file.write_bytes(before)
+    assert audit.verify(path) is None
+
+
+def test_the_last_line_of_a_full_file_is_vouched_for_by_the_next_file(path: Path) -> None:
+    fill(path, 20)
+    files = [*full_files(path), path]
+    for file, following in itertools.pairwise(files):
+        before = file.read_bytes()
+        file.write_bytes(b"".join(before.splitlines(keepends=True)[:-1]))
+        assert audit.verify(path) == Damage(following, 1)
+        file.write_bytes(before)
+
+
+def test_a_file_missing_in_between_or_before_the_first_is_found(path: Path) -> None:
+    fill(path, 20)
+    first, second, third = full_files(path)
+    second.rename(path.parent / "elsewhere")
+    assert audit.verify(path) == Damage(third, 1)
+    (path.parent / "elsewhere").rename(second)
+    for file in (first, second, third):
+        file.unlink()
+    assert audit.verify(path) == Damage(path, 1)
+
+
+def test_a_crash_between_two_files_loses_nothing(path: Path) -> None:
+    fill(path, 5)
+    path.rename(path.with_name("audit-000001.jsonl"))
+    assert audit.verify(path) is None
+    fill(path, 1)
+    assert audit.verify(path) is None
+    assert len(list(audit.read(path))) == 6
+
+
+def test_a_torn_line_at_the_end_of_a_full_file_is_all_that_is_damaged(path: Path) -> None:
+    fill(path, 5)
+    torn = path.with_name("audit-000001.jsonl")
+    torn.write_bytes(path.read_bytes()[:-5])
+    path.unlink()
+    fill(path, 2)
+    assert audit.verify(path) == Damage(torn, 5)
+    assert numbers(path) == [0, 1, 2, 3, 0, 1]
+
+
+def test_files_of_other_names_are_not_ours(path: Path) -> None:
+    fill(path, 8)
+    for name in ("audit-1.jsonl", "audit-00000x.jsonl", "audit-000009.json", "other-000009.jsonl"):
+        (path.parent / name).write_bytes(b"x")
+    assert audit.verify(path) is None
+    assert [file.name for file in full_files(path)] == ["audit-000001.jsonl"]
+
+
+def test_reading_stops_at_what_was_there_when_it_began(path: Path) -> None:
+    fill(path, 3)
+    reading = audit.read(path)
+    assert next(reading).facts == {"number": 0}
+    fill(path, 50)
+    assert [record.facts["number"] for record in reading] == [1, 2]
+
+
+def test_damaged_lines_are_left_out_of_what_is_read(path: Path, ten_records: list[bytes]) -> None:
+    path.write_bytes(b"".join([*ten_records[:3], b"rubbish\n", *ten_records[3:]]))
+    assert numbers(path) == list(range(10))
+
+
 def record_many(path: Path) -> None:
     for number in range(100):
         Audit(path).record("key-use", process=os.getpid(), number=number)
+
+
+def record_many_in_small_files(path: Path) -> None:
+    for number in range(100):
+        Audit(path, Bounds(file_size=1000, full_files=1000)).record("key-use", process=os.getpid(), number=number)
+
+
+def test_processes_that_fill_files_at_the_same_time_write_one_chain(path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=record_many_in_small_files, args=(path,)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    while any(process.is_alive() for process in processes):
+        if path.exists():
+            assert audit.verify(path) is None
+    found = list(audit.read(path))
+    assert audit.verify(path) is None
+    assert len(found) == 300
+    assert len({(record.facts["process"], record.facts["number"]) for record in found}) == 300
 
 
 def test_two_processes_write_one_chain(path: Path) -> None:

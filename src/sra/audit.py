@@ -4,6 +4,9 @@ Who changes, adds or removes a line breaks the chain at the next one; only the l
 the file itself. A record that can't be written raises ``AuditError``, so that the caller can refuse, or report it.
 Records aren't forced to the disk one by one (a signature must not wait for it, and a power cut ends the session too);
 they are the kernel's before the decision takes effect, so a crash of the process loses none.
+
+A file that is full is renamed (``audit-000001.jsonl`` is the oldest ever), and the chain goes on in a new one: its
+first line carries the hash of the last line of the file before. The oldest files are deleted.
 """
 
 from __future__ import annotations
@@ -12,8 +15,13 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -27,8 +35,14 @@ MAX_LINE = 64 * 1024
 MAX_TEXT = 1024
 """Characters of one fact: a subject or a reason, from a peer perhaps."""
 
+MAX_FILE = 16 * 1024 * 1024
+"""Bytes of a file before the next is begun: some 50,000 records."""
+
+MAX_FULL_FILES = 8
+"""Full files that are kept: with the one being written some 450,000 records, and 144 MiB at most."""
+
 FIRST = "0" * 64
-"""What the first line carries as the hash of the line before."""
+"""What the first line ever carries as the hash of the line before."""
 
 Fact = str | int | bool | None
 
@@ -46,60 +60,183 @@ class AuditRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     previous: str
 
 
+@dataclass(frozen=True)
+class Damage:
+    """Where the chain is broken first: this line (from 1) is damaged, or doesn't follow from the one before."""
+
+    path: Path
+    line: int
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much is kept: ``file_size`` bytes in a file, and so many full files."""
+
+    file_size: int = MAX_FILE
+    full_files: int = MAX_FULL_FILES
+
+
 class Audit:
     """The audit log at ``path``. Several processes may write to the same one."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, bounds: Bounds = Bounds()) -> None:
         self._path = path
+        self._bounds = bounds
 
     def record(self, event: str, /, **facts: Fact) -> None:
         """Add a record, now; raise ``AuditError`` if it can't be written. Text is cleaned of control characters."""
         cleaned = {name: clean(fact, MAX_TEXT) if isinstance(fact, str) else fact for name, fact in facts.items()}
         try:
-            self._append(event, cleaned)
+            self._path.parent.mkdir(0o700, parents=True, exist_ok=True)
+            while not self._append(event, cleaned):
+                pass
         except OSError as error:
             text = f"{self._path}: {error.strerror}. Check the disk and who owns the audit log."
             raise AuditError(text) from error
 
-    def _append(self, event: str, facts: dict[str, Fact]) -> None:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        self._path.parent.mkdir(0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self._path, flags, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    def _append(self, event: str, facts: dict[str, Fact]) -> bool:
+        """Whether it was written; if not, the file was full and the next is to be begun.
+
+        A line torn by a power cut is ended first, and stays damaged.
+        """
+        with _locked(self._path) as descriptor:
             size, last = _last_line(descriptor)
             if size == 0:
                 files.give_to_folder_owner(descriptor, self._path.parent)
-            _write_all(descriptor, _next_line(last, event, facts), size)
+            line = _next_line(last or _last_of_full_files(self._path), event, facts)
+            if size > 0 and size + len(line) > self._bounds.file_size:
+                _put_aside(self._path, self._bounds.full_files)
+                return False
+            _write_all(descriptor, b"\n" + line if last and not last.endswith(b"\n") else line, size)
+            return True
+
+
+def verify(path: Path) -> Damage | None:
+    """Where the chain of the log at ``path``, with the full files before it, is broken first; ``None`` if nowhere.
+
+    Where the oldest files have been deleted, the chain begins with the oldest that is left. Raises ``AuditError`` if
+    there is no log or it can't be read.
+    """
+    with _opened(path) as chain:
+        previous = None if (_number(chain[0].path, path) or 1) > 1 else FIRST
+        for part in chain:
+            for number, line in enumerate(part.lines(), 1):
+                record = _decode(line)
+                if record is None or previous not in {None, record.previous}:
+                    return Damage(part.path, number)
+                previous = _hash(line)
+    return None
+
+
+def read(path: Path) -> Iterator[AuditRecord]:
+    """Every record, the oldest first; lines that are damaged are left out (``verify`` finds them)."""
+    with _opened(path) as chain:
+        for part in chain:
+            yield from (record for line in part.lines() if (record := _decode(line)) is not None)
+
+
+def full_files(path: Path) -> list[Path]:
+    """The full files of the log at ``path``, the oldest first."""
+    numbered = {_number(other, path): other for other in path.parent.glob(f"{path.stem}-*{path.suffix}")}
+    return [numbered[number] for number in sorted(number for number in numbered if number is not None)]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A file of the log, open; only its first ``size`` bytes count."""
+
+    path: Path
+    file: BinaryIO
+    size: int
+
+    def lines(self) -> Iterator[bytes]:
+        """Its lines, with their ends; one that is too long comes in pieces."""
+        left = self.size
+        while left > 0 and (line := self.file.readline(min(MAX_LINE + 1, left))):
+            left -= len(line)
+            yield line
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Sequence[_Part]]:
+    """The files of the log, the oldest first, as they are now, whatever is added or put aside while they are read.
+
+    The one being written is opened first: if it is put aside in that moment, it is met again under its new name.
+    """
+    with ExitStack() as stack:
+        try:
+            last = _open_part(stack, path) if path.exists() or not full_files(path) else None
+            parts = [_open_part(stack, other) for other in full_files(path)]
+        except OSError as error:
+            raise AuditError(f"{path}: {error.strerror}. Name the audit log to be read.") from error
+        if last is not None and not any(_is_same(part, last) for part in parts):
+            parts.append(last)
+        yield parts
+
+
+def _open_part(stack: ExitStack, path: Path) -> _Part:
+    """The file as far as it is written; the lock makes sure that this is not in the middle of a line."""
+    file = stack.enter_context(path.open("rb"))
+    fcntl.flock(file, fcntl.LOCK_SH)
+    size = os.fstat(file.fileno()).st_size
+    fcntl.flock(file, fcntl.LOCK_UN)
+    return _Part(path, file, size)
+
+
+def _is_same(one: _Part, other: _Part) -> bool:
+    return os.path.sameopenfile(one.file.fileno(), other.file.fileno())
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[int]:
+    """The file at ``path``, open and locked; not one that was put aside while this waited for the lock."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    while True:
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), path.lstat()):
+                    yield descriptor
+                    return
         finally:
             os.close(descriptor)
 
 
-def verify(path: Path) -> int | None:
-    """The number (from 1) of the first line that is damaged or doesn't follow from the one before; ``None`` if none.
+def _put_aside(path: Path, keep: int) -> None:
+    """Give the file, which is locked, the next number, and delete the oldest beyond ``keep``."""
+    full = full_files(path)
+    number = (_number(full[-1], path) or 0) + 1 if full else 1
+    path.rename(path.with_name(f"{path.stem}-{number:06d}{path.suffix}"))
+    for oldest in full[: max(0, len(full) + 1 - keep)]:
+        oldest.unlink(missing_ok=True)
 
-    Raises ``AuditError`` if there is no log or it can't be read.
-    """
+
+def _number(other: Path, path: Path) -> int | None:
+    """The number of a full file of the log at ``path``; ``None`` for any other file."""
+    match = re.fullmatch(rf"{re.escape(path.stem)}-([0-9]{{6,9}}){re.escape(path.suffix)}", other.name)
+    return int(match[1]) if match else None
+
+
+def _last_of_full_files(path: Path) -> bytes:
+    """The last line of the newest full file; empty if there is none."""
+    full = full_files(path)
+    if not full:
+        return b""
+    descriptor = os.open(full[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        with path.open("rb") as file:
-            previous, number = FIRST, 0
-            while line := file.readline(MAX_LINE + 1):
-                number += 1
-                if not _follows(line, previous):
-                    return number
-                previous = _hash(line.removesuffix(b"\n"))
-    except OSError as error:
-        raise AuditError(f"{path}: {error.strerror}. Name the audit log to be verified.") from error
-    return None
+        return _last_line(descriptor)[1]
+    finally:
+        os.close(descriptor)
 
 
 def _next_line(last: bytes, event: str, facts: dict[str, Fact]) -> bytes:
-    """The line that follows ``last`` (empty: none). One torn by a power cut is ended first, and stays damaged."""
-    record = AuditRecord(datetime.now(UTC), event, facts, _hash(last.removesuffix(b"\n")) if last else FIRST)
+    """The line that follows ``last`` (empty: none)."""
+    record = AuditRecord(datetime.now(UTC), event, facts, _hash(last) if last else FIRST)
     line = msgspec.json.encode(record) + b"\n"
     if len(line) > MAX_LINE:
         raise OSError(errno.EMSGSIZE, "the record is too long")
-    return line if last.endswith(b"\n") or not last else b"\n" + line
+    return line
 
 
 def _last_line(descriptor: int) -> tuple[int, bytes]:
@@ -120,14 +257,13 @@ def _write_all(descriptor: int, data: bytes, size: int) -> None:
         raise
 
 
-def _follows(line: bytes, previous: str) -> bool:
-    if not line.endswith(b"\n"):
-        return False
+def _decode(line: bytes) -> AuditRecord | None:
+    """The record in a line; ``None`` if it is damaged."""
     try:
-        return msgspec.json.decode(line, type=AuditRecord).previous == previous
+        return msgspec.json.decode(line, type=AuditRecord) if line.endswith(b"\n") else None
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return False
+        return None
 
 
 def _hash(line: bytes) -> str:
-    return hashlib.sha256(line).hexdigest()
+    return hashlib.sha256(line.removesuffix(b"\n")).hexdigest()
