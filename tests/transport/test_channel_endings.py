@@ -149,6 +149,29 @@ def test_what_crosses_our_last_words_is_no_error_and_is_not_answered() -> None:
     run(body())
 
 
+@pytest.mark.parametrize("ours", ["close", "abort", "flush", "goodbye"])
+def test_both_may_end_it_in_the_same_moment(ours: str) -> None:
+    async def body() -> None:
+        for pause in range(8):
+            async with channel_and_raw_peer(Role.REMOTE, State.INSERTED) as (remote, _, writer):
+                serving = asyncio.create_task(remote.serve(Answering(echo)))
+                if ours == "goodbye":
+                    writer.write(raw(0, Goodbye("bye", final=False)))
+                writer.close()
+                for _ in range(pause):
+                    await asyncio.sleep(0)
+                if ours == "abort":
+                    remote.abort(LinkError("enough"))
+                if ours == "flush":
+                    await remote.flush_and_close(LinkError("enough"))
+                await remote.close("bye")
+                remote.abort(LinkError("enough"))
+                await serving
+                assert remote.is_lost
+
+    run(body())
+
+
 def test_closing_takes_no_longer_than_the_last_words_may_take() -> None:
     async def body() -> None:
         async with channel_and_raw_peer(Role.REMOTE, State.INSERTED) as (remote, _, writer):

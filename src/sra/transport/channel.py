@@ -210,7 +210,8 @@ class Channel(asyncio.Protocol):
         if self._transport is None:
             self.connection_lost(None)
             return
-        self._transport.close()
+        if not self._transport.is_closing():  # a TLS transport that is closed twice can't be aborted any more
+            self._transport.close()
         try:
             async with asyncio.timeout(GOODBYE_TIME):
                 await self.wait_lost()
