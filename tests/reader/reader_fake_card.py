@@ -132,8 +132,9 @@ def main(path: Path, behaviour: str, flags: int) -> None:
     threading.Thread(target=serve, args=(listener, behaviour, flags, connections), daemon=True).start()
     with selectors.DefaultSelector() as selector:
         selector.register(sys.stdin, selectors.EVENT_READ)
-        tell("inserted")
+        at = time.monotonic_ns()
         hidden.rename(path)
+        tell("inserted", at=at)
         selector.select()
     tell("ejected")
     for connection in connections:
