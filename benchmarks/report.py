@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks import targets
+from benchmarks.keys import KeyKind
 from benchmarks.measure import Cell, Operation, Results
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
@@ -48,11 +49,12 @@ def to_markdown(results: Results, machine: Sequence[str]) -> str:
 
 
 def rows(cells: Iterable[Cell]) -> list[Row]:
-    """Cells in the order of the table: by operation, then with the slowest path first and ours last."""
-    order = list(Operation)
+    """Cells in the order of the table: by operation, then by kind of key, with ours last."""
+    operations, kinds = list(Operation), list(KeyKind)
 
-    def place(cell: Cell) -> tuple[int, str, bool, str]:
-        return order.index(cell.operation), cell.kind, cell.path.startswith(targets.TYPED_PIN), cell.path
+    def place(cell: Cell) -> tuple[int, int, bool, str]:
+        kind = kinds.index(cell.kind)
+        return operations.index(cell.operation), kind, cell.path.startswith(targets.TYPED_PIN), cell.path
 
     ordered = sorted(cells, key=lambda cell: (*place(cell), cell.rtt_ms))
     return [tuple(group) for _, group in groupby(ordered, key=place)]

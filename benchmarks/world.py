@@ -33,7 +33,7 @@ class World:
         self.environment = {
             "PATH": f"{Path(sys.executable).parent}:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": str(ROOT / "home"),
-            "PYTHONPATH": str(CHECKOUT),
+            "PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'src'}",
             "LANG": "C.UTF-8",
         }
 
@@ -110,7 +110,7 @@ def run(path: str, plan: Plan, log: Path) -> Results:
             stdout=subprocess.PIPE,
             stderr=errors,
             cwd=CHECKOUT,
-            env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+            env=os.environ | {"PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'src'}"},
             check=False,
         )
     if outcome.returncode != 0:
