@@ -123,9 +123,9 @@ def unknown(issued: Issued, evidence: Iterable[Evidence], problems: Sequence[str
 
 
 def _revoked(issued: Issued, revocation: Revocation) -> RefusedError:
-    return RefusedError(
-        RefusalCode.REVOKED, f"{_called(issued).capitalize()} was revoked {revocation}. Use another card."
-    )
+    called = _called(issued)
+    text = f"{called[0].upper()}{called[1:]} was revoked {revocation}. Use another card."
+    return RefusedError(RefusalCode.REVOKED, text)
 
 
 def _called(issued: Issued) -> str:

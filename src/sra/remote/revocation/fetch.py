@@ -62,7 +62,7 @@ def fetch(question: Question, timeout: float) -> bytes:
             raise FetchError(f"{_host(target)} can't be asked: {_reason(error)}") from error
         if isinstance(answer, bytes):
             return answer
-        address = urljoin(address, answer.address)
+        address = _joined(address, answer.address)
     raise FetchError(f"{_host(start)} redirects more than {MAX_REDIRECTIONS} times")
 
 
@@ -86,6 +86,14 @@ def _checked(address: str) -> SplitResult:
     if not host or port == 0 or parts.username is not None or len(address) > MAX_ADDRESS or not address.isprintable():
         raise FetchError(f"“{shown}” is not an address that is asked")
     return parts
+
+
+def _joined(address: str, elsewhere: str) -> str:
+    """Where a redirection leads from there."""
+    try:
+        return urljoin(address, elsewhere)
+    except ValueError as error:
+        raise FetchError(f"“{clean(elsewhere, 100)}” is not an address") from error
 
 
 def _ask(question: Question, target: SplitResult, deadline: float, *, is_elsewhere: bool) -> bytes | _Elsewhere:

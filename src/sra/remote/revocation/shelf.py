@@ -103,21 +103,12 @@ class Shelf:
 
     async def ask(self, source: Source, now: datetime) -> Answer:
         """A new answer; raise ``EvidenceError`` if there is none. Who asks while another does gets the same."""
-        place = self._place(source, now)
-        if place.has_just_failed(now):
-            raise EvidenceError(place.problem)
-        if place.asking is None:
-            place.asking = asyncio.create_task(self._ask(place, now))
-            place.asking.add_done_callback(_look_at)
-        return await asyncio.shield(place.asking)
+        return await self._shared(self._place(source, now), now)
 
     async def renew(self, now: datetime) -> None:
         """Ask again wherever it is time to."""
         due = [place for place in self._places.values() if place.is_due(now)]
-        needed = [place.needed for place in due]
-        await asyncio.gather(*(self.ask(place.source, now) for place in due), return_exceptions=True)
-        for place, before in zip(due, needed, strict=True):
-            place.needed = before
+        await asyncio.gather(*(self._shared(place, now) for place in due), return_exceptions=True)
 
     async def keep_fresh(self, clock: Callable[[], datetime]) -> None:
         """Renew for ever."""
@@ -134,6 +125,14 @@ class Shelf:
     def close(self) -> None:
         """Ask nothing more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _shared(self, place: _Place, now: datetime) -> Answer:
+        if place.has_just_failed(now):
+            raise EvidenceError(place.problem)
+        if place.asking is None:
+            place.asking = asyncio.create_task(self._ask(place, now))
+            place.asking.add_done_callback(_look_at)
+        return await asyncio.shield(place.asking)
 
     async def _ask(self, place: _Place, now: datetime) -> Answer:
         try:
