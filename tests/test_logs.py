@@ -2,6 +2,9 @@ import io
 import logging
 import os
 import re
+import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,3 +111,55 @@ def test_text_is_never_longer_than_the_limit_and_always_printable(text: str, lim
 
 def test_the_usual_limit_is_two_lines_of_a_terminal() -> None:
     assert len(clean("x" * 1000)) == logs.MAX_PEER_TEXT == 200
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    path = tmp_path / "sra.log"
+    descriptor = logs.begin_file(path)
+    yield path, descriptor
+    os.close(descriptor)
+
+
+def test_processes_share_a_file_by_its_descriptor(shared: tuple[Path, int]) -> None:
+    path, descriptor = shared
+    say = "import sys, logging, sra.logs as l; l.set_up('info', sys.stderr); logging.getLogger('sra.x').info('y')"
+    for _ in range(2):
+        environment = {**os.environ, logs.FILE_VARIABLE: str(descriptor)}
+        subprocess.run([sys.executable, "-c", say], env=environment, pass_fds=[descriptor], check=True)
+    lines = path.read_text().splitlines()
+    assert len(lines) == 2
+    assert all(line.endswith("INFO sra.x: y") for line in lines)
+    assert stat.S_IMODE(path.stat().st_mode) & 0o007 == 0
+
+
+def test_each_run_begins_a_file_and_keeps_the_last(shared: tuple[Path, int]) -> None:
+    path, descriptor = shared
+    os.write(descriptor, b"the last run\n")
+    os.close(logs.begin_file(path))
+    assert (path.read_text(), path.with_suffix(".old").read_text()) == ("", "the last run\n")
+
+
+def test_a_link_in_the_file_s_place_is_not_written_to(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.touch()
+    (tmp_path / "sra.log").symlink_to(target)
+    os.write(descriptor := logs.begin_file(tmp_path / "sra.log"), b"x")
+    os.close(descriptor)
+    assert target.read_bytes() == b""
+
+
+def test_a_file_that_is_long_enough_takes_nothing_more(
+    shared: tuple[Path, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, descriptor = shared
+    monkeypatch.setattr(logs, "MAX_FILE", 10)
+    set_up("info", io.StringIO(), {logs.FILE_VARIABLE: str(descriptor)})
+    log.info("a line that is longer")
+    log.info("another")
+    assert len(path.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("value", ["", "rubbish", "-1", "9999"])
+def test_a_descriptor_that_is_none_is_no_file(value: str) -> None:
+    assert len(lines("error", environment={logs.FILE_VARIABLE: value})) == 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TextIO
 
 TRAFFIC = 5
@@ -16,6 +17,12 @@ TRAFFIC = 5
 
 MAX_PEER_TEXT = 200
 """Characters of a peer's text that are shown: two lines of a terminal, enough for a subject or a reason."""
+
+FILE_VARIABLE = "SRA_LOG_FD"
+"""Where a process that is started by hand finds the descriptor of the log file that it shares with others."""
+
+MAX_FILE = 64 * 1024 * 1024
+"""Bytes after which nothing more is written to the file: some weeks of an ordinary day's work."""
 
 LEVELS = {
     "traffic": TRAFFIC,
@@ -65,9 +72,50 @@ def set_up(level: str, stream: TextIO, environment: Mapping[str, str] = os.envir
     handler = logging.StreamHandler(stream)
     handler.setFormatter(LineFormatter(journal=is_journal(stream, environment)))
     logger = logging.getLogger("sra")
-    logger.handlers = [handler]
+    logger.handlers = [handler, *_file_handlers(environment)]
     logger.propagate = False
     logger.setLevel(LEVELS[level])
+
+
+def begin_file(path: Path) -> int:
+    """Begin a new log file, and keep the last one as ``.old``; its descriptor, for this process's children too.
+
+    A process that finds the descriptor's number in ``FILE_VARIABLE`` writes to it as well: no rights are needed there.
+    """
+    if os.path.lexists(path):
+        path.rename(path.with_suffix(".old"))
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    descriptor = os.open(path, flags, 0o640)
+    os.set_inheritable(descriptor, True)
+    return descriptor
+
+
+class _SharedFile(logging.Handler):
+    """Writes each line in one piece, after those of other processes."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self.setFormatter(LineFormatter(journal=False))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line; a full disk, or a file that is long enough, takes nothing more."""
+        line = f"{self.format(record)}\n".encode(errors="replace")
+        try:
+            if os.fstat(self._descriptor).st_size < MAX_FILE:
+                os.write(self._descriptor, line)
+        except OSError:
+            self.handleError(record)
+
+
+def _file_handlers(environment: Mapping[str, str]) -> list[logging.Handler]:
+    """What writes to the shared file, if there is one."""
+    text = environment.get(FILE_VARIABLE, "")
+    try:
+        os.fstat(int(text))
+    except (OSError, ValueError):
+        return []
+    return [_SharedFile(int(text))]
 
 
 def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:

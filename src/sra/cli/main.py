@@ -9,7 +9,9 @@ import typer
 
 from sra import __version__, logs
 from sra.cli import activation, cards, connect, identity, pairing, remote, softcard, trust
+from sra.cli import audit as audit_
 from sra.cli import license as license_
+from sra.cli import log as log_
 from sra.cli.options import examples
 from sra.cli.run import run
 
@@ -29,6 +31,8 @@ app.add_typer(trust.app, name="trust")
 app.add_typer(remote.app, name="remote")
 app.add_typer(identity.app, name="identity")
 app.add_typer(license_.app, name="license")
+app.add_typer(audit_.app, name="audit")
+app.command("log", epilog=log_.EXAMPLES)(log_.log)
 app.add_typer(pairing.app)
 app.add_typer(activation.app)
 

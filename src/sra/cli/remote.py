@@ -18,6 +18,7 @@ from typing import Annotated
 import typer
 
 from sra import files, logs
+from sra.cli.log import log_file
 from sra.config import DaemonConfig, Paths, load_daemon_config
 from sra.errors import UsageError
 from sra.transport import tls_identity
@@ -62,6 +63,8 @@ def remote_run(
     tls_identity.load(paths.identity)  # an error here is one line, not one for every try to start srad
     users = _users()
     _make_folders(paths, users)
+    os.environ[logs.FILE_VARIABLE] = str(logs.begin_file(log_file(paths)))
+    logs.set_up(log_level, sys.stderr)
     asyncio.run(_supervise(_processes(paths, config, users, log_level)))
 
 
@@ -164,6 +167,7 @@ async def _keep(process: Process) -> None:
             extra_groups=None if process.user.uid is None else [],
             stdin=asyncio.subprocess.DEVNULL,
             start_new_session=True,
+            pass_fds=[int(os.environ[logs.FILE_VARIABLE])],
             preexec_fn=_end_with_parent,
         )
         log.info("%s runs as process %d", process.name, running.pid)

@@ -1,0 +1,75 @@
+"""``sra audit``: read the audit log of this machine, and check that nothing in it was changed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import deque
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sra import audit
+from sra.audit import AuditRecord
+from sra.cli.options import AsJson, ConfigDir, examples
+from sra.cli.output import print_json, print_note
+from sra.config import Paths, admin_paths
+from sra.errors import SraError
+from sra.logs import clean
+
+app = typer.Typer(no_args_is_help=True, help="The audit log: what was done with cards, on this machine.")
+
+RemoteRoot = Annotated[
+    Path | None, typer.Option("--root", metavar="DIR", help="The log of the remote whose files are in DIR (“/”).")
+]
+
+
+class BrokenChainError(SraError):
+    """Somebody changed the audit log, or it was damaged."""
+
+
+@app.command(epilog=examples("sra audit show --last 20", "sra audit show --json", "sra audit show --root /"))
+def show(
+    *,
+    last: Annotated[int, typer.Option(min=1, metavar="N", help="Only so many records, the newest.")] = 1_000_000,
+    as_json: AsJson = False,
+    root: RemoteRoot = None,
+    config_dir: ConfigDir = None,
+) -> None:
+    """Show what was done, the newest last: of this remote if you are root and there is one, else your own log."""
+    records = deque(audit.read(find_log(root, config_dir)), last)
+    if as_json:
+        print_json(list(records))
+    else:
+        sys.stdout.writelines(f"{record_line(record)}\n" for record in records)
+        if not records:
+            print_note("nothing has been recorded yet")
+
+
+@app.command(epilog=examples("sra audit verify", "sra audit verify --root /"))
+def verify(*, root: RemoteRoot = None, config_dir: ConfigDir = None) -> None:
+    """Check that every line follows from the one before; exit status 1, with the first that does not."""
+    path = find_log(root, config_dir)
+    damage = audit.verify(path)
+    if damage is not None:
+        raise BrokenChainError(
+            f"{damage.path}: line {damage.line} is damaged, or does not follow from the line before. "
+            "Keep a copy of the folder as it is, and compare it with the log of the other machine."
+        )
+    oldest = next(iter(audit.full_files(path)), path)
+    print_note(f"{path} is whole, from {oldest.name} on")
+
+
+def find_log(root: Path | None, config_dir: Path | None) -> Path:
+    """The audit log that is meant: the remote's, or the admin's own."""
+    remote = Paths(root or Path("/")).audit
+    if root is not None or (config_dir is None and os.geteuid() == 0 and remote.exists()):
+        return remote
+    return admin_paths(config_dir, os.environ).audit
+
+
+def record_line(record: AuditRecord) -> str:
+    """A record in one line: when, what, and the facts."""
+    facts = " ".join(f"{name}={fact}" for name, fact in record.facts.items())
+    return clean(f"{record.time.astimezone():%Y-%m-%d %H:%M:%S} {record.event} {facts}", audit.MAX_LINE)
