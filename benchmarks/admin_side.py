@@ -21,8 +21,12 @@ from benchmarks.softcard import open_verified
 from sra.admin import session
 from sra.admin.cards.base import Card
 from sra.admin.events import Event
-from sra.admin.guard import KnownPin
+from sra.admin.lending import Lender, Switch, Terms
+from sra.admin.person import PinGiven, PinQuestion, Reply, UseQuestion
+from sra.admin.pin_entry import PinEntry
+from sra.admin.pins import PinMemory
 from sra.admin.session import Remote, Session
+from sra.admin.unlocking import Unlocking
 from sra.errors import SraError
 from sra.piv.keys import Slot
 from sra.transport.known_remotes import KnownRemotes
@@ -31,26 +35,33 @@ from sra.transport.tls_trust import TrustPolicy
 SLOTS = (Slot.AUTHENTICATION,)
 
 
-class GivenPin:
-    """The PIN, given long ago."""
-
-    def __init__(self) -> None:
-        self._pin = KnownPin(PIN.encode())
-
-    async def known_pin(self, card: Card, remote: str) -> KnownPin:
-        """The PIN, verified by the card when it was opened."""
-        return self._pin
-
-
-class NobodyWatching:
-    """Shows nothing."""
+class Agreeable:
+    """Nobody watches, and whoever is asked says yes; the PIN was given long ago."""
 
     def notice(self, event: Event) -> None:
         """Do nothing."""
 
+    async def ask_pin(self, question: PinQuestion, waiting: int) -> PinGiven:
+        """Yes, the PIN that is kept."""
+        return PinGiven(Reply.YES)
 
-async def _agree(_question: str) -> bool:
-    return True
+    async def ask_use(self, question: UseQuestion, waiting: int) -> Reply:
+        """Yes."""
+        return Reply.YES
+
+
+def _lender(card: Card) -> Lender:
+    person = Agreeable()
+    memory = PinMemory(keep_seconds=float("inf"))
+    memory.learn_right(PIN.encode())
+    return Lender(card, person, person, Terms(PinEntry.FORWARD), memory, Switch(person))
+
+
+class Unlocked(Unlocking):
+    """The card was unlocked long ago."""
+
+    async def unlock(self, remote: str, *, again: bool = False) -> None:
+        """Nothing is to be done."""
 
 
 class AdminSide:
@@ -59,7 +70,7 @@ class AdminSide:
     def __init__(self, port: int, card: Card, known_remotes: Path) -> None:
         trust = TrustPolicy(KnownRemotes(known_remotes), lambda _host, _fingerprint: True)
         self._remote = Remote("127.0.0.1", port, trust)
-        self._card = card
+        self._lender = _lender(card)
         self._session: Session | None = None
 
     async def obey(self, command: str) -> float:
@@ -78,7 +89,7 @@ class AdminSide:
     async def connect(self) -> float:
         """Connect; the seconds until the connection was authenticated."""
         start = time.monotonic()
-        self._session = await session.connect(self._remote, self._card, GivenPin(), NobodyWatching(), _agree)
+        self._session = await session.connect(self._remote, self._lender, Unlocked(self._lender))
         return time.monotonic() - start
 
     async def close(self) -> None:

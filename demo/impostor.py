@@ -12,8 +12,11 @@ from pathlib import Path
 from sra.admin.cards.base import Card
 from sra.admin.cards.software import SoftwareBackend
 from sra.admin.events import Event
-from sra.admin.guard import KnownPin
+from sra.admin.lending import Lender, Switch, Terms
+from sra.admin.person import PinGiven, PinQuestion, Reply, UseQuestion
+from sra.admin.pins import PinMemory
 from sra.admin.session import Remote, connect
+from sra.admin.unlocking import Unlocking
 from sra.errors import RefusedError
 from sra.piv.keys import KeyReply, KeyRequest
 from sra.piv.objects import CardContents
@@ -43,6 +46,15 @@ class Impostor:
         """Of the own card."""
         await self._own.verify_pin(pin)
 
+    has_pin_pad = False
+
+    async def verify_on_pad(self) -> None:
+        """There is no pad."""
+
+    async def lock(self) -> None:
+        """Lock the own card."""
+        await self._own.lock()
+
     async def use_key(self, request: KeyRequest) -> KeyReply:
         """Sign with the own card."""
         return await self._own.use_key(request)
@@ -56,17 +68,16 @@ class Impostor:
         await self._own.close()
         await self._shown.close()
 
-    async def known_pin(self, card: Card, remote: str) -> KnownPin:
-        """The own card's PIN."""
-        await self._own.verify_pin(self._pin)
-        return KnownPin(self._pin)
-
     def notice(self, event: Event) -> None:
         """Nothing is shown."""
 
-    async def confirm(self, question: str) -> bool:
-        """Nothing is confirmed."""
-        return False
+    async def ask_pin(self, question: PinQuestion, waiting: int) -> PinGiven:
+        """The own card's PIN."""
+        return PinGiven(Reply.YES, self._pin)
+
+    async def ask_use(self, question: UseQuestion, waiting: int) -> Reply:
+        """Nothing is allowed."""
+        return Reply.NO
 
 
 async def _try(host: str, fingerprint: str, folder: str, shown: str, own: str) -> None:
@@ -75,7 +86,8 @@ async def _try(host: str, fingerprint: str, folder: str, shown: str, own: str) -
     impostor = Impostor(await backend.open(shown), await backend.open(own), pin)
     trust = TrustPolicy(KnownRemotes(Path("/nonexistent")), lambda *_: False, fingerprint)
     try:
-        await connect(Remote(host, DEFAULT_PORT, trust), impostor, impostor, impostor, impostor.confirm)
+        lender = Lender(impostor, impostor, impostor, Terms(), PinMemory(0), Switch(impostor))
+        await connect(Remote(host, DEFAULT_PORT, trust), lender, Unlocking(lender))
     except RefusedError as error:
         sys.stdout.write(f"{error.code}: {error.text}\n")
     else:

@@ -133,7 +133,7 @@ def connect(
     command = [
         SRA, "connect", to, "--card", card, "--cards-dir", CARDS, "--pin-fd", "3",
         "--fingerprint", service.fingerprint, *(["--yes"] if yes else []),
-        "--pin-pad" if pad else "--no-pin-pad", *options,
+        "--pin-entry", "pad" if pad else "forward", *options,
     ]  # fmt: skip
     return admin.start(["sh", "-c", f'exec "$@" 3<{PIN_FILE}', "sh", *command], log=log)
 

@@ -24,6 +24,7 @@ _DIRECTORY_PORTS = {"ldap": 389, "ldaps": 636}
 """RFC 4516; by ``ldap``, TLS begins with StartTLS."""
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Minutes = Annotated[int, msgspec.Meta(ge=0, le=7 * 24 * 60)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 
 
@@ -211,16 +212,35 @@ class AdminPaths:
         return self.folder / "known_remotes"
 
     @property
+    def sessions(self) -> Path:
+        """The folder of the sockets by which running connections are told what to do."""
+        return self.folder / "sessions"
+
+    @property
+    def rules(self) -> Path:
+        """Which key which remote may use, and when the person is asked."""
+        return self.folder / "rules.toml"
+
+    @property
     def audit(self) -> Path:
         """Every use of the card for a remote, one line each."""
         return self.folder / "audit.jsonl"
 
 
 class AdminConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``config.toml``. ``card``: the card to use when there are several; ``ca_file``: who vouches for remotes."""
+    """``config.toml``. ``card``: the card to use when there are several; ``ca_file``: who vouches for remotes.
+
+    ``pin_cache_minutes``: how long the PIN given at connect may answer the PIN pad, after a yes. ``idle_minutes`` and
+    ``total_minutes`` end a connection, 0 never. ``resume_seconds``: a link may be away so long without the PIN being
+    asked again.
+    """
 
     card: str = ""
     ca_file: str = ""
+    pin_cache_minutes: Minutes = 0
+    idle_minutes: Minutes = 0
+    total_minutes: Minutes = 0
+    resume_seconds: Annotated[int, msgspec.Meta(ge=0, le=3600)] = 120
 
 
 def admin_paths(config_dir: Path | None, environment: Mapping[str, str]) -> AdminPaths:

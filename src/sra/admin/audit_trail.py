@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sra.admin.events import Connected, Ejected, Event, Inserted, KeyUsed, LinkLost, PinAsked, Refused, Watcher
+from sra.admin.events import (
+    CardWaits,
+    CodeClosed,
+    Connected,
+    Ejected,
+    Event,
+    Inserted,
+    KeyUsed,
+    LinkLost,
+    Paused,
+    PinAsked,
+    RealPinTyped,
+    Refused,
+    Watcher,
+)
+from sra.piv.keys import Slot
 
 Record = Callable[..., None]
 """``Audit.record``: an event's name, and facts by name."""
@@ -15,30 +30,52 @@ class AuditTrail:
 
     def __init__(self, record: Record, remote: str, following: Watcher) -> None:
         self._record = record
-        self._remote = remote
+        self._facts: dict[str, str] = {"remote": remote}
         self._following = following
 
     def notice(self, event: Event) -> None:
         """Write it down first: what is shown has been recorded."""
-        name, facts = _describe(event)
-        self._record(name, remote=self._remote, **facts)
+        if isinstance(event, Connected):
+            self._facts["account"] = event.account
+        self._record(NAMES[type(event)], **self._facts, **_facts(event))
         self._following.notice(event)
 
 
-def _describe(event: Event) -> tuple[str, dict[str, str | int]]:
-    match event:
-        case Connected(account, host):
-            return "connected", {"account": account, "host": host}
-        case Inserted(reader):
-            return "inserted", {"reader": reader}
-        case Ejected(reason):
-            return "ejected", {"reason": reason}
-        case KeyUsed(slot, operation, hash_name, digest, milliseconds):
-            facts: dict[str, str | int] = {"slot": f"{slot:02X}", "operation": str(operation), "hash": hash_name}
-            return "key-use", facts | {"digest": digest.hex(), "milliseconds": round(milliseconds)}
-        case PinAsked(typed, outcome):
-            return "pin", {"entry": "typed" if typed else "pad", "outcome": str(outcome)}
-        case Refused(what, reason):
-            return "refused", {"what": what, "reason": reason}
-        case LinkLost(reason):
-            return "link-lost", {"reason": reason}
+NAMES: dict[type[Event], str] = {
+    Connected: "connected",
+    Inserted: "inserted",
+    Ejected: "ejected",
+    KeyUsed: "key-use",
+    PinAsked: "pin",
+    Refused: "refused",
+    LinkLost: "link-lost",
+    RealPinTyped: "real-pin-typed",
+    CodeClosed: "code-closed",
+    CardWaits: "card-waits",
+    Paused: "paused",
+}
+
+
+def _facts(event: Event) -> dict[str, str | int]:
+    """What there is to tell of the event, in the forms that a record has."""
+    if isinstance(event, KeyUsed):
+        return _fields_of_use(event)
+    if isinstance(event, PinAsked):
+        return {"entry": "typed" if event.typed else "pad", "outcome": str(event.outcome)}
+    if isinstance(event, LinkLost):
+        return {"reason": event.reason}
+    return {
+        name: f"{value:02X}" if isinstance(value, Slot) else value
+        for name, value in vars(event).items()
+        if name != "account"
+    }
+
+
+def _fields_of_use(event: KeyUsed) -> dict[str, str | int]:
+    return {
+        "slot": f"{event.slot:02X}",
+        "operation": str(event.operation),
+        "hash": event.hash_name,
+        "digest": event.digest.hex(),
+        "milliseconds": round(event.milliseconds),
+    }

@@ -65,7 +65,32 @@ class LinkLost:
     retry_in: float
 
 
-Event = Connected | Inserted | Ejected | KeyUsed | PinAsked | Refused | LinkLost
+@dataclass(frozen=True)
+class RealPinTyped:
+    """The card's real PIN was typed on the remote, which knows it now; it was refused there."""
+
+
+@dataclass(frozen=True)
+class CodeClosed:
+    """The session code was typed wrong too often: the remote gets nothing until the person opens it again."""
+
+
+@dataclass(frozen=True)
+class CardWaits:
+    """The card has been busy with a key use for a while: it may want to be touched."""
+
+    slot: Slot
+
+
+@dataclass(frozen=True)
+class Paused:
+    """Nothing is lent (``True``), or it goes on."""
+
+    paused: bool
+
+
+Lent = Connected | Inserted | Ejected | LinkLost | Paused
+Event = Lent | KeyUsed | PinAsked | Refused | RealPinTyped | CodeClosed | CardWaits
 
 
 class Watcher(Protocol):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
-from typing import Protocol
 
 from sra.admin.cards.base import Card
-from sra.admin.events import Connected, Ejected, Inserted, Watcher
-from sra.admin.guard import Confirm, Guard, KnownPin
+from sra.admin.events import Connected, Ejected, Inserted
+from sra.admin.guard import Guard
+from sra.admin.lending import Lender, Lending
+from sra.admin.pin_entry import PinEntry
+from sra.admin.unlocking import Unlocking
 from sra.errors import (
     CardRemovedError,
     KeyMissingError,
@@ -25,7 +27,7 @@ from sra.identity import certificates, challenges
 from sra.identity.certificates import CardCertificate
 from sra.piv.certificates import certificate_in
 from sra.piv.insertion import contents_to_insert
-from sra.piv.keys import KeyDescription, KeyRequest, PinRequest, Slot
+from sra.piv.keys import KeyRequest, PinRequest, Slot
 from sra.piv.objects import CERTIFICATES
 from sra.transport.channel import Channel, open_channel
 from sra.transport.tls_trust import TrustPolicy
@@ -41,6 +43,7 @@ from sra.wire.messages import (
     InsertCard,
     Message,
     Proof,
+    Remark,
     Welcome,
 )
 from sra.wire.states import Role
@@ -51,13 +54,6 @@ ANSWER_DEADLINE = 30.0
 """Seconds for the remote's part of the handshake: it may have to ask a directory."""
 EJECT_DEADLINE = 10.0
 """Seconds for the remote to say that its reader is empty."""
-
-
-class PinSource(Protocol):
-    """Where the PIN comes from."""
-
-    async def known_pin(self, card: Card, remote: str) -> KnownPin:
-        """The PIN, verified by the card; asked from the person unless it is known already."""
 
 
 @dataclass(frozen=True)
@@ -73,25 +69,22 @@ class Remote:
         return self.host if self.port == 4116 else f"{self.host}:{self.port}"
 
 
-async def connect(remote: Remote, card: Card, pins: PinSource, watcher: Watcher, confirm: Confirm) -> Session:
+async def connect(remote: Remote, lender: Lender, unlocking: Unlocking) -> Session:
     """An authenticated session: TCP, TLS, challenge and proof are the four round trips that it costs.
 
     Raises ``LinkError``, ``RefusedError``, ``IdentityChangedError``, ``UntrustedRemoteError`` or ``CardError``.
     """
-    certificate = _authentication_certificate(card)
+    certificate = _authentication_certificate(lender.card)
     channel = await _open(remote)
     try:
-        welcome = await _authenticate(channel, remote, card, certificate, pins)
-        watcher.notice(Connected(welcome.account, welcome.host))
-        pin = await pins.known_pin(card, str(remote))
+        welcome = await _authenticate(channel, remote, lender.card, certificate, unlocking)
     except BaseException as error:
         await channel.close(_why(error))
         raise
-
-    def make_guard(keys: tuple[KeyDescription, ...]) -> Guard:
-        return Guard(card, keys, pin, confirm=confirm, watcher=watcher)
-
-    return Session(channel, welcome, card, watcher, make_guard)
+    if welcome.limits.limit_pin_cache:
+        lender.memory.limit(welcome.limits.pin_cache)
+    lender.watcher.notice(Connected(welcome.account, welcome.host))
+    return Session(channel, welcome, Lending(lender, str(remote), welcome.account))
 
 
 def _authentication_certificate(card: Card) -> CardCertificate:
@@ -122,7 +115,7 @@ async def _open_once(remote: Remote) -> Channel:
 
 
 async def _authenticate(
-    channel: Channel, remote: Remote, card: Card, certificate: CardCertificate, pins: PinSource
+    channel: Channel, remote: Remote, card: Card, certificate: CardCertificate, unlocking: Unlocking
 ) -> Welcome:
     nonce = secrets.token_bytes(NONCE_BYTES)
     challenge = await channel.ask(Hello(VERSIONS, nonce, certificate.der), ANSWER_DEADLINE)
@@ -130,7 +123,7 @@ async def _authenticate(
         raise ProtocolError("The remote chose a version that was not offered.")
     channel.start_keepalive()
     signed = challenges.statement(channel.peer_certificate, challenge.nonce, nonce, certificate.der)
-    proof = await _prove(card, certificate, signed, pins, str(remote), channel)
+    proof = await _prove(card, certificate, signed, unlocking, str(remote), channel)
     welcome = await channel.ask(Proof(proof), ANSWER_DEADLINE)
     if not isinstance(welcome, Welcome):
         raise ProtocolError("The remote answered something else.")
@@ -138,10 +131,10 @@ async def _authenticate(
 
 
 async def _prove(
-    card: Card, certificate: CardCertificate, signed: bytes, pins: PinSource, remote: str, channel: Channel
+    card: Card, certificate: CardCertificate, signed: bytes, unlocking: Unlocking, remote: str, channel: Channel
 ) -> bytes:
     """The card's signature; given up at once when the remote goes away while the person looks for the PIN."""
-    proving = asyncio.create_task(_sign(card, certificate, signed, pins, remote))
+    proving = asyncio.create_task(_sign(card, certificate, signed, unlocking, remote))
     lost = asyncio.create_task(channel.wait_lost())
     try:
         await asyncio.wait([proving, lost], return_when=asyncio.FIRST_COMPLETED)
@@ -153,13 +146,13 @@ async def _prove(
         lost.cancel()
 
 
-async def _sign(card: Card, certificate: CardCertificate, signed: bytes, pins: PinSource, remote: str) -> bytes:
-    pin = await pins.known_pin(card, remote)
+async def _sign(card: Card, certificate: CardCertificate, signed: bytes, unlocking: Unlocking, remote: str) -> bytes:
+    await unlocking.unlock(remote)
     request = challenges.key_request(certificate.algorithm, signed)
     try:
         return (await card.use_key(request)).output
     except PinNeededError:
-        await card.verify_pin(pin.reveal())
+        await unlocking.unlock(remote, again=True)
         return (await card.use_key(request)).output
 
 
@@ -170,20 +163,14 @@ def _why(error: BaseException) -> str:
 class Session:
     """An authenticated connection; answers what the remote asks of the inserted card."""
 
-    def __init__(
-        self,
-        channel: Channel,
-        welcome: Welcome,
-        card: Card,
-        watcher: Watcher,
-        make_guard: Callable[[tuple[KeyDescription, ...]], Guard],
-    ) -> None:
+    def __init__(self, channel: Channel, welcome: Welcome, lending: Lending) -> None:
         self.account = welcome.account
         self.host = welcome.host
+        self.limits = welcome.limits
+        self.lending = lending
         self._channel = channel
-        self._card = card
-        self._watcher = watcher
-        self._make_guard = make_guard
+        self._card = lending.lender.card
+        self._watcher = lending.lender.watcher
         self._guard: Guard | None = None
         self._out = asyncio.Event()
         self._out.set()
@@ -196,13 +183,16 @@ class Session:
         goodbye = self._channel.goodbye
         return goodbye is not None and goodbye.final
 
-    async def insert(self, slots: Collection[Slot], *, pin_pad: bool = True) -> str:
-        """Insert the keys of these slots; the name of the remote's reader. Raises ``RefusedError``, ``LinkError``."""
+    async def insert(self, slots: Collection[Slot], *, pin_pad: bool | None = None) -> str:
+        """Insert the keys of these slots; the name of the remote's reader. Raises ``RefusedError``, ``LinkError``.
+
+        The reader has a PIN pad if the person's terms say so, or as ``pin_pad`` says.
+        """
         certificate = _authentication_certificate(self._card)
         guid = hashlib.sha256(certificate.der).digest()[:16]
         contents = contents_to_insert(self._card.contents, slots, guid)
-        question = InsertCard(contents, pin_pad)
-        self._guard = self._make_guard(contents.keys)
+        question = InsertCard(contents, self.lending.lender.terms.entry is PinEntry.PAD if pin_pad is None else pin_pad)
+        self._guard = Guard(self.lending, contents.keys)
         self._out.clear()
         try:
             answer = await self._channel.ask(question, ANSWER_DEADLINE)
@@ -214,14 +204,19 @@ class Session:
         self._watcher.notice(Inserted(answer.reader))
         return answer.reader
 
-    async def hold(self) -> None:
-        """Return when the card is out of the remote's reader, by whatever cause.
+    @property
+    def is_inserted(self) -> bool:
+        """Whether the card is in the remote's reader, as far as this side knows."""
+        return not self._out.is_set()
+
+    async def hold(self, until: Callable[[], Awaitable[object]] | None = None) -> None:
+        """Return when the card is out of the remote's reader, by whatever cause, or ``until`` returns.
 
         Raises ``CardRemovedError`` when it was taken out here (and then it is out there too), ``LinkError`` when the
         connection ended.
         """
         waits = [asyncio.ensure_future(wait) for wait in (
-            self._out.wait(), self._card.wait_removed(), self._channel.wait_lost()
+            (until or self._out.wait)(), self._card.wait_removed(), self._channel.wait_lost()
         )]  # fmt: skip
         _, removed, lost = waits
         try:
@@ -264,7 +259,9 @@ class Session:
         return reply
 
     async def hear(self, notice: Message) -> None:
-        """The remote's reader is empty: as we asked, or because the remote could not keep the card."""
+        """The remote's reader is empty, as we asked or by the remote's doing; or the remote says what it is about."""
+        if isinstance(notice, Remark):
+            self.lending.hear_remark(notice.text)
         if isinstance(notice, EjectCard):
             ours = self._ejecting
             self._empty()

@@ -15,70 +15,132 @@ FIRST_WAIT = 0.5
 """Seconds before the first new try."""
 LONGEST_WAIT = 15.0
 """Seconds between tries, when they have failed for long."""
+LONGEST_SLEEP = 30.0
+"""Seconds between looks at the limits: a clock that was asleep with its machine is noticed soon."""
 _PASSING = (RefusalCode.NO_READER, RefusalCode.BUSY, RefusalCode.TIMEOUT)
 """Refusals that may be over soon."""
 
-Dial = Callable[[], Awaitable[Session]]
+Dial = Callable[[float], Awaitable[Session]]
+"""Connect, after a link was away for so many seconds (0 at first)."""
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the person wants of the connection."""
+    """What the person wants of the connection. ``idle`` and ``total`` are seconds, 0 for no limit."""
 
     slots: Collection[Slot]
-    pin_pad: bool = True
     reconnect: bool = True
+    idle: float = 0
+    total: float = 0
 
 
-async def stay(dial: Dial, wishes: Wishes, watcher: Watcher) -> None:
-    """Connect, insert, and hold until the person ends it (cancellation) or an error says why it is over.
+class Staying:
+    """Connects, inserts, and holds until the person ends it or an error says why it is over."""
 
-    The first connection and the first insertion have to work; after them a broken link is tried again for ever,
-    unless the person or the remote wants it otherwise.
-    """
-    session = await dial()
-    patient = False
-    while True:
+    def __init__(self, dial: Dial, wishes: Wishes, watcher: Watcher) -> None:
+        self.session: Session | None = None
+        self._dial = dial
+        self._wishes = wishes
+        self._watcher = watcher
+        self._wanted = asyncio.Event()
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Stay until cancelled, or an error ends it.
+
+        The first connection and the first insertion have to work; after them a broken link is tried again for ever,
+        unless the person or the remote wants it otherwise.
+        """
+        self.session = await self._dial(0)
+        patient = False
+        while True:
+            try:
+                await self._hold_within_limits(self.session, patient=patient)
+            except LinkError as error:
+                if not self._wishes.reconnect or self.session.is_final:
+                    raise
+                self._watcher.notice(LinkLost(str(error), FIRST_WAIT))
+            finally:
+                session, self.session = self.session, None
+                await session.close("The admin disconnected.")
+            self.session = await self._dial_again()
+            patient = True
+
+    async def eject(self) -> None:
+        """Take the card out of the remote's reader and leave it out, connected, until ``insert``."""
+        self._wanted.clear()
+        if self.session is not None:
+            await self.session.eject("The person ejected the card.")
+
+    def insert(self) -> None:
+        """Have the card inserted again."""
+        self._wanted.set()
+
+    async def _hold_within_limits(self, session: Session, *, patient: bool) -> None:
+        """Hold; end the connection when this side's or the remote's limit is reached, whichever is stricter."""
+        holding = asyncio.ensure_future(self._hold(session, patient=patient))
+        limits = asyncio.ensure_future(self._reach_limit(session))
         try:
-            await _hold(session, wishes, watcher, patient=patient)
-        except LinkError as error:
-            if not wishes.reconnect or session.is_final:
-                raise
-            watcher.notice(LinkLost(str(error), FIRST_WAIT))
+            await asyncio.wait([holding, limits], return_when=asyncio.FIRST_COMPLETED)
+            await (limits if limits.done() else holding)
         finally:
-            await session.close("The admin disconnected.")
-        session = await _dial_again(dial, watcher)
-        patient = True
+            for task in (holding, limits):
+                task.cancel()
+            await asyncio.gather(holding, limits, return_exceptions=True)
+
+    async def _reach_limit(self, session: Session) -> None:
+        """Raise ``RefusedError`` when the connection has been idle, or been there, for as long as it may."""
+        idle = _stricter(self._wishes.idle, session.limits.idle)
+        total = _stricter(self._wishes.total, session.limits.total)
+        begun = session.lending.clock()
+        while True:
+            now = session.lending.clock()
+            left = {
+                "The card was not used for as long as it may be unused": session.lending.last_use + idle - now,
+                "The connection has lasted as long as it may": begun + total - now,
+            }
+            reason, seconds = min(left.items(), key=lambda item: item[1])
+            if seconds <= 0:
+                raise RefusedError(RefusalCode.TIMEOUT, f"{reason}; connect again to go on.")
+            await asyncio.sleep(min(seconds, LONGEST_SLEEP))
+
+    async def _hold(self, session: Session, *, patient: bool) -> None:
+        """Keep the card inserted until an error ends it; only a ``patient`` first insertion is tried again."""
+        wait = FIRST_WAIT
+        while True:
+            if not self._wanted.is_set():
+                await session.hold(self._wanted.wait)
+            try:
+                await session.insert(self._wishes.slots)
+                wait = FIRST_WAIT
+                await session.hold()
+            except RefusedError as error:
+                if not patient or error.code not in _PASSING:
+                    raise
+                self._watcher.notice(LinkLost(error.text, wait))
+            patient = True
+            if self._wanted.is_set():
+                await asyncio.sleep(wait)  # the remote's virtual card process is being started again
+                wait = min(wait * 2, LONGEST_WAIT)
+
+    async def _dial_again(self) -> Session:
+        clock = asyncio.get_running_loop().time
+        lost_at = clock()
+        wait = FIRST_WAIT
+        while True:
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, LONGEST_WAIT)
+            try:
+                return await self._dial(clock() - lost_at)
+            except LinkError as error:
+                reason = str(error)
+            except RefusedError as error:
+                if error.code not in _PASSING:
+                    raise
+                reason = error.text
+            self._watcher.notice(LinkLost(reason, wait))
 
 
-async def _hold(session: Session, wishes: Wishes, watcher: Watcher, *, patient: bool) -> None:
-    """Keep the card inserted until an error ends it; only a ``patient`` first insertion is tried again."""
-    wait = FIRST_WAIT
-    while True:
-        try:
-            await session.insert(wishes.slots, pin_pad=wishes.pin_pad)
-            wait = FIRST_WAIT
-            await session.hold()
-        except RefusedError as error:
-            if not patient or error.code not in _PASSING:
-                raise
-            watcher.notice(LinkLost(error.text, wait))
-        patient = True
-        await asyncio.sleep(wait)  # the remote's virtual card process is being started again
-        wait = min(wait * 2, LONGEST_WAIT)
-
-
-async def _dial_again(dial: Dial, watcher: Watcher) -> Session:
-    wait = FIRST_WAIT
-    while True:
-        await asyncio.sleep(wait)
-        wait = min(wait * 2, LONGEST_WAIT)
-        try:
-            return await dial()
-        except LinkError as error:
-            reason = str(error)
-        except RefusedError as error:
-            if error.code not in _PASSING:
-                raise
-            reason = error.text
-        watcher.notice(LinkLost(reason, wait))
+def _stricter(ours: float, theirs: float) -> float:
+    """The shorter of two limits, 0 being none."""
+    return min(filter(None, (ours, theirs)), default=float("inf"))

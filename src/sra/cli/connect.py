@@ -13,20 +13,27 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sra.admin import session, staying
+from sra import files
+from sra.admin import rules, session
 from sra.admin.audit_trail import AuditTrail
-from sra.admin.cards.base import Card, CardBackend
-from sra.admin.guard import KnownPin
-from sra.admin.staying import Wishes
+from sra.admin.cards.base import Card
+from sra.admin.lending import Lender, Switch, Terms
+from sra.admin.pin_entry import PinEntry
+from sra.admin.pins import PinMemory
+from sra.admin.staying import Staying, Wishes
+from sra.admin.unlocking import Unlocking
 from sra.audit import Audit, AuditError
-from sra.cli import terminal
-from sra.cli.cards import CardsDir, card_backends, find_cards
+from sra.cli import hardening, terminal
+from sra.cli.card_choice import open_card
+from sra.cli.cards import CardsDir, card_backends
 from sra.cli.options import ConfigDir, examples
 from sra.cli.output import print_error, print_note
-from sra.cli.pins import PinFd, read_pin
+from sra.cli.pins import PinFd
+from sra.cli.session_control import SessionControl
 from sra.cli.status_view import StatusView
+from sra.cli.terminal_person import TerminalPerson, show_code
 from sra.config import AdminConfig, AdminPaths, admin_paths, load_admin_config
-from sra.errors import NoCardError, PinBlockedError, PinWrongError, UsageError
+from sra.errors import UsageError
 from sra.identity.fingerprints import parse_fingerprint
 from sra.logs import clean
 from sra.piv.keys import Slot
@@ -35,6 +42,9 @@ from sra.transport.tls_trust import TrustPolicy
 
 DEFAULT_SLOTS = "9A,9C,9D,retired"
 """9E answers without a PIN, so it is inserted only by who asks for it."""
+
+MAX_RULES_FILE = 256 * 1024
+"""Bytes of ``rules.toml``: a thousand rules."""
 
 EXAMPLES = examples("sra connect remote.example.com", "sra connect 192.0.2.7:4116 --card software:alice --slots 9A,9D")
 
@@ -50,7 +60,9 @@ class Options:
     ca_file: Path | None
     yes: bool
     reconnect: bool
-    pin_pad: bool
+    pin_entry: PinEntry
+    pin_cache: int | None
+    allow_raw_rsa: bool
 
 
 def connect(
@@ -65,9 +77,23 @@ def connect(
     ca_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Trust the remotes that this authority (PEM) vouches for.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Answer the PIN pad's questions with yes, unattended.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="For unattended use: keep the PIN, and answer what the remote asks with yes.")
+    ] = False,
     reconnect: Annotated[bool, typer.Option(help="Come back by itself after a link that broke.")] = True,
-    pin_pad: Annotated[bool, typer.Option(help="Offer a PIN pad, so that no PIN is typed on the remote.")] = True,
+    pin_entry: Annotated[
+        PinEntry,
+        typer.Option(
+            help="Where the PIN is given: here, the remote has a PIN pad (pad); nowhere, a session code is typed there "
+            "(code); or there, and it is sent to the card (forward)."
+        ),
+    ] = PinEntry.PAD,
+    pin_cache: Annotated[
+        int | None, typer.Option(metavar="MINUTES", min=0, max=10080, help="Keep the PIN for the pad, after a yes.")
+    ] = None,
+    allow_raw_rsa: Annotated[
+        bool, typer.Option("--allow-raw-rsa", help="Sign any RSA block. A hostile remote can then be you elsewhere.")
+    ] = False,
     cards_dir: CardsDir,
     config_dir: ConfigDir = None,
 ) -> None:
@@ -75,10 +101,11 @@ def connect(
 
     The remote's programs then see the card. Each use of a key comes back to this machine; the PIN stays here.
     """
+    hardening.keep_memory_private()
     paths = admin_paths(config_dir, os.environ)
     options = Options(
         card, parse_slots(slots), pin_fd, parse_fingerprint(fingerprint) if fingerprint else None,
-        ca_file, yes, reconnect, pin_pad,
+        ca_file, yes, reconnect, pin_entry, pin_cache, allow_raw_rsa,
     )  # fmt: skip
     asyncio.run(_until_interrupted(_connect(remote, options, paths, load_admin_config(paths.config), cards_dir)))
 
@@ -115,25 +142,51 @@ async def _until_interrupted(work: Awaitable[None]) -> None:
 async def _connect(remote: str, options: Options, paths: AdminPaths, config: AdminConfig, cards_dir: Path) -> None:
     host, port = parse_address(remote)
     target = session.Remote(host, port or DEFAULT_PORT, _trust(options, paths, config))
-    backends = card_backends(cards_dir)
-    card = await _open_card(backends, options.card or config.card)
-    view = StatusView(Console(stderr=True), str(target))
-    watcher = AuditTrail(_recorder(paths.audit), str(target), view)
-    pins = AskedPin(options.pin_fd)
-    confirm = _confirm(options, view, str(target))
+    console = Console(stderr=True)
+    view = StatusView(console, str(target))
+    lender = _lender(
+        await open_card(card_backends(cards_dir), options.card or config.card),
+        options,
+        paths,
+        config,
+        view,
+        str(target),
+    )
+    unlocking = Unlocking(lender, config.resume_seconds)
 
-    async def dial() -> session.Session:
-        view.stop()  # the PIN and the fingerprint are asked here
-        connected = await session.connect(target, card, pins, watcher, confirm)
-        view.start()
-        return connected
+    async def dial(away: float) -> session.Session:
+        with view.paused():  # the PIN and the fingerprint are asked here
+            await unlocking.was_away(away)
+            return await session.connect(target, lender, unlocking)
 
+    wishes = Wishes(options.slots, options.reconnect, config.idle_minutes * 60, config.total_minutes * 60)
+    staying = Staying(dial, wishes, lender.watcher)
+    if console.is_terminal or options.pin_entry is PinEntry.CODE:
+        show_code(console, lender.code.shown)
     try:
-        await staying.stay(dial, Wishes(options.slots, options.pin_pad, options.reconnect), watcher)
+        async with SessionControl(paths.sessions, staying, lender, str(target)):
+            await staying.run()
     finally:
         view.stop()
-        pins.forget()
-        await card.close()
+        lender.memory.forget()
+        await lender.card.close()
+
+
+def _lender(
+    card: Card, options: Options, paths: AdminPaths, config: AdminConfig, view: StatusView, remote: str
+) -> Lender:
+    minutes = config.pin_cache_minutes if options.pin_cache is None else options.pin_cache
+    content = files.read_trusted(paths.rules, MAX_RULES_FILE)
+    table = rules.parse_file(content.data, str(paths.rules)) if content is not None else ()
+    watcher = AuditTrail(_recorder(paths.audit), remote, view)
+    return Lender(
+        card,
+        TerminalPerson(view, pin_fd=options.pin_fd, yes=options.yes),
+        watcher,
+        Terms(options.pin_entry, table, options.allow_raw_rsa),
+        PinMemory(float("inf") if options.yes else minutes * 60),
+        Switch(watcher),
+    )
 
 
 def _trust(options: Options, paths: AdminPaths, config: AdminConfig) -> TrustPolicy:
@@ -148,81 +201,6 @@ def _trust(options: Options, paths: AdminPaths, config: AdminConfig) -> TrustPol
 
     ca_file = options.ca_file or (Path(config.ca_file) if config.ca_file else None)
     return TrustPolicy(KnownRemotes(paths.known_remotes), ask, options.fingerprint, ca_file)
-
-
-async def _open_card(backends: dict[str, CardBackend], name: str) -> Card:
-    """The card of that name; without a name, the only one that can be used."""
-    if not name:
-        name = await _only_card(backends)
-    for prefix, backend in backends.items():
-        if name.startswith(prefix):
-            return await backend.open(name)
-    raise UsageError(f"“{clean(name)}” is no card's name. “sra cards” shows the names.")
-
-
-async def _only_card(backends: dict[str, CardBackend]) -> str:
-    listings = await find_cards(backends)
-    usable = [listing.name for listing in listings if not listing.problem]
-    if len(usable) == 1:
-        return usable[0]
-    if usable:
-        raise UsageError(f"There are several cards: choose one with --card. There are: {', '.join(usable)}.")
-    problems = " ".join(listing.problem for listing in listings) or "Insert one, or make one: sra softcard create NAME."
-    raise NoCardError(f"There is no card to connect with. {problems}")
-
-
-class AskedPin:
-    """The PIN, asked once and then known for as long as the command runs."""
-
-    def __init__(self, pin_fd: int | None) -> None:
-        self._pin_fd = pin_fd
-        self._known: KnownPin | None = None
-
-    async def known_pin(self, card: Card, remote: str) -> KnownPin:
-        """The PIN, once the card has said that it is right; a person may try again while tries are left."""
-        while self._known is None:
-            remaining = await card.attempts_remaining()
-            if remaining == 0:
-                raise PinBlockedError
-            pin = await self._ask(card, remote, remaining)
-            try:
-                await card.verify_pin(pin)
-            except PinWrongError as error:
-                if self._pin_fd is not None or error.attempts_remaining <= 1:
-                    raise
-                print_error(str(error))
-            else:
-                self._known = KnownPin(pin)
-        return self._known
-
-    async def _ask(self, card: Card, remote: str, remaining: int) -> bytes:
-        if self._pin_fd is not None:
-            return read_pin("", self._pin_fd)
-        last = " (the last try before it is blocked)" if remaining == 1 else ""
-        return await terminal.ask_line(f"PIN of {card.name} to connect to {remote}{last}: ", hidden=True)
-
-    def forget(self) -> None:
-        """Overwrite it."""
-        if self._known is not None:
-            self._known.forget()
-
-
-def _confirm(options: Options, view: StatusView, remote: str) -> Callable[[str], Awaitable[bool]]:
-    """How the PIN pad's question is answered."""
-    one_at_a_time = asyncio.Lock()
-
-    async def confirm(_: str) -> bool:
-        if options.yes:
-            return True
-        async with one_at_a_time:
-            with view.paused():
-                try:
-                    return await terminal.ask_yes_no(f"{remote} asks for your PIN, to use your card. Let it?")
-                except UsageError as error:
-                    print_error(f"A question of {remote} was answered with no. {error} Or answer with --yes.")
-                    return False
-
-    return confirm
 
 
 def _recorder(path: Path) -> Callable[..., None]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sra import __version__, logs
-from sra.cli import activation, cards, connect, identity, pairing, remote, softcard, trust
+from sra.cli import activation, cards, connect, identity, pairing, remote, session, softcard, trust
 from sra.cli import audit as audit_
 from sra.cli import license as license_
 from sra.cli import log as log_
@@ -25,6 +25,7 @@ app = typer.Typer(
     epilog=examples("sra connect remote.example.com", "sra pair alice --certificate alice.pem"),
 )
 app.command("connect", epilog=connect.EXAMPLES)(connect.connect)
+app.add_typer(session.app, name="session")
 app.command("cards", epilog=examples("sra cards", "sra cards --json"))(cards.cards)
 app.add_typer(softcard.app, name="softcard")
 app.add_typer(trust.app, name="trust")

@@ -9,7 +9,21 @@ from datetime import datetime
 from rich.console import Console
 from rich.text import Text
 
-from sra.admin.events import Connected, Ejected, Event, Inserted, KeyUsed, LinkLost, PinAsked, Refused
+from sra.admin.events import (
+    CardWaits,
+    CodeClosed,
+    Connected,
+    Ejected,
+    Event,
+    Inserted,
+    KeyUsed,
+    LinkLost,
+    Paused,
+    PinAsked,
+    RealPinTyped,
+    Refused,
+)
+from sra.admin.person import UseQuestion
 from sra.logs import clean
 from sra.piv.keys import Operation, PinOutcome
 
@@ -78,24 +92,43 @@ class StatusView:
         if isinstance(event, LinkLost):
             self._account = self._reader = ""
             return f"{clean(event.reason)} Trying again in {event.retry_in:g} s."
+        if isinstance(event, Paused):
+            return "Paused: the remote gets nothing until you resume." if event.paused else "Resumed."
         return self._use(event)
 
-    def _use(self, event: KeyUsed | PinAsked | Refused) -> str:
+    def _use(self, event: KeyUsed | PinAsked | Refused | RealPinTyped | CodeClosed | CardWaits) -> str:
         if isinstance(event, KeyUsed):
             text = f"Key {event.slot:02X} {_DID[event.operation]} {_describe(event)}in {event.milliseconds:.0f} ms."
         elif isinstance(event, PinAsked):
             where = "typed on the remote" if event.typed else "asked on the PIN pad"
             text = f"PIN {where}: {_OUTCOMES[event.outcome]}."
-        else:
+        elif isinstance(event, Refused):
             text = f"Refused: {event.what}: {event.reason}"
+        else:
+            text = self._warning(event)
         self._last = f"{datetime.now():%H:%M:%S} {text}"
         return text
+
+    def _warning(self, event: RealPinTyped | CodeClosed | CardWaits) -> str:
+        if isinstance(event, RealPinTyped):
+            return (
+                f"Your real PIN was typed on {self._remote}. It was refused, but that machine has seen it: change it."
+            )
+        if isinstance(event, CodeClosed):
+            return "The session code was typed wrong too often. Nothing is lent until you run: sra session reopen"
+        return f"The card is still busy with key {event.slot:02X}: touch it if it blinks."
+
+
+def describe_use(question: UseQuestion) -> str:
+    """What a remote wants to do with a key, for a question."""
+    digest = f", {question.hash_name} digest {question.digest.hex()}" if question.digest else ""
+    return f"{question.operation} with key {question.slot:02X}{digest}"
 
 
 _OUTCOMES = {
     PinOutcome.VERIFIED: "right",
     PinOutcome.WRONG: "wrong",
-    PinOutcome.BLOCKED: "wrong too often, so no PIN is taken from the remote any more; connect again to allow it",
+    PinOutcome.BLOCKED: "no tries are left",
     PinOutcome.CANCELLED: "refused",
     PinOutcome.TIMED_OUT: "not answered in time",
 }

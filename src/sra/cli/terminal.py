@@ -30,8 +30,12 @@ async def ask_line(prompt: str, *, hidden: bool = False) -> bytes:
 
 async def ask_yes_no(prompt: str) -> bool:
     """Whether the person says yes; Enter alone is no."""
-    answer = await ask_line(f"{prompt} [y/N] ")
-    return answer.strip().lower() in (b"y", b"yes")
+    return is_yes(await ask_line(f"{prompt} [y/N] "))
+
+
+def is_yes(line: bytes) -> bool:
+    """Whether what was typed means yes."""
+    return line.strip().lower() in (b"y", b"yes")
 
 
 @contextmanager

@@ -22,7 +22,8 @@ from sra.remote.virtual_card.reader_link import ReaderLink
 from sra.transport.channel import Channel
 from sra.wire.messages import InsertCard
 
-READER_NAME = "Secure Remote Access {}"
+READER_NAME = "Secure Remote Access {:02X} 00"
+"""As pcscd names the reader to applications: its name, which entry of reader.conf it is, and which slot."""
 
 
 def main() -> None:

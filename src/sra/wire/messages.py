@@ -24,6 +24,8 @@ ALPN = "sra/1"
 NONCE_BYTES = 32
 MAX_CERTIFICATE = 16384
 """Bytes of a card's certificate; SP 800-73-4 allows 1,856."""
+MAX_SECONDS = 7 * 24 * 3600
+"""A week: no limit of a session is longer."""
 MAX_TEXT = 1000
 """Characters of a text meant for a person."""
 
@@ -54,11 +56,24 @@ class Proof(Struct, frozen=True, forbid_unknown_fields=True, tag="proof"):
     signature: Annotated[bytes, Meta(max_length=512)]
 
 
+class SessionLimits(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the remote's owner demands, in seconds; 0 is no demand. The admin's own wishes may be stricter."""
+
+    pin_cache: Annotated[int, Meta(ge=0, le=MAX_SECONDS)] = 0
+    """How long the admin's side may keep the PIN; only meant if ``limit_pin_cache``."""
+    limit_pin_cache: bool = False
+    idle: Annotated[int, Meta(ge=0, le=MAX_SECONDS)] = 0
+    """Without a key use for so long, the connection ends."""
+    total: Annotated[int, Meta(ge=0, le=MAX_SECONDS)] = 0
+    """After so long the connection ends."""
+
+
 class Welcome(Struct, frozen=True, forbid_unknown_fields=True, tag="welcome"):
     """Remote: the connection is authenticated for ``account``; ``host`` is the remote's own name."""
 
     account: ShortText
     host: ShortText
+    limits: SessionLimits = SessionLimits()
 
 
 class Refusal(Struct, frozen=True, forbid_unknown_fields=True, tag="refusal"):
@@ -85,6 +100,12 @@ class EjectCard(Struct, frozen=True, forbid_unknown_fields=True, tag="eject-card
     """Either: the card is out. Whoever gets it first sends it back, so that both know."""
 
     reason: Text
+
+
+class Remark(Struct, frozen=True, forbid_unknown_fields=True, tag="remark"):
+    """Remote: what it says that the next requests are for. Its word, and no more."""
+
+    text: ShortText
 
 
 class Cancel(Struct, frozen=True, forbid_unknown_fields=True, tag="cancel"):
@@ -132,6 +153,7 @@ Message = (
     | KeyReply
     | PinRequest
     | PinReply
+    | Remark
     | Cancel
     | Ping
     | Pong

@@ -26,6 +26,7 @@ from sra.wire.messages import (
     Pong,
     Proof,
     Refusal,
+    Remark,
     Welcome,
 )
 
@@ -83,6 +84,7 @@ def _late(state: State) -> Moves:
         (Role.ADMIN, PinReply),
         (Role.ADMIN, Refusal),
         (Role.REMOTE, Cancel),
+        (Role.REMOTE, Remark),
     )
 
 

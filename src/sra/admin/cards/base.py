@@ -38,6 +38,16 @@ class Card(Protocol):
     async def verify_pin(self, pin: bytes) -> None:
         """Verify the PIN (1 to 8 bytes, no padding); raise ``PinWrongError``, ``PinBlockedError`` or ``CardError``."""
 
+    @property
+    def has_pin_pad(self) -> bool:
+        """Whether the PIN can be typed on the reader itself (``verify_on_pad``)."""
+
+    async def verify_on_pad(self) -> None:
+        """Verify the PIN that the person types on the reader's own pad; raises what ``verify_pin`` raises."""
+
+    async def lock(self) -> None:
+        """Forget the verified PIN: the next use that wants it raises ``PinNeededError``."""
+
     async def use_key(self, request: KeyRequest) -> KeyReply:
         """Use a key; raise ``PinNeededError`` if the PIN has to be verified first, or another ``CardError``."""
 

@@ -56,6 +56,17 @@ class PcscCard:
         await self._session.take_turn(lambda piv: piv.verify(pin))
         self._is_verified = True
 
+    has_pin_pad = False
+
+    async def verify_on_pad(self) -> None:
+        """Not offered yet: the PIN is typed on the machine."""
+        raise CardError("This reader's PIN pad is not used.")
+
+    async def lock(self) -> None:
+        """Have the card forget the verified PIN."""
+        await self._session.take_turn(lambda piv: piv.forget_pin())
+        self._is_verified = False
+
     async def use_key(self, request: KeyRequest) -> KeyReply:
         """Have the card use a key."""
         return KeyReply(await self._session.take_turn(lambda piv: piv.use(request)))

@@ -120,6 +120,12 @@ class PivApplication:
         tries = _tries(response)
         raise PinWrongError(tries) if tries else PinBlockedError
 
+    def forget_pin(self) -> None:
+        """Reset the PIN's verified state (SP 800-73-4 part 2, section 3.2.1, P1 FF); raise ``CardError``."""
+        response = self._send_selected(Command(0x00, Instruction.VERIFY, 0xFF, _APPLICATION_PIN))
+        if response.status != Status.OK:
+            raise CardError("The card does not forget its PIN; take it out and put it in again.")
+
     def use(self, request: KeyRequest) -> bytes:
         """The answer of GENERAL AUTHENTICATE (part 2, section 3.2.4); raise ``PinNeededError`` or ``CardError``."""
         template = tlv.encode(_DYNAMIC, tlv.encode(_RESPONSE) + tlv.encode(*_input(request)))

@@ -57,6 +57,16 @@ class SoftwareCard:
         self._usable = await asyncio.to_thread(self._open_keys, pin)
         self._may_sign = True
 
+    has_pin_pad = False
+
+    async def verify_on_pad(self) -> None:
+        """There is no pad."""
+        raise CardError("A software card has no PIN pad.")
+
+    async def lock(self) -> None:
+        """Forget the PIN and the keys that it opened."""
+        self._forget_pin()
+
     async def use_key(self, request: KeyRequest) -> KeyReply:
         """Use a key; 9C wants the PIN before each use, the others once, 9E never (SP 800-73-4 part 1, table 4b)."""
         stored = self._stored.get(request.slot)

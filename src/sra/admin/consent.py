@@ -1,0 +1,63 @@
+"""Whether a key may be used now: by the rules, and by what the person has answered in this connection. No I/O."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+
+from sra.admin import rules
+from sra.admin.rules import Answer, Rule, Verdict
+from sra.piv.keys import Slot
+
+PIN_COUNTS_FOR = 120.0
+"""Seconds in which a PIN that the person gave on this side counts as a yes to the key use that it was asked for."""
+
+
+class Need(Enum):
+    """What is needed before a key may be used."""
+
+    NOTHING = auto()
+    QUESTION = auto()
+    NEVER = auto()
+
+
+class Consent:
+    """The answers of one connection."""
+
+    def __init__(self, table: Sequence[Rule], remote: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._table = table
+        self._remote = remote
+        self._clock = clock
+        self._granted: dict[Slot, float] = {}
+        self._pin_given: float | None = None
+
+    def pin_given(self) -> None:
+        """The person gave the PIN on this side: that is a yes to one key use, the one that it was asked for."""
+        self._pin_given = self._clock()
+
+    def granted(self, slot: Slot) -> None:
+        """The person said yes."""
+        self._granted[slot] = self._clock()
+
+    def need(self, slot: Slot) -> Need:
+        """What a use of this key needs now; a PIN that was given for it is used up."""
+        answer = rules.decide(self._table, self._remote, slot)
+        if answer.verdict is Verdict.DENY:
+            return Need.NEVER
+        if answer.verdict is Verdict.ALLOW:
+            return Need.NOTHING
+        if self._take_pin():
+            self.granted(slot)
+            return Need.NOTHING
+        return Need.NOTHING if self._is_granted(slot, answer) else Need.QUESTION
+
+    def _take_pin(self) -> bool:
+        given, self._pin_given = self._pin_given, None
+        return given is not None and self._clock() - given < PIN_COUNTS_FOR
+
+    def _is_granted(self, slot: Slot, answer: Answer) -> bool:
+        since = self._granted.get(slot)
+        if since is None or answer.verdict is Verdict.ASK:
+            return False
+        return answer.verdict is Verdict.ASK_ONCE or self._clock() - since < answer.minutes * 60

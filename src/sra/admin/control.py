@@ -1,0 +1,132 @@
+"""How a running connection is told to eject, pause and go on: a socket that only its own user can reach.
+
+One JSON line asks, one answers. The user is checked by the socket's folder, its mode, and the peer's credentials.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from sra.errors import LinkError, SraError
+
+MAX_LINE = 4096
+"""Bytes of a question or an answer."""
+DEADLINE = 15.0
+"""Seconds for an answer: an ejection waits for the remote."""
+_CREDENTIALS = struct.Struct("3i")
+_BROKEN = (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
+
+
+class Order(StrEnum):
+    """What a running connection can be told."""
+
+    STATUS = "status"
+    EJECT = "eject"
+    INSERT = "insert"
+    PAUSE = "pause"
+    RESUME = "resume"
+    REOPEN = "reopen"
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How a connection stands; ``code`` is the session code where the order was to open it again."""
+
+    remote: str
+    account: str
+    card: str
+    connected: bool
+    inserted: bool
+    paused: bool
+    uses: int
+    code: str = ""
+    process: int = 0
+
+
+class Control:
+    """Listens for orders while a connection runs."""
+
+    def __init__(self, folder: Path, orders: Mapping[Order, Callable[[], Awaitable[Standing]]]) -> None:
+        self._path = folder / f"{os.getpid()}.socket"
+        self._orders = orders
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        """Listen; raise ``LinkError`` where that can't be."""
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._path.parent.chmod(0o700)
+            self._path.unlink(missing_ok=True)
+            self._server = await asyncio.start_unix_server(self._serve, self._path, limit=MAX_LINE)
+            self._path.chmod(0o600)
+        except OSError as error:
+            raise LinkError(f"{self._path}: {error.strerror}.") from error
+
+    async def close(self) -> None:
+        """Listen no more."""
+        if self._server is not None:
+            self._server.close()
+            self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if _peer_user(writer.get_extra_info("socket")) == os.geteuid():
+                async with asyncio.timeout(DEADLINE):
+                    order = msgspec.json.decode(await reader.readuntil(b"\n"), type=Order)
+                    writer.write(msgspec.json.encode(await self._orders[order]()) + b"\n")
+                    await writer.drain()
+        except (*_BROKEN, msgspec.DecodeError, SraError):
+            pass  # whoever asked gets no answer, which says enough
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+
+async def tell(path: Path, order: Order) -> Standing:
+    """What the connection that listens there answers to the order; raise ``LinkError`` if there is none."""
+    try:
+        async with asyncio.timeout(DEADLINE):
+            reader, writer = await asyncio.open_unix_connection(path, limit=MAX_LINE)
+            try:
+                writer.write(msgspec.json.encode(order) + b"\n")
+                return msgspec.json.decode(await reader.readuntil(b"\n"), type=Standing)
+            finally:
+                writer.close()
+    except (
+        OSError,
+        TimeoutError,
+        asyncio.IncompleteReadError,
+        asyncio.LimitOverrunError,
+        msgspec.DecodeError,
+    ) as error:
+        raise LinkError("The connection did not answer; it may have ended just now.") from error
+
+
+def running(folder: Path) -> list[Path]:
+    """The sockets of connections that run; what a killed one has left is removed."""
+    found = []
+    for path in sorted(folder.glob("*.socket")):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as trial:
+            try:
+                trial.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink(missing_ok=True)
+            else:
+                found.append(path)
+    return found
+
+
+def _peer_user(connection: socket.socket) -> int:
+    if not hasattr(socket, "SO_PEERCRED"):
+        return os.geteuid()  # macOS: the folder's and the socket's modes are the check
+    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(data)[1])

@@ -1,0 +1,122 @@
+"""How a PIN question of the remote is answered: on this side's pad, by the session code, or by a forwarded PIN.
+
+Whatever is typed on the remote never costs the card its last tries, and only where the person turned forwarding on
+does it reach the card at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sra.admin.cards.base import Card
+from sra.admin.events import RealPinTyped, Watcher
+from sra.admin.person import Asker, Person, PinGiven, PinQuestion, Queue, Reply, TooManyQuestionsError
+from sra.admin.pins import PinMemory
+from sra.admin.session_code import SessionCode
+from sra.errors import PinBlockedError, PinWrongError, RefusalCode, RefusedError
+from sra.piv.keys import PinOutcome, PinReply, PinRequest
+
+FLOOR = 2
+"""Tries that are always left to the person: no remote can take the counter below."""
+
+
+class PinEntry(StrEnum):
+    """How the person wants to give the PIN."""
+
+    PAD = "pad"
+    CODE = "code"
+    FORWARD = "forward"
+
+
+@dataclass(frozen=True)
+class PinDesk:
+    """Answers PIN questions for one connection."""
+
+    card: Card
+    entry: PinEntry
+    memory: PinMemory
+    code: SessionCode
+    person: Person
+    queue: Queue
+    watcher: Watcher
+    asker: Callable[[], Asker]
+
+    async def check(self, request: PinRequest) -> PinReply:
+        """The answer to the question; raises ``RefusedError`` or ``CardError`` where there is none."""
+        if request.typed is None:
+            return await self._on_pad()
+        if self.entry is PinEntry.FORWARD:
+            return await self._forward(request.typed)
+        return self._by_code(request.typed)
+
+    def _by_code(self, typed: bytes) -> PinReply:
+        """The session code. The real PIN gets the same answer as any wrong one: the remote must not learn it here."""
+        if self.code.check(typed):
+            return PinReply(PinOutcome.VERIFIED, self.code.tries)
+        if self.memory.is_right(typed):
+            self.watcher.notice(RealPinTyped())
+        return PinReply(PinOutcome.WRONG if self.code.is_open else PinOutcome.BLOCKED, self.code.tries)
+
+    async def _forward(self, typed: bytes) -> PinReply:
+        """To the card, but only if that can't take the counter below the floor; what is known costs nothing."""
+        remaining = await self.card.attempts_remaining()
+        known = self.memory.is_right(typed)
+        if known is not None:
+            return PinReply(PinOutcome.VERIFIED if known else PinOutcome.WRONG, remaining)
+        if remaining <= FLOOR:
+            raise RefusedError(
+                RefusalCode.NOT_ALLOWED,
+                f"Only {remaining} PIN tries are left, so none is forwarded: give the PIN on the admin's side.",
+            )
+        return await self._verify(typed)
+
+    async def _verify(self, pin: bytes) -> PinReply:
+        try:
+            await self.card.verify_pin(pin)
+        except PinWrongError as error:
+            self.memory.learn_wrong(pin)
+            return PinReply(PinOutcome.WRONG, error.attempts_remaining)
+        except PinBlockedError:
+            self.memory.learn_wrong(pin)
+            return PinReply(PinOutcome.BLOCKED, 0)
+        self.memory.learn_right(pin)
+        return PinReply(PinOutcome.VERIFIED, await self.card.attempts_remaining())
+
+    async def _on_pad(self) -> PinReply:
+        """Ask the person, again after a wrong PIN, until it is right, refused, blocked or not answered."""
+        while True:
+            remaining = await self.card.attempts_remaining()
+            if remaining == 0:
+                return PinReply(PinOutcome.BLOCKED, 0)
+            given = await self._ask(remaining)
+            if given.reply is not Reply.YES:
+                outcome = PinOutcome.CANCELLED if given.reply is Reply.NO else PinOutcome.TIMED_OUT
+                return PinReply(outcome, remaining)
+            reply = await self._take(given, remaining)
+            if reply.outcome is not PinOutcome.WRONG:
+                return reply
+
+    async def _ask(self, remaining: int) -> PinGiven:
+        question = PinQuestion(
+            self.asker(), self.card.name, remaining, kept=self.memory.kept() is not None, pad=self.card.has_pin_pad
+        )
+        try:
+            return await self.queue.ask(
+                lambda waiting: self.person.ask_pin(question, waiting), PinGiven(Reply.UNANSWERED)
+            )
+        except TooManyQuestionsError:
+            raise RefusedError(RefusalCode.NOT_ALLOWED, "Too many questions wait for the person.") from None
+
+    async def _take(self, given: PinGiven, remaining: int) -> PinReply:
+        if self.card.has_pin_pad and not given.pin:
+            await self.card.verify_on_pad()
+            return PinReply(PinOutcome.VERIFIED, remaining)
+        pin = given.pin or self.memory.kept() or b""
+        if not pin:
+            return PinReply(PinOutcome.TIMED_OUT, remaining)  # it was kept when it was asked for, and is not any more
+        known = self.memory.is_right(pin)
+        if known and not given.pin:
+            return PinReply(PinOutcome.VERIFIED, remaining)  # the card is asked when it wants the PIN itself
+        return await self._verify(pin)

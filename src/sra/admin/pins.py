@@ -1,0 +1,102 @@
+"""What this side knows of the card's PIN during a session, in memory only.
+
+The PIN itself is kept only where the person allowed it, and for as long; what stays is a keyed hash, by which a PIN
+that is typed on the remote is recognised without costing the card a try.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hmac
+import secrets
+import time
+from collections.abc import Callable
+
+from sra.piv.keys import MAX_PIN
+
+MAX_KNOWN_WRONG = 64
+"""Wrong PINs remembered; past that the oldest are forgotten, and may cost a try again where forwarding is allowed."""
+
+
+class PinMemory:
+    """The PIN of one card, as far as it is known."""
+
+    def __init__(self, keep_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._keep = keep_seconds
+        self._clock = clock
+        self._key = secrets.token_bytes(32)
+        self._pin = bytearray()
+        self._kept_until = 0.0
+        self._right: bytes | None = None
+        self._wrong: dict[bytes, None] = {}
+
+    def limit(self, keep_seconds: float) -> None:
+        """Keep the PIN no longer than this, from now on: the stricter of two wishes wins."""
+        self._keep = min(self._keep, keep_seconds)
+        self._kept_until = min(self._kept_until, self._clock() + self._keep)
+
+    def learn_right(self, pin: bytes) -> None:
+        """The card has said that this is the PIN."""
+        self._overwrite()
+        self._right = self._digest(pin)
+        self._wrong.pop(self._right, None)
+        if self._keep > 0:
+            self._pin = _locked(pin)
+            self._kept_until = self._clock() + self._keep
+
+    def learn_wrong(self, pin: bytes) -> None:
+        """The card has said that this is not the PIN."""
+        digest = self._digest(pin)
+        self._wrong[digest] = None
+        while len(self._wrong) > MAX_KNOWN_WRONG:
+            del self._wrong[next(iter(self._wrong))]
+        if self._right is not None and hmac.compare_digest(digest, self._right):
+            self.forget()  # it was changed meanwhile
+
+    def kept(self) -> bytes | None:
+        """The PIN, while it may be kept."""
+        if self._pin and self._clock() >= self._kept_until:
+            self._overwrite()
+        return bytes(self._pin) or None
+
+    def is_right(self, pin: bytes) -> bool | None:
+        """Whether it is the PIN, in constant time; ``None`` if that can't be told without asking the card."""
+        digest = self._digest(pin)
+        if self._right is not None and hmac.compare_digest(digest, self._right):
+            return True
+        known_wrong = sum(hmac.compare_digest(digest, wrong) for wrong in self._wrong) > 0
+        return False if known_wrong or self._right is not None else None
+
+    def forget(self) -> None:
+        """Overwrite everything (Python may have made copies that can't be reached)."""
+        self._overwrite()
+        self._right = None
+
+    def _overwrite(self) -> None:
+        _unlock(self._pin)
+        self._pin = bytearray()
+        self._kept_until = 0.0
+
+    def _digest(self, pin: bytes) -> bytes:
+        return hmac.digest(self._key, pin.ljust(MAX_PIN, b"\xff"), "sha256")
+
+
+def _locked(secret: bytes) -> bytearray:
+    """A copy that is not swapped out, where the system lets us say so."""
+    buffer = bytearray(secret)
+    _mlock("mlock", buffer)
+    return buffer
+
+
+def _unlock(buffer: bytearray) -> None:
+    if buffer:
+        buffer[:] = bytes(len(buffer))
+        _mlock("munlock", buffer)
+
+
+def _mlock(name: str, buffer: bytearray) -> None:
+    """Best effort: without it the PIN is as safe as the swap is."""
+    function = getattr(ctypes.CDLL(None), name, None)
+    if function is not None:
+        address = ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+        function(ctypes.c_void_p(address), ctypes.c_size_t(len(buffer)))

@@ -1,0 +1,117 @@
+"""Which key a remote may use, and when the person is asked: a table of rules, the first that fits decides. No I/O.
+
+A rule names remotes by a pattern (``*.example.com``), keys by their slots, and an answer. Where no rule of the
+person's fits, the defaults decide: what needs the PIN asks once for the connection, a signature with 9C every time.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+from sra.errors import UsageError
+from sra.piv.keys import Slot
+
+MAX_RULES = 1000
+MAX_MINUTES = 24 * 60
+"""A day: who wants to be asked less often than that wants ``allow``."""
+
+
+class Verdict(StrEnum):
+    """What a rule says."""
+
+    ASK = "ask"
+    ASK_ONCE = "ask once"
+    ASK_EVERY = "ask every"
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A verdict; ``minutes`` are those of ``ASK_EVERY``."""
+
+    verdict: Verdict
+    minutes: int = 0
+
+    def __str__(self) -> str:
+        """As it is written in the file."""
+        return f"ask every {self.minutes} minutes" if self.verdict is Verdict.ASK_EVERY else str(self.verdict)
+
+
+_EVERY = re.compile(r"ask every (\d{1,4}) minutes?")
+
+
+def parse_answer(text: str) -> Answer:
+    """The answer that a rule's text means; raise ``ValueError``."""
+    every = _EVERY.fullmatch(text)
+    if every and 1 <= int(every[1]) <= MAX_MINUTES:
+        return Answer(Verdict.ASK_EVERY, int(every[1]))
+    if every or text == Verdict.ASK_EVERY or text not in list(Verdict):
+        raise ValueError("an answer is ask, ask once, ask every N minutes (1 to 1440), allow or deny")
+    return Answer(Verdict(text))
+
+
+def parse_slots(text: str) -> frozenset[Slot]:
+    """The slots that ``9A``, ``82`` or ``retired`` means; raise ``ValueError``."""
+    if text.lower() == "retired":
+        return frozenset(slot for slot in Slot if slot.is_retired)
+    try:
+        return frozenset({Slot(int(text, 16))})
+    except ValueError:
+        raise ValueError("a key is 9A, 9C, 9D, 9E, 82 to 95, or retired for all of the latter") from None
+
+
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A rule as it stands in the file: ``keys`` are slots such as ``9A``, or ``retired``."""
+
+    remote: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    keys: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=32)]
+    answer: Annotated[str, msgspec.Meta(max_length=64)]
+
+    def __post_init__(self) -> None:
+        """Refuse what could never be meant; msgspec tells where it stands."""
+        parse_answer(self.answer)
+        for key in self.keys:
+            parse_slots(key)
+
+    def fits(self, remote: str, slot: Slot) -> bool:
+        """Whether the rule is about this key on this remote."""
+        is_named = fnmatch.fnmatchcase(remote.lower(), self.remote.lower())
+        return is_named and any(slot in parse_slots(key) for key in self.keys)
+
+
+class RuleFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``rules.toml``."""
+
+    rule: Annotated[tuple[Rule, ...], msgspec.Meta(max_length=MAX_RULES)] = ()
+
+
+DEFAULTS = (
+    Rule("*", ("9A", "9D", "retired"), str(Verdict.ASK_ONCE)),
+    Rule("*", ("9C",), str(Verdict.ASK)),
+    Rule("*", ("9E",), str(Verdict.ASK_ONCE)),
+)
+"""9E answers without a PIN, so it is inserted only when the person names it (``--slots``), and asked about too."""
+
+
+def decide(rules: Sequence[Rule], remote: str, slot: Slot) -> Answer:
+    """The answer of the first rule that fits, the person's before the defaults."""
+    for rule in (*rules, *DEFAULTS):
+        if rule.fits(remote, slot):
+            return parse_answer(rule.answer)
+    return Answer(Verdict.DENY)
+
+
+def parse_file(data: bytes, name: str) -> tuple[Rule, ...]:
+    """The rules in a file; raise ``UsageError`` naming what is wrong with it."""
+    try:
+        return msgspec.toml.decode(data, type=RuleFile).rule
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise UsageError(f"{name}: {error}. Correct it; until then nothing is allowed.") from error
