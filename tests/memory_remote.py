@@ -85,15 +85,37 @@ class MemoryRemote:
     """What there is of a remote while it runs."""
 
     def __init__(self, max_sessions: int, limits: Limits) -> None:
+        self.refusal: RefusedError | None = None
+        """Why nobody is admitted at all."""
+        self.revoked: RefusedError | None = None
+        """Why no certificate is accepted."""
+        self.checked: list[str] = []
         self.accounts = Accounts()
         self.records = Records()
-        house = House("remote-host", identity().certificate, self.accounts.find, self.records, max_sessions)
+        house = House(
+            "remote-host",
+            identity().certificate,
+            self.accounts.find,
+            self.records,
+            max_sessions,
+            admit=self._admit,
+            check_certificate=self._check_certificate,
+        )
         self.sessions = Sessions(house)
         self.network = NetworkListener(server_context(), house, self.sessions, limits)
         self.local = LocalListener(server_context(), SECRET, self.sessions)
         self.port = 0
         self.local_port = 0
         self.readers: list[MemoryReader] = []
+
+    async def _admit(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
+    async def _check_certificate(self, certificate: CardCertificate) -> None:
+        self.checked.append(certificate.fingerprint)
+        if self.revoked is not None:
+            raise self.revoked
 
     async def open(self) -> None:
         self.port = await self.network.open((HOST,), 0)

@@ -249,9 +249,9 @@ def test_a_peer_that_falls_silent_is_found_dead_and_open_questions_fail() -> Non
             begun = time.monotonic()
             with pytest.raises(LinkError, match="dead"):
                 await asking
-            assert channel_module.DEAD_AFTER * 0.9 <= time.monotonic() - begun < channel_module.DEAD_AFTER + 0.1
-            heard = [await read_frame(reader) for _ in range(4)]
-            assert [type(frame.message) for frame in heard] == [KeyRequest, Ping, Ping, Ping]
+            assert channel_module.DEAD_AFTER * 0.9 <= time.monotonic() - begun < channel_module.DEAD_AFTER + 1
+            heard = [await read_frame(reader) for _ in range(2)]
+            assert [type(frame.message) for frame in heard] == [KeyRequest, Ping]
 
     run(body())
 

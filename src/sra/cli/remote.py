@@ -151,10 +151,20 @@ def _python(module: str) -> tuple[str, ...]:
 
 
 async def _supervise(processes: list[Process]) -> None:
-    keeping = asyncio.ensure_future(asyncio.gather(*(_keep(process) for process in processes)))
+    """Keep them running until a signal, or until one can't be started; then end them all, each in its own time."""
+    keeping = [asyncio.create_task(_keep(process)) for process in processes]
+
+    def end() -> None:
+        for task in keeping:
+            task.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, keeping.cancel)
-    await asyncio.wait([keeping])
+        asyncio.get_running_loop().add_signal_handler(number, end)
+    await asyncio.wait(keeping, return_when=asyncio.FIRST_EXCEPTION)
+    end()
+    for ended in await asyncio.gather(*keeping, return_exceptions=True):
+        if isinstance(ended, Exception):
+            raise ended
 
 
 async def _keep(process: Process) -> None:
@@ -192,9 +202,8 @@ def _end_with_parent() -> None:
 async def _end(running: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         running.terminate()
-    try:
-        async with asyncio.timeout(STOP_DEADLINE):
-            await running.wait()
-    except TimeoutError:
+    ending = asyncio.create_task(running.wait())
+    done, _ = await asyncio.wait([ending], timeout=STOP_DEADLINE)
+    if not done:
         running.kill()
-        await running.wait()
+        await ending

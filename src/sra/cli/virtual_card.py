@@ -68,3 +68,5 @@ async def _serve(paths: Paths, reader: int, uids: frozenset[int]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
     await asyncio.wait([serving])
+    if not serving.cancelled():
+        serving.result()  # it never ends by itself: what went wrong is the exit status

@@ -213,10 +213,7 @@ class Channel(asyncio.Protocol):
         if not self._transport.is_closing():  # a TLS transport that is closed twice can't be aborted any more
             self._transport.close()
         try:
-            async with asyncio.timeout(GOODBYE_TIME):
-                await self.wait_lost()
-        except TimeoutError:
-            log.debug("%s: the other side does not take its leave", self.name)
+            await asyncio.wait([self._lost], timeout=GOODBYE_TIME)
         finally:
             self._transport.abort()
 

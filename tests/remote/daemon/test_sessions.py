@@ -205,6 +205,34 @@ def test_accounts_that_can_not_be_read_are_a_refusal_that_says_no_more_than_that
     run(body())
 
 
+def test_a_remote_that_admits_nobody_says_so_before_any_challenge_and_before_it_reads_a_certificate() -> None:
+    async def body() -> None:
+        async with running_remote(readers=0) as remote:
+            remote.refusal = RefusedError(RefusalCode.LICENSE, "This remote has no license.")
+            refused = await refusal_of(await dial(remote.port), Hello((1,), NONCE, b"garbage"))
+            assert (refused.code, refused.text) == (RefusalCode.LICENSE, "This remote has no license.")
+            assert remote.accounts.asked == remote.checked == []
+
+    run(body())
+
+
+def test_a_certificate_that_the_policy_does_not_accept_is_refused_after_the_proof_and_before_the_account() -> None:
+    async def body() -> None:
+        card = MemoryCard()
+        async with running_remote(readers=0) as remote:
+            remote.accounts.pair(card, "ann")
+            remote.revoked = RefusedError(RefusalCode.CERTIFICATE, "The certificate is revoked.")
+            assert (await refusal_after_proof(remote, card, Proof(b"forged"))).code is RefusalCode.PROOF
+            expired = MemoryCard(owner="bob", begins=-3 * DAY, ends=-DAY)
+            assert (await refusal_after_proof(remote, expired)).code is RefusalCode.EXPIRED
+            assert remote.checked == []
+            assert (await refusal_after_proof(remote, card)).text == "The certificate is revoked."
+            assert remote.checked == [certificate_of(card).fingerprint]
+            assert remote.accounts.asked == []
+
+    run(body())
+
+
 def test_an_admin_may_leave_after_the_challenge() -> None:
     async def body() -> None:
         async with running_remote(readers=0) as remote:

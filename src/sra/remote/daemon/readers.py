@@ -77,21 +77,22 @@ class Reader:
         if self._holder is not holder:
             return
         self._holder = None
-        try:
-            async with asyncio.timeout(INSERT_DEADLINE + EJECT_DEADLINE):
-                await self._finish_inserting()
-                if not self._empty.is_set():
-                    self._channel.notify(EjectCard(reason))
-                    await self._empty.wait()
-        except (TimeoutError, ProtocolError):
+        # A task of its own: it has to come to its end even when the admin's connection is cancelled meanwhile.
+        taking_out = asyncio.create_task(self._take_out(reason))
+        done, _ = await asyncio.wait([taking_out], timeout=INSERT_DEADLINE + EJECT_DEADLINE)
+        if not done or taking_out.exception() is not None:
+            taking_out.cancel()
             self._channel.abort(LinkError("The virtual card process does not eject the card."))
             self._empty.set()
 
-    async def _finish_inserting(self) -> None:
+    async def _take_out(self, reason: str) -> None:
         if self._inserting is not None:
             await asyncio.wait([self._inserting])
             if self._inserting.exception() is not None:
                 self._empty.set()
+        if not self._empty.is_set():
+            self._channel.notify(EjectCard(reason))
+            await self._empty.wait()
 
     def lost(self) -> None:
         """The virtual card process is gone, and the card with it."""
