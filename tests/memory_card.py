@@ -99,6 +99,14 @@ class MemoryCard:
         self.tries = TRIES
         self._verified = self._verified_for_next = True
 
+    has_pin_pad = False
+
+    async def verify_on_pad(self) -> None:
+        raise KeyMissingError("There is no pad.")
+
+    async def lock(self) -> None:
+        self.forget_pin()
+
     async def use_key(self, request: KeyRequest) -> KeyReply:
         self.uses.append(request)
         if self._algorithms.get(request.slot) is not request.algorithm:

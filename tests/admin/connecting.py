@@ -6,29 +6,29 @@ from pathlib import Path
 
 from sra.admin import session
 from sra.admin.cards.base import Card
-from sra.admin.guard import KnownPin
-from sra.admin.session import PinSource, Remote, Session
+from sra.admin.lending import Lender, Terms
+from sra.admin.session import Remote, Session
+from sra.admin.unlocking import Unlocking
 from sra.transport.known_remotes import KnownRemotes
 from sra.transport.tls_trust import TrustPolicy
-from tests.admin.watching import Person, Watching
+from tests.admin.watching import Person, Watching, lender
 from tests.loopback import HOST, identity
 from tests.memory_card import PIN
 
 
-class Pins:
-    """A person who knows the PIN and is asked for it once."""
+class Pins(Person):
+    """A person who is asked for the PIN at connect, and lends the same card to one connection after the other."""
 
-    def __init__(self, pin: bytes = PIN) -> None:
-        self._pin = pin
-        self._known: KnownPin | None = None
-        self.asked: list[str] = []
+    def __init__(self, pin: bytes = PIN, *, agrees: bool = True) -> None:
+        super().__init__(agrees=agrees, pin=pin)
+        self._unlocking: Unlocking | None = None
+        self._lender: Lender | None = None
 
-    async def known_pin(self, card: Card, remote: str) -> KnownPin:
-        if self._known is None:
-            self.asked.append(remote)
-            await card.verify_pin(self._pin)
-            self._known = KnownPin(self._pin)
-        return self._known
+    def lend(self, card: Card, watching: Watching, terms: Terms | None) -> tuple[Lender, Unlocking]:
+        if self._lender is None or self._unlocking is None:
+            self._lender = lender(card, watching=watching, person=self, terms=terms)
+            self._unlocking = Unlocking(self._lender)
+        return self._lender, self._unlocking
 
 
 def trusting(name: str = "remote") -> TrustPolicy:
@@ -44,11 +44,13 @@ async def connect(
     port: int,
     card: Card,
     *,
-    pins: PinSource | None = None,
+    pins: Pins | None = None,
     watching: Watching | None = None,
     person: Person | None = None,
+    terms: Terms | None = None,
 ) -> Session:
     """A session with the remote at that port."""
-    return await session.connect(
-        remote_at(port), card, pins or Pins(), watching or Watching(), (person or Person()).confirm
-    )
+    lending = pins or Pins(agrees=person is None or person.agrees)
+    if person is not None:
+        person.asked = lending.asked
+    return await session.connect(remote_at(port), *lending.lend(card, watching or Watching(), terms))

@@ -10,12 +10,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sra.admin.events import Refused
-from sra.admin.guard import Guard, KnownPin
+from sra.admin.guard import Guard
+from sra.admin.lending import Lending, Terms
 from sra.errors import (
     RefusedError,
 )
 from sra.piv.keys import Algorithm, KeyReply, KeyRequest, Operation, PinOutcome, PinRequest, Slot, purpose
-from tests.admin.watching import Person, Watching
+from tests.admin.watching import Person, Watching, lender
 from tests.memory_card import PIN, MemoryCard
 from tests.piv_blocks import signing_input
 
@@ -43,23 +44,22 @@ class Clock:
 class Scene:
     """A guard before a card, and everything that can be seen of the two."""
 
-    def __init__(self, keys: dict[Slot, Algorithm] | None = None, *, agrees: bool = True) -> None:
+    def __init__(
+        self, keys: dict[Slot, Algorithm] | None = None, *, agrees: bool = True, terms: Terms | None = None
+    ) -> None:
         self.card = MemoryCard(KEYS if keys is None else keys)
-        self.pin = KnownPin(PIN)
         self.watching = Watching()
         self.person = Person(agrees=agrees)
         self.clock = Clock()
+        self.lender = lender(
+            self.card, watching=self.watching, person=self.person, terms=terms, clock=self.clock, known=True
+        )
+        self.lending = Lending(self.lender, "remote.example.com", "ann", self.clock)
         self.guard = self.new_guard()
 
     def new_guard(self) -> Guard:
-        return Guard(
-            self.card,
-            self.card.contents.keys,
-            self.pin,
-            confirm=self.person.confirm,
-            watcher=self.watching,
-            clock=self.clock,
-        )
+        """What a new insertion in the same connection gets."""
+        return Guard(self.lending, self.card.contents.keys)
 
     async def outcome(self, request: PinRequest) -> tuple[PinOutcome, int]:
         reply = await self.guard.answer(request)

@@ -9,7 +9,20 @@ from typing import get_args
 import pytest
 
 from sra.admin.audit_trail import AuditTrail
-from sra.admin.events import Connected, Ejected, Event, Inserted, KeyUsed, LinkLost, PinAsked, Refused
+from sra.admin.events import (
+    CardWaits,
+    CodeClosed,
+    Connected,
+    Ejected,
+    Event,
+    Inserted,
+    KeyUsed,
+    LinkLost,
+    Paused,
+    PinAsked,
+    RealPinTyped,
+    Refused,
+)
 from sra.audit import Audit, AuditError, verify
 from sra.piv.keys import Operation, PinOutcome, Slot
 from tests.admin.watching import Watching
@@ -27,6 +40,10 @@ EXAMPLES: list[tuple[Event, str, dict[str, object]]] = [
     (PinAsked(False, PinOutcome.CANCELLED), "pin", {"entry": "pad", "outcome": "cancelled"}),
     (Refused("sign with slot 9A", "no"), "refused", {"what": "sign with slot 9A", "reason": "no"}),
     (LinkLost("broke", 0.5), "link-lost", {"reason": "broke"}),
+    (RealPinTyped(), "real-pin-typed", {}),
+    (CodeClosed(), "code-closed", {}),
+    (CardWaits(Slot.SIGNATURE), "card-waits", {"slot": "9C"}),
+    (Paused(True), "paused", {"paused": True}),
 ]
 
 

@@ -81,9 +81,7 @@ def test_what_is_signed_is_told() -> None:
 def test_a_key_that_was_not_inserted_is_refused_though_the_card_has_it(slot: Slot) -> None:
     async def body(scene: Scene) -> None:
         inserted = tuple(key for key in scene.card.contents.keys if key.slot is Slot.AUTHENTICATION)
-        scene.guard = Guard(
-            scene.card, inserted, scene.pin, confirm=scene.person.confirm, watcher=scene.watching, clock=scene.clock
-        )
+        scene.guard = Guard(scene.lending, inserted)
         await scene.guard.answer(TYPED)
         assert "not inserted" in await scene.refusal(request_for(slot, Algorithm.RSA_2048))
 

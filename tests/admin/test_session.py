@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from sra.admin import session as session_module
-from sra.admin.cards.base import Card
 from sra.admin.events import Connected
-from sra.admin.guard import KnownPin
+from sra.admin.person import PinGiven, PinQuestion
 from sra.admin.session import Remote
 from sra.errors import (
     KeyMissingError,
@@ -38,7 +37,7 @@ from sra.wire.messages import (
 )
 from tests.admin.connecting import Pins, connect, remote_at
 from tests.admin.scripted_remote import ANY_PROOF, WELCOME, expect, let_in
-from tests.admin.watching import Person, Watching
+from tests.admin.watching import Watching
 from tests.loopback import HOST, Door, identity, listening, run, server_context, until
 from tests.memory_card import PIN, MemoryCard
 from tests.memory_remote import certificate_of
@@ -119,7 +118,7 @@ def test_a_remote_that_is_not_trusted_gets_not_a_byte_and_no_pin_is_asked_for() 
                 await connect(server.sockets[0].getsockname()[1], card, pins=pins)
             await ended.wait()
         assert received == b""
-        assert pins.asked == []
+        assert pins.connecting == []
         assert card.uses == []
 
     run(body())
@@ -136,7 +135,7 @@ def test_a_refusal_is_passed_on_and_the_connection_closed() -> None:
             with pytest.raises(RefusedError, match="No valid license") as refused:
                 await connecting
             assert refused.value.code is RefusalCode.LICENSE
-            assert pins.asked == []
+            assert pins.connecting == []
             await channel.wait_lost()
 
     run(body())
@@ -183,27 +182,25 @@ def test_a_wrong_pin_ends_the_connection_with_a_goodbye() -> None:
 
 
 def test_a_card_that_forgot_its_pin_gets_it_again_for_the_proof() -> None:
-    class Known:
-        async def known_pin(self, card: Card, remote: str) -> KnownPin:
-            return KnownPin(PIN)
-
     async def body() -> None:
-        door, card = Door(), MemoryCard()
+        door, card, pins = Door(), MemoryCard(), Pins()
         async with listening(door.welcome) as port:
-            connecting = asyncio.create_task(connect(port, card, pins=Known()))
-            await let_in(await door.next())
-            await (await connecting).close("bye")
-            assert card.verifications == [PIN]
+            for _ in range(2):
+                connecting = asyncio.create_task(connect(port, card, pins=pins))
+                await let_in(await door.next())
+                await (await connecting).close("bye")
+                card.forget_pin()
+            assert card.verifications == [PIN, PIN]
+            assert len(pins.connecting) == 1
 
     run(body())
 
 
 def test_a_remote_that_goes_while_the_pin_is_looked_for_ends_the_wait_at_once() -> None:
-    class Searching:
-        def __init__(self) -> None:
-            self.was_cancelled = False
+    class Searching(Pins):
+        was_cancelled = False
 
-        async def known_pin(self, card: Card, remote: str) -> KnownPin:
+        async def ask_pin(self, question: PinQuestion, waiting: int) -> PinGiven:
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
@@ -229,8 +226,8 @@ def test_a_remote_that_goes_while_the_pin_is_looked_for_ends_the_wait_at_once() 
 
 
 def test_giving_up_during_the_pin_question_says_goodbye() -> None:
-    class Searching:
-        async def known_pin(self, card: Card, remote: str) -> KnownPin:
+    class Searching(Pins):
+        async def ask_pin(self, question: PinQuestion, waiting: int) -> PinGiven:
             await asyncio.Event().wait()
             raise AssertionError
 
@@ -277,9 +274,8 @@ def test_a_connection_lost_while_the_fingerprint_was_compared_is_opened_anew(tmp
         hanging = HangingUp(keep_from=2)
         async with listening(hanging.welcome) as port:
             trust = TrustPolicy(KnownRemotes(tmp_path / "known_remotes"), compare)
-            session = await session_module.connect(
-                Remote(HOST, port, trust), MemoryCard(), Pins(), Watching(), Person().confirm
-            )
+            lent = Pins().lend(MemoryCard(), Watching(), None)
+            session = await session_module.connect(Remote(HOST, port, trust), *lent)
             await session.close("bye")
         assert asked == [identity().fingerprint]
 

@@ -11,7 +11,7 @@ import pytest
 from sra.admin import staying
 from sra.admin.events import Ejected, Inserted, LinkLost
 from sra.admin.session import Session
-from sra.admin.staying import Wishes
+from sra.admin.staying import Staying, Wishes
 from sra.errors import CardRemovedError, LinkError, PinWrongError, RefusalCode, RefusedError
 from sra.piv.keys import Slot
 from tests.admin.connecting import Pins, connect
@@ -43,7 +43,8 @@ class Scene:
         self.broken: Exception | None = None
         remote.accounts.pair(self.card, "ann")
 
-    async def dial(self) -> Session:
+    async def dial(self, away: float) -> Session:
+        assert away >= 0
         self.dialled += 1
         if self.broken is not None:
             raise self.broken
@@ -52,7 +53,7 @@ class Scene:
         return session
 
     def stay(self, wishes: Wishes = WISHES) -> asyncio.Task[None]:
-        return asyncio.create_task(staying.stay(self.dial, wishes, self.watching))
+        return asyncio.create_task(Staying(self.dial, wishes, self.watching).run())
 
     async def until_inserted(self, times: int = 1) -> None:
         await until(lambda: len(self.watching.of(Inserted)) == times)
@@ -108,7 +109,7 @@ def test_a_broken_link_is_dialled_again_and_the_card_inserted_again_with_no_new_
             scene.cut()
         await scene.until_inserted(4)
         assert len(scene.watching.of(LinkLost)) >= 3
-        assert len(scene.pins.asked) == 1
+        assert len(scene.pins.connecting) == 1
         assert [len(reader.present) for reader in scene.remote.readers] == [1]
         await end(stay)
 
@@ -248,7 +249,7 @@ def test_the_pin_is_asked_once_for_all_connections() -> None:
         scene.card.forget_pin()
         scene.cut()
         await scene.until_inserted(2)
-        assert len(scene.pins.asked) == 1
+        assert len(scene.pins.connecting) == 1
         assert len(scene.card.verifications) == 2
         await end(stay)
 

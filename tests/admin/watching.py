@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import TypeVar
 
+from sra.admin.cards.base import Card
 from sra.admin.events import Event
+from sra.admin.lending import Lender, Switch, Terms
+from sra.admin.person import Person as PersonLike
+from sra.admin.person import PinGiven, PinQuestion, Reply, UseQuestion
+from sra.admin.pin_entry import PinEntry
+from sra.admin.pins import PinMemory
+from tests.memory_card import PIN
 
 E = TypeVar("E")
 
@@ -23,12 +32,41 @@ class Watching:
 
 
 class Person:
-    """Somebody at the PIN pad who always gives the same answer."""
+    """Somebody who always gives the same answer; ``asked`` holds what a remote had asked, ``connecting`` the rest."""
 
-    def __init__(self, *, agrees: bool = True) -> None:
+    def __init__(self, *, agrees: bool = True, pin: bytes = PIN) -> None:
         self.agrees = agrees
-        self.asked: list[str] = []
+        self.pin = pin
+        self.asked: list[PinQuestion | UseQuestion] = []
+        self.connecting: list[str] = []
 
-    async def confirm(self, question: str) -> bool:
+    async def ask_pin(self, question: PinQuestion, waiting: int) -> PinGiven:
+        if not question.asker.account:
+            self.connecting.append(question.asker.remote)
+            first = len(self.connecting) == 1
+            return PinGiven(Reply.YES, self.pin) if first else PinGiven(Reply.NO)
         self.asked.append(question)
-        return self.agrees
+        if not self.agrees:
+            return PinGiven(Reply.NO)
+        return PinGiven(Reply.YES, b"" if question.kept else self.pin)
+
+    async def ask_use(self, question: UseQuestion, waiting: int) -> Reply:
+        self.asked.append(question)
+        return Reply.YES if self.agrees else Reply.NO
+
+
+def lender(
+    card: Card,
+    *,
+    watching: Watching | None = None,
+    person: PersonLike | None = None,
+    terms: Terms | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    known: bool = False,
+) -> Lender:
+    """Somebody who lends the card, forwards what is typed, and keeps the PIN, which is ``known`` already or not."""
+    watcher = watching or Watching()
+    memory = PinMemory(float("inf"), clock)
+    if known:
+        memory.learn_right(PIN)
+    return Lender(card, person or Person(), watcher, terms or Terms(PinEntry.FORWARD), memory, Switch(watcher))

@@ -58,9 +58,9 @@ class Guard:
         """Do what the remote asks, or raise ``RefusedError`` or ``CardError``."""
         self._check_rate(_describe(request))
         try:
-            self._check_open()
             if isinstance(request, PinRequest):
                 return await self._check_pin(request)
+            self._check_open()
             return await self._use_key(request)
         except (RefusedError, CardError) as error:
             self._watcher.notice(Refused(_describe(request), str(error)))
@@ -85,7 +85,7 @@ class Guard:
         if self._lending.lender.switch.paused:
             raise not_allowed("the person has paused it")
         if not self._lending.lender.code.is_open:
-            raise not_allowed("a code was typed wrong too often; the person has to open it again")
+            raise not_allowed("something wrong was typed too often; the person has to open it again")
         if self._lending.uses >= MAX_USES:
             raise not_allowed(f"{MAX_USES} uses are enough for one connection")
 
@@ -170,9 +170,11 @@ class Guard:
     # PIN
 
     async def _check_pin(self, request: PinRequest) -> PinReply:
+        if self._lending.lender.switch.paused:
+            raise not_allowed("the person has paused it")
         code = self._lending.lender.code
         was_open = code.is_open
-        reply = await self._lending.desk.check(request)
+        reply = await self._lending.desk.check(request) if was_open else PinReply(PinOutcome.BLOCKED, 0)
         if reply.outcome not in (PinOutcome.CANCELLED, PinOutcome.TIMED_OUT):
             self._verified = self._verified_for_next = reply.outcome is PinOutcome.VERIFIED
         if reply.outcome is PinOutcome.VERIFIED and request.typed is None:

@@ -18,6 +18,8 @@ from sra.admin.session_code import SessionCode
 from sra.errors import PinBlockedError, PinWrongError, RefusalCode, RefusedError
 from sra.piv.keys import PinOutcome, PinReply, PinRequest
 
+ASKED = 3
+"""How often a wrong PIN is asked for again for one question of the remote's."""
 FLOOR = 2
 """Tries that are always left to the person: no remote can take the counter below."""
 
@@ -53,10 +55,16 @@ class PinDesk:
 
     def _by_code(self, typed: bytes) -> PinReply:
         """The session code. The real PIN gets the same answer as any wrong one: the remote must not learn it here."""
-        if self.code.check(typed):
-            return PinReply(PinOutcome.VERIFIED, self.code.tries)
-        if self.memory.is_right(typed):
+        right = self.code.matches(typed)
+        if not right and self.memory.is_right(typed):
             self.watcher.notice(RealPinTyped())
+        return self._counted(right=right)
+
+    def _counted(self, *, right: bool) -> PinReply:
+        """Wrong entries are counted even where they cost the card nothing, or a remote could try all PINs here."""
+        self.code.count(right=right)
+        if right:
+            return PinReply(PinOutcome.VERIFIED, self.code.tries)
         return PinReply(PinOutcome.WRONG if self.code.is_open else PinOutcome.BLOCKED, self.code.tries)
 
     async def _forward(self, typed: bytes) -> PinReply:
@@ -64,13 +72,14 @@ class PinDesk:
         remaining = await self.card.attempts_remaining()
         known = self.memory.is_right(typed)
         if known is not None:
-            return PinReply(PinOutcome.VERIFIED if known else PinOutcome.WRONG, remaining)
+            return self._counted(right=known)
         if remaining <= FLOOR:
             raise RefusedError(
                 RefusalCode.NOT_ALLOWED,
                 f"Only {remaining} PIN tries are left, so none is forwarded: give the PIN on the admin's side.",
             )
-        return await self._verify(typed)
+        reply = await self._verify(typed)
+        return self._counted(right=reply.outcome is PinOutcome.VERIFIED)
 
     async def _verify(self, pin: bytes) -> PinReply:
         try:
@@ -86,7 +95,8 @@ class PinDesk:
 
     async def _on_pad(self) -> PinReply:
         """Ask the person, again after a wrong PIN, until it is right, refused, blocked or not answered."""
-        while True:
+        reply = PinReply(PinOutcome.BLOCKED, 0)
+        for _ in range(ASKED):
             remaining = await self.card.attempts_remaining()
             if remaining == 0:
                 return PinReply(PinOutcome.BLOCKED, 0)
@@ -97,6 +107,7 @@ class PinDesk:
             reply = await self._take(given, remaining)
             if reply.outcome is not PinOutcome.WRONG:
                 return reply
+        return reply
 
     async def _ask(self, remaining: int) -> PinGiven:
         question = PinQuestion(
@@ -119,4 +130,6 @@ class PinDesk:
         known = self.memory.is_right(pin)
         if known and not given.pin:
             return PinReply(PinOutcome.VERIFIED, remaining)  # the card is asked when it wants the PIN itself
+        if self.memory.is_known_wrong(pin):
+            return PinReply(PinOutcome.WRONG, remaining)
         return await self._verify(pin)

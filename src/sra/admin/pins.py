@@ -61,11 +61,14 @@ class PinMemory:
 
     def is_right(self, pin: bytes) -> bool | None:
         """Whether it is the PIN, in constant time; ``None`` if that can't be told without asking the card."""
+        if self._right is not None:
+            return hmac.compare_digest(self._digest(pin), self._right)
+        return False if self.is_known_wrong(pin) else None
+
+    def is_known_wrong(self, pin: bytes) -> bool:
+        """Whether the card has refused this PIN before. A person may have changed it since: only that is sure."""
         digest = self._digest(pin)
-        if self._right is not None and hmac.compare_digest(digest, self._right):
-            return True
-        known_wrong = sum(hmac.compare_digest(digest, wrong) for wrong in self._wrong) > 0
-        return False if known_wrong or self._right is not None else None
+        return sum(hmac.compare_digest(digest, wrong) for wrong in self._wrong) > 0
 
     def forget(self) -> None:
         """Overwrite everything (Python may have made copies that can't be reached)."""

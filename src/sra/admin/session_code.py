@@ -36,15 +36,13 @@ class SessionCode:
         """Whether a right code still opens anything."""
         return self.tries > 0
 
-    def check(self, typed: bytes) -> bool:
-        """Whether ``typed`` is the code, in constant time. A wrong one costs a try, a right one gives them back."""
-        if not self.is_open:
-            return False
-        if hmac.compare_digest(typed, self._code.encode()):
-            self.tries = TRIES
-            return True
-        self.tries -= 1
-        return False
+    def matches(self, typed: bytes) -> bool:
+        """Whether ``typed`` is the code, in constant time."""
+        return hmac.compare_digest(typed, self._code.encode())
+
+    def count(self, *, right: bool) -> None:
+        """Count what was typed, code or PIN: a wrong one costs a try, a right one gives them back."""
+        self.tries = TRIES if right else max(self.tries - 1, 0)
 
     def reopen(self) -> None:
         """The person allows typing again, with a new code: the old one may be known by now."""
