@@ -104,6 +104,7 @@ def renew(folder: Path, now: datetime, hosts: Sequence[str] | None = None) -> Tl
 
     Raises ``TlsIdentityError`` if there is none that can be renewed, ``UsageError`` if it was renewed too often.
     """
+    load(folder)
     with files.locked(folder / KEY_FILE):
         old = load(folder)
         key = load_pem_private_key(_content(folder / KEY_FILE).data, password=None)

@@ -27,7 +27,8 @@ def activate(machine: Machine, steps: Sequence[Step], wanted: Wanted, tell: Tell
             record = journal.with_entry(record, Entry(step.name, step.before(machine)))
         journal.write(machine, record)
         step.do(machine)
-        tell(step.name)
+        if step.is_told:
+            tell(step.name)
         changed = True
     if changed or record.wanted != wanted:
         journal.write(machine, msgspec.structs.replace(record, complete=True, wanted=wanted))
@@ -42,7 +43,8 @@ def deactivate(machine: Machine, tell: Tell) -> bool:
     while record.entries:
         last = record.entries[-1]
         note = last.undo.take_back(machine)
-        tell(note or f"taken back: {last.step}")
+        if note or last.undo.is_told:
+            tell(note or f"taken back: {last.step}")
         record = msgspec.structs.replace(journal.without_last(record), complete=False)
         journal.write(machine, record)
     journal.remove(machine)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from sra import files
 from sra.remote.activation.machine import ROOT_OWNER, Machine, Owner, content, state
@@ -32,6 +32,9 @@ class Step(Protocol):
     def name(self) -> str:
         """What is changed, for the journal and for people."""
 
+    is_told: ClassVar[bool]
+    """Whether a person wants to know."""
+
     def is_done(self, machine: Machine, *, changed: bool) -> bool:
         """Whether there is nothing to do; ``changed`` if a step before this one was done."""
 
@@ -42,8 +45,14 @@ class Step(Protocol):
         """Do it; raise ``SraError`` if that can't be."""
 
 
+class Change:
+    """A step that a person is told of."""
+
+    is_told: ClassVar[bool] = True
+
+
 @dataclass(frozen=True)
-class Folder:
+class Folder(Change):
     """A folder with this mode and owner."""
 
     path: str
@@ -76,7 +85,7 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class File:
+class File(Change):
     """A file with this content, mode and owner."""
 
     path: str
@@ -108,7 +117,7 @@ class File:
 
 
 @dataclass(frozen=True)
-class Given:
+class Given(Change):
     """A file that is there already, with this mode and owner."""
 
     path: str
@@ -139,7 +148,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Group:
+class Group(Change):
     """A system group."""
 
     group: str
@@ -163,7 +172,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class User:
+class User(Change):
     """A system user without a home, a shell or a password, in a group of its name."""
 
     user: str
@@ -191,7 +200,7 @@ class User:
 
 
 @dataclass(frozen=True)
-class Trusted:
+class Trusted(Change):
     """A certificate (PEM) that every program of this machine trusts, by Debian's ca-certificates."""
 
     certificate: bytes = field(repr=False)
@@ -225,6 +234,7 @@ class Run:
     purpose: str
     on_change: tuple[tuple[str, ...], ...] = ()
     on_undo: tuple[tuple[str, ...], ...] = ()
+    is_told: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -246,7 +256,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Enabled:
+class Enabled(Change):
     """A unit of systemd that is started at boot, and now."""
 
     unit: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 
@@ -19,6 +20,9 @@ CA_BUNDLE_PROGRAM = "update-ca-certificates"
 
 class Undo(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
     """Something that can be taken back."""
+
+    is_told: ClassVar[bool] = True
+    """Whether a person wants to know."""
 
     def take_back(self, machine: Machine) -> str | None:
         """Make it as it was before; a note if something has to stay. Raises ``SraError``."""
@@ -122,6 +126,8 @@ class RemoveGroup(Undo, frozen=True, tag="remove-group"):
 
 class RunPrograms(Undo, frozen=True, tag="run"):
     """Programs bring back what was."""
+
+    is_told: ClassVar[bool] = False
 
     commands: tuple[tuple[str, ...], ...]
 

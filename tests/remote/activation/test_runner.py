@@ -1,0 +1,318 @@
+import json
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from sra.remote.activation import journal, runner
+from sra.remote.activation.journal import Wanted
+from sra.remote.activation.machine import ActivationError
+from sra.remote.activation.steps_linux import Identity, Setup, steps
+from tests.remote.activation.world import World
+
+SETUP = Setup(
+    programs=Path("/opt/sra/bin"),
+    readers=2,
+    identity=Identity(b"key\n", b"certificate\n"),
+    trusted=b"certificate\n",
+    screen=True,
+    pcscd_asks_polkit=True,
+)
+STEPS = steps(SETUP)
+ALL = Wanted(trust=True, screen=True)
+
+
+class Killed(BaseException):
+    """The process was killed."""
+
+
+def silence(_: str) -> None:
+    """Tell nobody."""
+
+
+def activate(world: World, setup: Setup = SETUP, tell: Callable[[str], None] = silence) -> bool:
+    return runner.activate(world.machine, steps(setup), ALL, tell)
+
+
+def deactivate(world: World, tell: Callable[[str], None] = silence) -> bool:
+    return runner.deactivate(world.machine, tell)
+
+
+def test_activation_makes_the_users_the_files_and_starts_the_service(world: World) -> None:
+    assert activate(world)
+    assert all(world.machine.user(name) is not None for name in ("_sra", "_sra-card", "_srascreen"))
+    assert world.machine.group("sra-card") is not None
+    assert (world.root / "etc/sra/identity/key.pem").read_bytes() == b"key\n"
+    assert world.programs.enabled == world.programs.active == {"sra.target"}
+    assert world.given["/etc/sra/identity/key.pem"] == (world.machine.user("_sra"), world.machine.group("_sra"))
+    assert b"certificate" in (world.root / "etc/ssl/certs/ca-certificates.crt").read_bytes()
+
+
+def test_the_screen_user_is_a_system_user_without_home_shell_or_password(world: World) -> None:
+    activate(world)
+    (added,) = [argv for argv in world.programs.ran if argv[-1] == "_srascreen"]
+    assert added[:5] == ("useradd", "--system", "--user-group", "--no-create-home", "--home-dir")
+    assert "/usr/sbin/nologin" in added
+    assert not {"--password", "-p"} & set(added)
+
+
+def test_deactivation_takes_everything_back(world: World) -> None:
+    before = world.tree()
+    activate(world)
+    assert deactivate(world)
+    assert world.tree() == before
+    assert world.programs.enabled == world.programs.active == set()
+    assert not deactivate(world)
+
+
+def test_the_units_are_read_again_and_pcscd_restarted_after_their_files_are_gone(world: World) -> None:
+    activate(world)
+    world.programs.ran.clear()
+    deactivate(world)
+    order = [argv for argv in world.programs.ran if argv[0] == "systemctl"]
+    assert order == [
+        ("systemctl", "disable", "--now", "sra.target"),
+        ("systemctl", "daemon-reload"),
+        ("systemctl", "stop", "pcscd.service"),
+        ("systemctl", "restart", "pcscd.socket"),
+    ]
+    assert world.programs.ran[-1] == ("userdel", "_sra")
+
+
+def test_the_second_time_nothing_is_changed_and_nothing_restarted(world: World) -> None:
+    activate(world)
+    before, ran = world.tree(), len(world.programs.ran)
+    assert not activate(world)
+    assert world.tree() == before
+    assert world.programs.ran[ran:] == []
+
+
+def test_what_is_added_the_second_time_interrupts_nobody(world: World) -> None:
+    plain = Setup(programs=SETUP.programs, readers=2, identity=SETUP.identity)
+    before = world.tree()
+    activate(world, plain)
+    world.programs.ran.clear()
+    more = Setup(programs=SETUP.programs, readers=2, identity=SETUP.identity, screen=True)
+    assert activate(world, more)
+    assert [argv[0] for argv in world.programs.ran] == ["useradd"]
+    deactivate(world)
+    assert world.tree() == before
+
+
+def test_a_new_version_of_a_unit_is_written_and_started(world: World) -> None:
+    before = world.tree()
+    activate(world)
+    world.programs.ran.clear()
+    moved = Setup(programs=Path("/opt/new/bin"), readers=2, identity=SETUP.identity, trusted=SETUP.trusted)
+    assert activate(world, moved)
+    assert b"/opt/new/bin/srad" in (world.root / "etc/systemd/system/srad.service").read_bytes()
+    assert ("systemctl", "restart", "sra.target") in world.programs.ran
+    deactivate(world)
+    assert world.tree() == before
+
+
+def test_what_was_there_before_is_there_again(world: World) -> None:
+    world.write("/etc/sra/identity/key.pem", "older key", 0o600)
+    world.write("/etc/sra/identity/certificate.pem", "older certificate")
+    world.write("/etc/systemd/system/pcscd.socket.d/sra.conf", "[Socket]\n", 0o640)
+    world.write("/etc/sra/pairings.toml", "# pairings")
+    (world.root / "etc/sra/identity").chmod(0o700)
+    before = world.tree()
+    activate(world)
+    assert (world.root / "etc/sra/identity/key.pem").read_bytes() == b"key\n"
+    deactivate(world)
+    assert world.tree() == before
+
+
+def test_the_first_content_is_what_comes_back_after_several_activations(world: World) -> None:
+    world.write("/etc/sra/identity/key.pem", "the first", 0o600)
+    before = world.tree()
+    for key in (b"the second", b"the third"):
+        setup = Setup(programs=SETUP.programs, readers=2, identity=Identity(key, b"certificate"))
+        activate(world, setup)
+    deactivate(world)
+    assert world.tree() == before
+
+
+def test_a_user_and_a_unit_that_were_there_before_stay(world: World) -> None:
+    world.programs(["useradd", "_srascreen"])
+    world.programs.enabled.add("sra.target")
+    before = world.tree()
+    activate(world)
+    deactivate(world)
+    assert world.tree() == before
+    assert world.programs.enabled == {"sra.target"}
+
+
+def test_what_was_put_there_since_stays_and_is_told(world: World) -> None:
+    activate(world)
+    world.write("/var/log/sra/audit.jsonl", "a record\n", 0o600)
+    world.write("/etc/sra/pairings.toml", "# pairings")
+    told: list[str] = []
+    deactivate(world, told.append)
+    assert (world.root / "var/log/sra/audit.jsonl").read_text() == "a record\n"
+    assert (world.root / "etc/sra/pairings.toml").exists()
+    assert {"/var/log/sra stays, with what was put there since the activation"} < set(told)
+    assert world.given["/var/log/sra/audit.jsonl"] == (0, 0)
+    assert not (world.root / "etc/sra/identity").exists()
+
+
+def test_who_was_in_the_group_is_told(world: World) -> None:
+    activate(world)
+    path = world.root / "etc/group"
+    path.write_text(path.read_text().replace("sra-card:x:", "sra-card:x:", 1))
+    lines = [f"{line}alice,bob" if line.startswith("sra-card:") else line for line in path.read_text().splitlines()]
+    path.write_text("\n".join(lines) + "\n")
+    told: list[str] = []
+    deactivate(world, told.append)
+    assert "the group sra-card is gone; in it were: alice, bob" in told
+
+
+def kill_at(number: int) -> Callable[[Sequence[object]], None]:
+    """Be killed at the call of this number."""
+    calls = iter(range(number))
+
+    def call(_: Sequence[object]) -> None:
+        if next(calls, None) is None:
+            raise Killed
+
+    return call
+
+
+@pytest.fixture
+def reference(tmp_path: Path) -> dict[str, tuple[int, bytes]]:
+    """What an activation makes that nothing interrupts, without the journal."""
+    whole = World(tmp_path / "whole")
+    activate(whole)
+    return without_journal(whole)
+
+
+def without_journal(world: World) -> dict[str, tuple[int, bytes]]:
+    return {name: found for name, found in world.tree().items() if not name.startswith("/var/lib/sra")}
+
+
+def interrupt(world: World, monkeypatch: pytest.MonkeyPatch, number: int, *, after: bool) -> bool:
+    """Activate, killed right before (or after) the step of this number is done; whether it came so far."""
+    killed = kill_at(number)
+
+    def wrap(do: Callable[..., None]) -> Callable[..., None]:
+        def done(self: object, machine: object) -> None:
+            if not after:
+                killed([])
+            do(self, machine)
+            if after:
+                killed([])
+
+        return done
+
+    with monkeypatch.context() as patched:
+        for kind in {type(step) for step in STEPS}:
+            patched.setattr(kind, "do", wrap(kind.do))
+        try:
+            activate(world)
+        except Killed:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("number", range(len(STEPS)))
+def test_an_activation_that_was_killed_at_any_step_is_mended_by_the_next(
+    world: World,
+    reference: dict[str, tuple[int, bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    after: bool,
+) -> None:
+    before = world.tree()
+    assert interrupt(world, monkeypatch, number, after=after)
+    activate(world)
+    assert without_journal(world) == reference
+    assert world.programs.active == {"sra.target"}
+    assert not activate(world)
+    deactivate(world)
+    assert world.tree() == before
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("number", range(len(STEPS)))
+def test_an_activation_that_was_killed_at_any_step_can_be_taken_back(
+    world: World, monkeypatch: pytest.MonkeyPatch, number: int, after: bool
+) -> None:
+    before = world.tree()
+    interrupt(world, monkeypatch, number, after=after)
+    deactivate(world)
+    assert world.tree() == before
+    assert world.programs.active == set()
+
+
+@pytest.mark.parametrize("number", range(len(STEPS)))
+def test_a_deactivation_that_was_killed_anywhere_is_finished_by_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    before = world.tree()
+    activate(world)
+    killed = kill_at(number)
+    write = journal.write
+    with monkeypatch.context() as patched:
+        patched.setattr(journal, "write", lambda machine, record: (killed([]), write(machine, record)))
+        with pytest.raises(Killed):
+            deactivate(world)
+    deactivate(world)
+    assert world.tree() == before
+
+
+def test_a_program_that_fails_is_named_with_what_it_said_and_tried_again(world: World) -> None:
+    before = world.tree()
+    world.programs.failing.add("useradd")
+    with pytest.raises(ActivationError, match=r"“useradd .* _sra” failed \(1\): useradd: it does not work"):
+        activate(world)
+    world.programs.failing.clear()
+    activate(world)
+    deactivate(world)
+    assert world.tree() == before
+
+
+def test_the_journal_is_root_s_and_holds_no_secret(world: World) -> None:
+    world.write("/etc/sra/identity/key.pem", "an older secret", 0o600)
+    activate(world)
+    path = world.root / "var/lib/sra/activation.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    text = path.read_text()
+    assert "secret" not in text
+    assert "key\\n" not in text
+    assert json.loads(text)["wanted"] == {"trust": True, "screen": True}
+    backup = world.root / "var/lib/sra/before/etc-sra-identity-key.pem"
+    assert stat.S_IMODE(backup.stat().st_mode) == 0o600
+    assert stat.S_IMODE(backup.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", '{"version": 2}', '{"entries": [{"step": "x", "undo": {"kind": "format"}}]}']
+)
+def test_a_journal_that_can_not_be_read_takes_nothing_back(world: World, text: str) -> None:
+    world.write("/var/lib/sra/activation.json", text, 0o600)
+    before = world.tree()
+    with pytest.raises(ActivationError, match=r"activation\.json"):
+        deactivate(world)
+    with pytest.raises(ActivationError, match=r"activation\.json"):
+        activate(world)
+    assert world.tree() == before
+
+
+@pytest.mark.parametrize("path", ["/etc/sra", "/etc/systemd/system/srad.service"])
+def test_a_link_in_the_way_is_an_error_and_not_followed(world: World, path: str, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (world.root / path.removeprefix("/")).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Exception, match=r"link|in the way|folder"):
+        activate(world)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_each_step_is_told_in_words(world: World) -> None:
+    told: list[str] = []
+    activate(world, tell=told.append)
+    assert "user _sra" in told
+    assert "unit sra.target" in told
+    assert "units read again" not in told

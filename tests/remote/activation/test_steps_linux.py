@@ -1,0 +1,153 @@
+import configparser
+import re
+from pathlib import Path
+
+import pytest
+
+from sra.remote.activation import templates
+from sra.remote.activation.steps import Enabled, File, Folder, Run, Step, Trusted, User
+from sra.remote.activation.steps_linux import Identity, Setup, steps
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent.parent
+PROGRAMS = Path("/usr/lib/secure-remote-access/bin")
+IDENTITY = Identity(b"key", b"certificates")
+
+
+def setup(**chosen: object) -> Setup:
+    return Setup(programs=PROGRAMS, readers=2, **chosen)  # type: ignore[arg-type]
+
+
+def names(made: tuple[Step, ...]) -> list[str]:
+    return [step.name for step in made]
+
+
+def file(made: tuple[Step, ...], path: str) -> File:
+    (found,) = [step for step in made if isinstance(step, File) and step.path == path]
+    return found
+
+
+def unit(data: bytes) -> configparser.RawConfigParser:
+    """A unit file; of a setting that is there several times, the last."""
+    parser = configparser.RawConfigParser(strict=False)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read_string(data.decode())
+    return parser
+
+
+def test_every_step_has_a_name_of_its_own() -> None:
+    made = steps(setup(identity=IDENTITY, trusted=b"pem", screen=True, former=("/etc/sra/identities/a.pem", b"")))
+    assert len(set(names(made))) == len(made)
+
+
+def test_users_come_before_what_belongs_to_them_and_the_service_after_its_files() -> None:
+    made = steps(setup(identity=IDENTITY))
+    kinds = [type(step) for step in made]
+    assert kinds.index(User) < kinds.index(Folder) < kinds.index(File) < kinds.index(Enabled)
+    assert max(at for at, kind in enumerate(kinds) if kind is File) < kinds.index(Enabled)
+
+
+def test_what_is_added_later_comes_after_the_service_so_that_it_interrupts_nobody() -> None:
+    made = steps(setup(trusted=b"pem", screen=True))
+    assert [type(step) for step in made[-3:]] == [Enabled, Trusted, User]
+
+
+def test_the_key_is_the_daemon_s_alone() -> None:
+    made = steps(setup(identity=IDENTITY))
+    key, certificate = file(made, "/etc/sra/identity/key.pem"), file(made, "/etc/sra/identity/certificate.pem")
+    assert (key.mode, key.owner.user, key.data) == (0o600, "_sra", b"key")
+    assert (certificate.mode, certificate.data) == (0o644, b"certificates")
+
+
+def test_an_identity_that_is_there_is_only_given_to_the_daemon() -> None:
+    made = steps(setup())
+    assert "owner of /etc/sra/identity/key.pem" in names(made)
+    assert not any(isinstance(step, File) and "identity" in step.path for step in made)
+
+
+def test_an_identity_that_is_replaced_is_kept() -> None:
+    made = steps(setup(identity=IDENTITY, former=("/etc/sra/identities/a.pem", b"former")))
+    kept = file(made, "/etc/sra/identities/a.pem")
+    assert (kept.mode, kept.owner.user, kept.data) == (0o600, "root", b"former")
+    assert names(made).index(kept.name) < names(made).index("file /etc/sra/identity/key.pem")
+
+
+def test_no_secret_is_in_the_representation_of_a_step() -> None:
+    made = steps(setup(identity=Identity(b"SECRET", b""), former=("/etc/sra/identities/a.pem", b"SECRET")))
+    assert "SECRET" not in repr(made)
+    assert "SECRET" not in repr(setup(identity=Identity(b"SECRET", b""), former=("/a", b"SECRET")))
+
+
+def test_a_polkit_rule_is_only_there_where_pcscd_asks_polkit() -> None:
+    rule = "file /etc/polkit-1/rules.d/50-sra-card.rules"
+    assert rule not in names(steps(setup()))
+    assert rule in names(steps(setup(pcscd_asks_polkit=True)))
+    assert b'isInGroup("sra-card")' in templates.polkit_rules()
+
+
+def test_programs_are_run_again_when_their_files_are_gone() -> None:
+    made = steps(setup())
+    last_file = max(at for at, step in enumerate(made) if isinstance(step, File))
+    before = [step for step in made[:last_file] if isinstance(step, Run) and step.on_undo]
+    assert [step.name for step in before] == ["pcscd without our files", "units without our files"]
+
+
+def test_there_is_a_virtual_card_for_each_reader() -> None:
+    assert unit(templates.target(3))["Unit"]["Wants"].split() == [
+        "srad.service", "sra-card@0.service", "sra-card@1.service", "sra-card@2.service",
+    ]  # fmt: skip
+
+
+def test_the_readers_are_those_of_the_driver_s_own_configuration() -> None:
+    made = templates.reader_conf("/usr/lib/driver.so", "/run/sra", 2).decode()
+    template = (CHECKOUT / "reader" / "reader.conf.in").read_text()
+    expected = template.replace("@LIBPATH@", "/usr/lib/driver.so").replace("@RUN@", "/run/sra")
+
+    def settings(text: str) -> list[str]:
+        return [" ".join(line.split()) for line in text.splitlines() if line and not line.startswith("#")]
+
+    assert settings(made) == settings(expected)
+
+
+@pytest.mark.parametrize(
+    ("data", "user", "program"),
+    [
+        (templates.srad_service(PROGRAMS), "_sra", "/usr/lib/secure-remote-access/bin/srad"),
+        (
+            templates.card_service(PROGRAMS, 0),
+            "_sra-card",
+            "/usr/lib/secure-remote-access/bin/sra-card --reader %i",
+        ),
+    ],
+    ids=["srad", "sra-card"],
+)
+def test_the_services_are_users_of_their_own_without_any_privilege(data: bytes, user: str, program: str) -> None:
+    service = unit(data)["Service"]
+    assert service["User"] == service["Group"] == user
+    assert service["ExecStart"] == program
+    assert service["CapabilityBoundingSet"] == service["AmbientCapabilities"] == ""
+    assert service["ProtectSystem"] == "strict"
+    assert service["Restart"] == "always"
+    assert service["SyslogIdentifier"] == program.split(maxsplit=1)[0].rpartition("/")[2]
+    switches = ("NoNewPrivileges", "PrivateDevices", "MemoryDenyWriteExecute", "RestrictNamespaces", "ProtectHome")
+    assert {service[name] for name in switches} == {"yes"}
+
+
+def test_the_virtual_card_reaches_no_other_machine() -> None:
+    service = unit(templates.card_service(PROGRAMS, 0))["Service"]
+    assert (service["IPAddressDeny"], service["IPAddressAllow"]) == ("any", "localhost")
+    assert service["ReadWritePaths"] == "/run/sra/readers"
+
+
+def test_a_pcscd_that_is_not_root_is_let_in() -> None:
+    assert b"--reader %i --pcscd-uid 104\n" in templates.card_service(PROGRAMS, 104)
+
+
+def test_only_the_group_reaches_pcscd_and_pcscd_stays() -> None:
+    socket = unit(templates.pcscd_socket())["Socket"]
+    assert (socket["SocketMode"], socket["SocketGroup"]) == ("0660", "sra-card")
+    assert templates.pcscd_service().endswith(b"ExecStart=\nExecStart=/usr/sbin/pcscd --foreground $PCSCD_ARGS\n")
+
+
+def test_nothing_is_left_to_be_filled_in() -> None:
+    made = steps(setup(identity=IDENTITY, pcscd_asks_polkit=True))
+    assert [step.path for step in made if isinstance(step, File) and re.search(rb"@[A-Z]+@", step.data)] == []
