@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 ROOMS := $(wildcard src tests lab benchmarks demo scripts)
 
-.PHONY: test unit lint demo bench setup lock clean
+.PHONY: test unit lint demo bench deb setup lock clean
 
 test: setup
 	@$(MAKE) -C reader check
@@ -27,6 +27,10 @@ demo: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks
+
+# The Debian package, into dist/.
+deb: setup
+	@$(BIN)/python packaging/debian/build.py
 
 setup:
 	@/usr/bin/python3 scripts/set_up.py
