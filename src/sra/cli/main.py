@@ -10,8 +10,10 @@ import typer
 from sra import __version__, logs
 from sra.cli import activation, cards, connect, identity, pairing, remote, session, softcard, trust
 from sra.cli import audit as audit_
+from sra.cli import doctor as doctor_
 from sra.cli import license as license_
 from sra.cli import log as log_
+from sra.cli import status as status_
 from sra.cli.options import examples
 from sra.cli.run import run
 
@@ -34,6 +36,8 @@ app.add_typer(identity.app, name="identity")
 app.add_typer(license_.app, name="license")
 app.add_typer(audit_.app, name="audit")
 app.command("log", epilog=log_.EXAMPLES)(log_.log)
+app.command("status", epilog=status_.EXAMPLES)(status_.status)
+app.command("doctor", epilog=doctor_.EXAMPLES)(doctor_.doctor)
 app.add_typer(pairing.app)
 app.add_typer(activation.app)
 

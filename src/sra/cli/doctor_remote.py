@@ -1,0 +1,233 @@
+"""What ``sra doctor`` looks at on a remote."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sra import audit, files
+from sra.admin.cards.pcsc import PcscBackend
+from sra.cli import handshakes, machine
+from sra.cli.accounts import open_finder
+from sra.cli.checks import Check, NotHereError, WrongError
+from sra.cli.licensing import issuers_folder, latest_time, open_licenses
+from sra.cli.log import is_service
+from sra.config import DaemonConfig, Paths, load_daemon_config
+from sra.errors import CardError, UsageError
+from sra.identity import certificates
+from sra.identity.certificates import CardCertificate
+from sra.piv.certificates import certificate_in
+from sra.piv.keys import Slot
+from sra.piv.objects import CERTIFICATES
+from sra.remote.accounts.pairing import PairingStore
+from sra.remote.license.statement import day
+from sra.transport import tls_identity
+
+MIN_FREE = 64 * 1024 * 1024
+"""Bytes: below that the audit log soon has no room."""
+CLOCK_TOLERANCE = 10 * 60
+"""Seconds by which a clock may have been corrected."""
+EARLIEST = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
+"""A clock that shows less was never set."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """The remote that is looked at; ``card``: whose pairing is asked about, if any."""
+
+    paths: Paths
+    card: CardCertificate | None = None
+
+    @property
+    def config(self) -> DaemonConfig:
+        """Its settings, or the defaults where they can't be read (a check of its own says that)."""
+        try:
+            return load_daemon_config(self.paths.config)
+        except UsageError:
+            return DaemonConfig()
+
+    def sra(self, command: str) -> str:
+        """The command, for this remote."""
+        return f"sra {command}" if self.paths.root == Path("/") else f"sra {command} --root {self.paths.root}"
+
+    @property
+    def start(self) -> str:
+        """The command that starts it anew."""
+        is_installed = self.paths.root == Path("/") and is_service()
+        return "systemctl restart sra.target" if is_installed else self.sra("remote run")
+
+
+def _settings(remote: Remote) -> str:
+    config = load_daemon_config(remote.paths.config)
+    return f"ports {config.port} and {config.local_port}, {config.readers} readers"
+
+
+def _identity(remote: Remote) -> str:
+    identity = tls_identity.load(remote.paths.identity)
+    if identity.not_after <= datetime.now(UTC):
+        raise WrongError(
+            f"The certificate expired on {identity.not_after.date()}.", remote.sra("identity generate --renew")
+        )
+    return f"{identity.fingerprint}, valid until {identity.not_after.date()}"
+
+
+def _listener(port: Callable[[DaemonConfig], int], address: Callable[[DaemonConfig], str]) -> Callable[[Remote], str]:
+    def look(remote: Remote) -> str:
+        number = port(remote.config)
+        if number == 0:
+            raise NotHereError
+        version, shown = handshakes.tls(address(remote.config), number)
+        if shown != tls_identity.load(remote.paths.identity).certificate:
+            raise WrongError(f"Port {number} shows another identity than the one in {remote.paths.identity}.")
+        return f"port {number} answers with {version} and this remote's identity"
+
+    return look
+
+
+def listen_address(config: DaemonConfig) -> str:
+    """An address of this machine at which srad listens."""
+    loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+    addresses = sorted(config.listen, key=lambda address: ":" in address)
+    return loopback.get(addresses[0], addresses[0])
+
+
+def _virtual_cards(remote: Remote) -> str:
+    wanted = remote.config.readers
+    attached = machine.count_connections(remote.config.local_port)
+    if attached is None or remote.config.local_port == 0:
+        raise NotHereError
+    if attached < wanted:
+        raise WrongError(f"{attached} of {wanted} virtual cards are attached to srad.")
+    return f"{wanted} of {wanted} are attached to srad"
+
+
+def _license(remote: Remote) -> str:
+    store = open_licenses(remote.paths)
+    license_ = store.check(time.time())
+    if store.problems():
+        raise WrongError(" ".join(map(str, store.problems())), remote.sra("license status"))
+    return f"{license_.licensee}, until {day(license_.ends)}"
+
+
+def _pairings(remote: Remote) -> str:
+    try:
+        count = len(PairingStore(remote.paths.pairings).pairings())
+    except files.FileError as error:
+        raise WrongError(str(error), f"editor {remote.paths.pairings}") from error
+    if count == 0 and not remote.paths.attribute_mapping.exists() and remote.config.accounts.ldap is None:
+        raise WrongError("No card is paired with an account.")
+    return f"{count} cards are paired" if count != 1 else "1 card is paired"
+
+
+def _card(remote: Remote) -> str:
+    card = remote.card or _card_in_reader()
+    if card is None:
+        raise NotHereError
+    card.check_validity(datetime.now(UTC))
+    finder = open_finder(remote.paths, remote.config.accounts)
+    return f"{card.display_name} opens the account {asyncio.run(finder.find_account(card))}"
+
+
+def _card_in_reader() -> CardCertificate | None:
+    """The 9A certificate of a card that is in a reader now."""
+
+    async def read() -> bytes | None:
+        backend = PcscBackend()
+        for listing in await backend.find():
+            if not listing.problem:
+                card = await backend.open(listing.name)
+                await card.close()
+                return certificate_in(card.contents.objects.get(CERTIFICATES[Slot.AUTHENTICATION], b""))
+        return None
+
+    try:
+        der = asyncio.run(read())
+    except (CardError, ValueError):
+        return None
+    return certificates.parse(der) if der else None
+
+
+def _reader(remote: Remote) -> str:
+    found = machine.virtual_readers()
+    if len(found) < remote.config.readers:
+        raise WrongError(f"pcscd has {len(found)} of {remote.config.readers} virtual readers.")
+    return f"pcscd has {len(found)} virtual readers"
+
+
+def _clock(remote: Remote) -> str:
+    now, seen = time.time(), latest_time(remote.paths).read()
+    if now < max(EARLIEST, seen - CLOCK_TOLERANCE):
+        raise WrongError(
+            f"The clock shows {_moment(now)}, and has shown {_moment(seen)} before. "
+            f"If that was wrong, delete {remote.paths.state / 'latest-time'}."
+        )
+    return _moment(now)
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _audit(remote: Remote) -> str:
+    folder = next(each for each in (remote.paths.audit.parent, *remote.paths.audit.parents) if each.exists())
+    free = shutil.disk_usage(folder).free
+    if free < MIN_FREE:
+        raise WrongError(f"{folder} has room for {free // 2**20} MiB only.", f"df -h {folder}")
+    kept = len(audit.full_files(remote.paths.audit)) + remote.paths.audit.exists()
+    return f"{kept} {'file' if kept == 1 else 'files'}, room for {free // 2**20} MiB"
+
+
+def _permissions(remote: Remote) -> str:
+    for path, is_secret in _guarded(remote.paths):
+        status = path.lstat()
+        if status.st_mode & files.OTHERS_MAY_WRITE:
+            raise WrongError(f"Others may write in {path}.", f"chmod go-w {path}")
+        if is_secret and status.st_mode & stat.S_IRWXO:
+            raise WrongError(f"Everybody can read {path}.", f"chmod o= {path}")
+        if path.is_relative_to(remote.paths.etc) and status.st_uid not in {0, os.geteuid()}:
+            raise WrongError(f"{path} belongs to somebody else than root.", f"chown root {path}")
+    return f"{remote.paths.etc} and {remote.paths.run} are as they should be"
+
+
+def _guarded(paths: Paths) -> Iterator[tuple[Path, bool]]:
+    """What nobody else may write in, and whether nobody else may read it either."""
+    settings = (paths.etc, paths.identity, paths.profiles, paths.trust, issuers_folder(paths))
+    folders = (*settings, paths.run, paths.readers, paths.state, paths.audit.parent)
+    yield from ((folder, False) for folder in folders if folder.exists())
+    secrets = (paths.identity / tls_identity.KEY_FILE, paths.local_secret)
+    yield from ((file, True) for file in secrets if file.exists())
+
+
+def _versions(_: Remote) -> str:
+    return ", ".join(f"{name} {version}" for name, version in machine.versions().items())
+
+
+def _start(remote: Remote) -> str:
+    return remote.start
+
+
+CHECKS: tuple[Check[Remote], ...] = (
+    Check("settings", _settings),
+    Check("identity", _identity, lambda remote: remote.sra("identity generate")),
+    Check("admins' port", _listener(lambda config: config.port, listen_address), _start),
+    Check("local port", _listener(lambda config: config.local_port, lambda _: "127.0.0.1"), _start),
+    Check("virtual cards", _virtual_cards, _start),
+    Check("license", _license, lambda remote: remote.sra("license install FILE")),
+    Check("pairings", _pairings, lambda remote: remote.sra("pair ACCOUNT --certificate FILE")),
+    Check("card", _card, lambda remote: remote.sra("whois FILE")),
+    Check("pcscd", lambda _: machine.check_pcscd()),
+    Check("readers", _reader, lambda _: "systemctl restart pcscd.service"),
+    Check("OpenSC", lambda _: machine.check_opensc()),
+    Check("clock", _clock, lambda _: "timedatectl set-ntp true"),
+    Check("audit log", _audit),
+    Check("permissions", _permissions),
+    Check("versions", _versions),
+)
+"""In the order in which a person would go through them: each rests on those before."""

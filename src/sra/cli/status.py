@@ -1,0 +1,98 @@
+"""``sra status``: how this machine stands, in a few lines."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sra.cli import handshakes, machine
+from sra.cli.doctor_remote import Remote, listen_address
+from sra.cli.licensing import open_licenses
+from sra.cli.options import AsJson, ConfigDir, examples
+from sra.cli.output import print_facts, print_json
+from sra.config import AdminPaths, Paths, admin_paths
+from sra.errors import LinkError, SraError
+from sra.remote.accounts.pairing import PairingStore
+from sra.remote.license.statement import day
+from sra.transport import tls_identity
+from sra.transport.known_remotes import KnownRemotes
+
+EXAMPLES = examples("sra status", "sra status --json")
+
+Facts = dict[str, str | int | bool | None]
+
+
+def status(
+    *,
+    root: Annotated[
+        Path | None, typer.Option("--root", metavar="DIR", help="Of the remote whose files are in DIR.")
+    ] = None,
+    as_json: AsJson = False,
+    config_dir: ConfigDir = None,
+) -> None:
+    """Show how this machine stands: as a remote if it is one, else as an admin's. “sra doctor” says what is wrong."""
+    paths = Paths(root.absolute() if root else Path("/"))
+    is_remote = root is not None or paths.etc.exists()
+    facts = of_remote(Remote(paths)) if is_remote else of_admin(admin_paths(config_dir, os.environ))
+    if as_json:
+        print_json(facts)
+    else:
+        print_facts([(name.replace("_", " "), _shown(value)) for name, value in facts.items()])
+
+
+def of_remote(remote: Remote) -> Facts:
+    """A remote: whether it runs, who is connected, and what that rests on."""
+    running = _is_running(remote)
+    return {
+        "running": running,
+        "connections": machine.count_connections(remote.config.port) if running else 0,
+        "virtual_cards": machine.count_connections(remote.config.local_port) if running else 0,
+        "license": _license(remote),
+        "identity": _or_error(lambda: tls_identity.load(remote.paths.identity).fingerprint),
+        "pairings": _or_error(lambda: len(PairingStore(remote.paths.pairings).pairings())),
+    }
+
+
+def of_admin(paths: AdminPaths) -> Facts:
+    """An admin's machine."""
+    return {
+        "remote": False,
+        "settings": str(paths.folder),
+        "known_remotes": _or_error(lambda: len(KnownRemotes(paths.known_remotes).all())),
+        "audit_log": str(paths.audit) if paths.audit.exists() else "none yet",
+    }
+
+
+def _is_running(remote: Remote) -> bool:
+    try:
+        handshakes.tls(listen_address(remote.config), remote.config.port)
+    except LinkError:
+        return False
+    return True
+
+
+def _license(remote: Remote) -> str | int:
+    def look() -> str:
+        license_ = open_licenses(remote.paths).check(time.time())
+        return f"{license_.licensee}, until {day(license_.ends)}"
+
+    return _or_error(look)
+
+
+def _or_error(look: Callable[[], str | int]) -> str | int:
+    """What is there, or what is wrong with it."""
+    try:
+        return look()
+    except SraError as error:
+        return str(error)
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "unknown" if value is None else value
