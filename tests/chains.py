@@ -169,6 +169,16 @@ def signed(
     return builder.sign(signer, digest())
 
 
+def large_list(issuer: str, dates: tuple[datetime, datetime] = (NOW - DAY, NOW + DAY)) -> bytes:
+    """A list of 100,000 with serial numbers of 16 bytes, by the authority of this name."""
+    builder = x509.CertificateRevocationListBuilder().issuer_name(named(issuer))
+    builder = builder.last_update(dates[0]).next_update(dates[1])
+    line = x509.RevokedCertificateBuilder().revocation_date(dates[0])
+    entries = [line.serial_number((1 << 120) + number * 7919).build() for number in range(100_000)]
+    builder._revoked_certificates = entries  # one by one, each would copy those before
+    return builder.sign(key(issuer), SHA256()).public_bytes(Encoding.DER)
+
+
 def card(certificate: x509.Certificate) -> CardCertificate:
     return certificates.parse(certificate.public_bytes(Encoding.DER))
 

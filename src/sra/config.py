@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -25,6 +25,7 @@ _DIRECTORY_PORTS = {"ldap": 389, "ldaps": 636}
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Minutes = Annotated[int, msgspec.Meta(ge=0, le=7 * 24 * 60)]
+Oid = Annotated[str, msgspec.Meta(pattern=r"^[0-2](\.(0|[1-9][0-9]*)){1,30}$", max_length=100)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 
 
@@ -90,9 +91,24 @@ class Paths:
         return self.root / "var/lib/sra"
 
     @property
+    def revocation(self) -> Path:
+        """The folder of what authorities said about revocation; it belongs to the daemon."""
+        return self.state / "revocation"
+
+    @property
     def audit(self) -> Path:
         """Every decision, one line each."""
         return self.root / "var/log/sra/audit.jsonl"
+
+    @property
+    def announce(self) -> Path:
+        """The socket at which PAM says what it is about to ask the card for."""
+        return self.daemon_run / "announce"
+
+    @property
+    def daemon_run(self) -> Path:
+        """What the daemon alone puts there while it runs."""
+        return self.run / "daemon"
 
     @property
     def readers(self) -> Path:
@@ -162,6 +178,45 @@ class AccountsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"“{name}” is neither an account nor a @group")
 
 
+class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[policy]``: what a card's certificate needs beside its pairing (docs/certificate-policy.md).
+
+    ``policies``: OIDs of which one is needed; ``extended_key_usages``: OIDs that are all needed. ``lists``: the folder
+    of ``*.crl`` files, if it is not the one of the authorities.
+    """
+
+    certificates: Literal["paired-key", "ca", "ca+revocation"] = "paired-key"
+    policies: tuple[Oid, ...] = ()
+    extended_key_usages: tuple[Oid, ...] = ()
+    lists: str = ""
+    ask_distribution_points: bool = True
+    ask_ocsp: bool = True
+    ocsp_nonce: bool = True
+    max_age_hours: Annotated[int, msgspec.Meta(ge=1, le=8760)] = 168
+    timeout_seconds: Annotated[int, msgspec.Meta(ge=1, le=15)] = 5
+
+    def __post_init__(self) -> None:
+        """Refuse what would be set and never looked at."""
+        if self.certificates == "paired-key" and (self.policies or self.extended_key_usages):
+            raise ValueError('policies and extended_key_usages need certificates = "ca" or "ca+revocation"')
+        if self.lists and not self.lists.startswith("/"):
+            raise ValueError("lists has to be a whole path")
+
+
+class SessionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[session]``: what the owner demands of every connection; an admin's own wishes may be stricter.
+
+    ``idle_minutes`` (15 is usual) and ``total_minutes`` (720) end it, 0 never. ``pin_cache_minutes``: how long an
+    admin's machine may keep the PIN at most; without it as long as the admin likes. ``pin_every_use``: the virtual
+    card forgets the PIN after each use of a key.
+    """
+
+    idle_minutes: Minutes = 0
+    total_minutes: Minutes = 0
+    pin_cache_minutes: Minutes | None = None
+    pin_every_use: bool = False
+
+
 class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``srad.toml``. ``port`` is for admins, ``local_port`` (loopback only) for the virtual card; 0 is any free one.
 
@@ -174,7 +229,9 @@ class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     readers: Annotated[int, msgspec.Meta(ge=1, le=16)] = 2
     pin_idle_seconds: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 30
     limits: Limits = Limits()
+    session: SessionConfig = SessionConfig()
     accounts: AccountsConfig = AccountsConfig()
+    policy: PolicyConfig = PolicyConfig()
 
     def __post_init__(self) -> None:
         """Refuse what no daemon could listen on."""

@@ -171,7 +171,8 @@ def test_whois_has_json_in_both_cases(
     assert run(tmp_path, "whois", "--json", str(file)) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["account"], found["reason"], found["subject"]) == (ACCOUNT, "", "CN=card")
-    assert [rule["outcome"] for rule in found["rules"]][1:] == [ACCOUNT, "no pairing", "may come in: no rule"]
+    outcomes = [rule["outcome"] for rule in found["rules"]]
+    assert outcomes[1:] == ["paired-key", ACCOUNT, "no pairing", "may come in: no rule"]
 
 
 def test_whois_refuses_an_expired_card_even_if_it_is_paired(

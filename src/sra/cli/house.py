@@ -11,20 +11,35 @@ from sra import files
 from sra.audit import Audit
 from sra.cli.accounts import open_finder
 from sra.cli.licensing import open_licenses
-from sra.config import DaemonConfig, Paths
+from sra.cli.policy import checking
+from sra.config import DaemonConfig, Paths, SessionConfig
 from sra.errors import SraError
 from sra.remote.daemon.sessions import House, Record
+from sra.wire.messages import SessionLimits
 
 log = logging.getLogger("sra.daemon")
 
 
 def open_house(paths: Paths, config: DaemonConfig, certificate: bytes) -> House:
-    """The remote of these settings; ``certificate`` is its TLS certificate (DER)."""
+    """The remote of these settings; ``certificate`` is its TLS certificate (DER). Needs a running event loop."""
     host = socket.gethostname()
     finder = open_finder(paths, config.accounts, host)
     record = recorder(paths.audit)
     admit = open_licenses(paths).admit
-    return House(host, certificate, finder.find_account, record, config.limits.sessions, admit)
+    check = checking(paths, config.policy)
+    limits = session_limits(config.session)
+    return House(host, certificate, finder.find_account, record, config.limits.sessions, admit, check, limits)
+
+
+def session_limits(config: SessionConfig) -> SessionLimits:
+    """The owner's demands, in the seconds that the protocol counts in."""
+    minutes = config.pin_cache_minutes
+    return SessionLimits(
+        pin_cache=(minutes or 0) * 60,
+        limit_pin_cache=minutes is not None,
+        idle=config.idle_minutes * 60,
+        total=config.total_minutes * 60,
+    )
 
 
 def recorder(path: Path) -> Record:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +13,11 @@ import typer
 from sra.cli.accounts import open_finder
 from sra.cli.options import AsJson, Root, examples
 from sra.cli.output import print_facts, print_json, print_note, print_table
+from sra.cli.policy import verdict
 from sra.config import Paths, load_daemon_config
-from sra.errors import RefusedError, UsageError
+from sra.errors import RefusalCode, RefusedError, UsageError
 from sra.identity.certificates import MAX_CERTIFICATE, CardCertificate, parse_file
+from sra.identity.policy import PolicyFinding
 from sra.remote.accounts.finder import AccountFinder, Decision
 from sra.remote.accounts.local_linux import find_local
 from sra.remote.accounts.pairing import Finding, PairingStore
@@ -82,8 +85,9 @@ def whois(
     """Explain, rule by rule, which account a card's certificate opens here; exit status 3 if none."""
     card = _read(certificate)
     paths = Paths(root)
-    finder = open_finder(paths, load_daemon_config(paths.config).accounts)
-    found = _decide(finder, card)
+    config = load_daemon_config(paths.config)
+    found = _decide(open_finder(paths, config.accounts), card)
+    found = _with_policy(found, *verdict(paths, config.policy, card))
     if as_json:
         rules = [{"rule": finding.rule, "outcome": finding.outcome} for finding in found.findings]
         reason = str(found.refusal or "")
@@ -112,6 +116,16 @@ def _decide(finder: AccountFinder, card: CardCertificate) -> Decision:
         return Decision((Finding("dates", str(error)), *found.findings), refusal=error)
     dates = Finding("dates", f"valid until {card.not_after.date()}")
     return Decision((dates, *found.findings), found.account, found.refusal)
+
+
+def _with_policy(found: Decision, rules: Sequence[PolicyFinding], refusal: RefusedError | None) -> Decision:
+    """The same with the policy's rules after the dates, as ``srad`` asks them: its refusal precedes the account's."""
+    policy = [Finding(each.rule, each.outcome) for each in rules]
+    dates, *accounts = found.findings
+    findings = (dates, *policy, *accounts)
+    is_out_of_date = found.refusal is not None and found.refusal.code is RefusalCode.EXPIRED
+    first = found.refusal if is_out_of_date or refusal is None else refusal
+    return Decision(findings, "" if first else found.account, first)
 
 
 def _note_validity(card: CardCertificate) -> None:

@@ -31,6 +31,7 @@ class PolicyChecker:
         self._policy = policy
         self._trust = trust
         self._shelf = shelf
+        self._renewing: asyncio.Task[None] | None = None
 
     async def check(self, card: CardCertificate, now: datetime) -> None:
         """Raise ``RefusedError`` unless the policy accepts the certificate, whose dates were checked before."""
@@ -44,22 +45,29 @@ class PolicyChecker:
             text = "The remote's policy can't be checked. Its administrator finds the reason in its log."
             raise RefusedError(RefusalCode.INTERNAL, text) from error
 
-    async def explain(self, card: CardCertificate, now: datetime) -> list[PolicyFinding]:
-        """The rules that ``check`` goes through, up to the one that fails."""
+    async def explain(self, card: CardCertificate, now: datetime) -> tuple[list[PolicyFinding], RefusedError | None]:
+        """The rules that ``check`` goes through, up to the one that fails, and the refusal if one does."""
         findings: list[PolicyFinding] = []
         try:
             async for finding in self._rules(card, now):
                 findings.append(finding)  # noqa: PERF401 - what was found before a refusal is kept
         except RefusedError as refusal:
-            findings.append(PolicyFinding("refused", refusal.text))
-        return findings
+            return [*findings, PolicyFinding("refused", refusal.text)], refusal
+        return findings, None
 
-    async def keep_fresh(self, clock: Callable[[], datetime]) -> None:
-        """Have what is on the disk at hand, then renew for ever; where the policy asks for it."""
+    def start(self, clock: Callable[[], datetime]) -> None:
+        """Keep what the policy relies on fresh, as long as the event loop runs and this exists."""
         if self._policy.needs_revocation:
+            self._renewing = asyncio.create_task(self._keep_fresh(clock))
+            self._renewing.add_done_callback(_look_at)
+
+    async def _keep_fresh(self, clock: Callable[[], datetime]) -> None:
+        try:
             trusted = await self._trusted()
             await self._shelf.recall_lists(trusted.authorities.all, clock())
             await self._shelf.keep_fresh(clock)
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Ask nothing more."""
@@ -125,3 +133,8 @@ async def _all(found: Sequence[Awaitable[Evidence]]) -> list[Evidence]:
         if isinstance(outcome, BaseException):
             raise outcome
     return [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+
+
+def _look_at(renewing: asyncio.Task[None]) -> None:
+    if not renewing.cancelled() and (error := renewing.exception()) is not None:
+        log.error("nothing is renewed in the background any more: %s", error)

@@ -1,0 +1,156 @@
+"""What the login needs to check the same policy: folders and files as OpenSSL, pam_pkcs11 and SSSD read them.
+
+A folder's names are those that ``openssl rehash`` gives: eight digits of a hash of the name, and a number, with an
+``r`` before it for a list.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from sra import files
+from sra.errors import UsageError
+from sra.identity import crl
+from sra.identity.authorities import Authorities
+from sra.identity.crl import RevocationList
+from sra.identity.revocation import EvidenceError
+from sra.logs import clean
+from sra.piv import tlv
+from sra.remote.revocation.cache import Cache
+from sra.remote.revocation.sources import ListSource, digest
+from sra.remote.revocation.trust_folder import Trusted
+
+_HASHED = re.compile(r"[0-9a-f]{8}\.r?[0-9]+")
+
+_TEXTS = {
+    0x0C: "utf-8", 0x13: "latin-1", 0x14: "latin-1", 0x16: "latin-1", 0x1A: "latin-1",
+    0x1C: "utf-32-be", 0x1E: "utf-16-be",
+}  # fmt: skip
+"""ASN.1 tags that OpenSSL compares as text (ASN1_MASK_CANON in its x_name.c), and their encodings."""
+
+_SPACES = re.compile(r"[ \t\n\v\f\r]+")
+_SMALL = {capital: capital + 32 for capital in range(ord("A"), ord("Z") + 1)}
+
+log = logging.getLogger("sra.revocation")
+
+
+@dataclass(frozen=True)
+class LoginTrust:
+    """The authorities, and of their lists the newest that are not stale."""
+
+    authorities: Authorities
+    lists: tuple[RevocationList, ...]
+
+    @property
+    def folder(self) -> dict[str, bytes]:
+        """Name -> PEM: ``ca_dir`` and ``crl_dir`` of pam_pkcs11 in one, since they never share a name."""
+        certificates = [(each.subject, each.public_bytes(Encoding.PEM)) for each in self.authorities.all]
+        return _numbered(certificates, ".") | _numbered([(each.issuer, _pem(each)) for each in self.lists], ".r")
+
+    @property
+    def authorities_file(self) -> bytes:
+        """All authorities in PEM: SSSD's ``pam_cert_db_path``."""
+        return b"".join(each.public_bytes(Encoding.PEM) for each in self.authorities.all)
+
+    @property
+    def lists_file(self) -> bytes:
+        """All lists in PEM: SSSD's ``crl_file``."""
+        return b"".join(_pem(each) for each in self.lists)
+
+
+def login_trust(trusted: Trusted, cache: Cache, max_age: timedelta, now: datetime) -> LoginTrust:
+    """What the login should trust now: the authorities, and for each the newest list, filed or kept. Blocks."""
+    newest: dict[tuple[x509.Certificate, bytes], RevocationList] = {}
+    for issuer, found in [*_filed(trusted), *_kept(trusted.authorities, cache, max_age)]:
+        key = issuer, found.scope.public_bytes() if found.scope else b""
+        if now <= found.fresh_until and (key not in newest or newest[key].this_update < found.this_update):
+            newest[key] = found
+    return LoginTrust(trusted.authorities, tuple(newest.values()))
+
+
+def write_folder(folder: Path, content: Mapping[str, bytes]) -> None:
+    """Make the folder hold exactly these hashed names; raise ``FileError`` if that can't be.
+
+    Each file is replaced in one step and what is too much goes last, so that whoever reads meanwhile finds every
+    authority, by its old name or its new one. Files with other names are left alone.
+    """
+    files.make_folder(folder, 0o755)
+    for name, data in content.items():
+        if not _HASHED.fullmatch(name):
+            raise UsageError(f"{name} is not a hashed name.")
+        path = folder / name
+        old = None if path.is_symlink() else files.read(path, len(data))
+        if old is None or old.data != data:
+            files.replace(path, data, 0o644)
+    for path in folder.iterdir():
+        if _HASHED.fullmatch(path.name) and path.name not in content:
+            path.unlink(missing_ok=True)
+
+
+def name_hash(name: x509.Name) -> str:
+    """Eight hexadecimal digits: OpenSSL's X509_NAME_hash, which is what its folders are looked up by.
+
+    The SHA-1 of the name's canonical form (text as UTF-8, in small letters, with single spaces), first 4 bytes as a
+    little-endian number.
+    """
+    (sequence,) = tlv.parse(name.public_bytes())
+    canonical = b"".join(tlv.encode(rdn.tag, _canonical(rdn.value)) for rdn in tlv.parse(sequence.value))
+    hashed = hashlib.sha1(canonical, usedforsecurity=False).digest()
+    return f"{int.from_bytes(hashed[:4], 'little'):08x}"
+
+
+def _canonical(attributes: bytes) -> bytes:
+    """The attributes of a relative name, each in its canonical form, in the order of DER."""
+    return b"".join(sorted(tlv.encode(each.tag, _attribute(each.value)) for each in tlv.parse(attributes)))
+
+
+def _attribute(content: bytes) -> bytes:
+    kind, value = tlv.parse(content)
+    if value.tag not in _TEXTS:
+        return content
+    text = _SPACES.sub(" ", value.value.decode(_TEXTS[value.tag])).strip(" ").translate(_SMALL)
+    return tlv.encode(kind.tag, kind.value) + tlv.encode(0x0C, text.encode())
+
+
+def _numbered(items: Iterable[tuple[x509.Name, bytes]], separator: str) -> dict[str, bytes]:
+    """Hashed names, counted from 0 where several hash alike: OpenSSL looks no further than the first gap."""
+    names: dict[str, bytes] = {}
+    for name, data in items:
+        hashed = name_hash(name)
+        number = next(number for number in itertools.count() if f"{hashed}{separator}{number}" not in names)
+        names[f"{hashed}{separator}{number}"] = data
+    return names
+
+
+def _filed(trusted: Trusted) -> Iterator[tuple[x509.Certificate, RevocationList]]:
+    for issuer, lists in trusted.lists.items():
+        for each in lists:
+            yield issuer, each
+
+
+def _kept(
+    authorities: Authorities, cache: Cache, max_age: timedelta
+) -> Iterator[tuple[x509.Certificate, RevocationList]]:
+    """The lists on the disk that one of these authorities has signed."""
+    issuers = {digest(issuer): issuer for issuer in authorities.all}
+    for key, kept in cache.all():
+        issuer = issuers.get(kept.issuer)
+        if issuer is not None and ListSource(kept.address, issuer).key == key:
+            try:
+                yield issuer, crl.verify(kept.body, issuer).at_most_until(kept.fetched + max_age)
+            except EvidenceError as error:
+                log.warning("what was kept of %s is not used: %s", clean(kept.address), error)
+
+
+def _pem(found: RevocationList) -> bytes:
+    return found.entries.public_bytes(Encoding.PEM)
