@@ -30,6 +30,9 @@ from sra.remote.revocation.cache import Cache
 from sra.remote.revocation.sources import ListSource, digest
 from sra.remote.revocation.trust_folder import Trusted
 
+MAX_FILE = 2 * crl.MAX_LIST
+"""Bytes of one file in a folder: the longest list, in PEM."""
+
 _HASHED = re.compile(r"[0-9a-f]{8}\.r?[0-9]+")
 
 _TEXTS = {
@@ -89,7 +92,7 @@ def write_folder(folder: Path, content: Mapping[str, bytes]) -> None:
         if not _HASHED.fullmatch(name):
             raise UsageError(f"{name} is not a hashed name.")
         path = folder / name
-        old = None if path.is_symlink() else files.read(path, len(data))
+        old = None if path.is_symlink() else files.read(path, MAX_FILE)
         if old is None or old.data != data:
             files.replace(path, data, 0o644)
     for path in folder.iterdir():
