@@ -101,6 +101,7 @@ def _make_folders(paths: Paths, users: Users) -> None:
     """The folders of this run; each belongs to the one process that writes in it."""
     files.make_folder(paths.run, 0o755)
     _own_folder(paths.readers, users.card, 0o755)
+    _own_folder(paths.daemon_run, users.daemon, 0o755)
     _own_folder(paths.audit.parent, users.daemon, 0o750)
     _own_folder(paths.state, users.daemon, 0o755)
     files.replace(paths.local_secret, secrets.token_bytes(32), 0o600)

@@ -17,6 +17,7 @@ from sra import files, logs
 from sra.cli.house import open_house
 from sra.cli.run import run
 from sra.config import DaemonConfig, Paths, load_daemon_config
+from sra.remote.daemon.announcements import Announcements
 from sra.remote.daemon.local_listener import LocalListener
 from sra.remote.daemon.network_listener import NetworkListener
 from sra.remote.daemon.sessions import Sessions
@@ -59,7 +60,9 @@ async def _serve(paths: Paths, config: DaemonConfig) -> None:
     sessions = Sessions(house)
     local = LocalListener(context, _local_secret(paths.local_secret), sessions)
     network = NetworkListener(context, house, sessions, _limits(config))
+    announcements = Announcements(paths.announce, sessions.remark)
     try:
+        announcements.open()
         local_port = await local.open(config.local_port)
         port = await network.open(config.listen, config.port)
         log.info("listening on port %d, and for the virtual card on 127.0.0.1 port %d", port, local_port)
@@ -67,6 +70,7 @@ async def _serve(paths: Paths, config: DaemonConfig) -> None:
         await stop.wait()
         log.info("stopping")
     finally:
+        announcements.close()
         await network.close()
         await local.close()
 

@@ -54,6 +54,7 @@ async def _serve(paths: Paths, reader: int, uids: frozenset[int]) -> None:
         applet = Applet(
             card.contents, link, link, random_bytes=os.urandom, clock=time.monotonic,
             pin_idle=config.pin_idle_seconds, pin_pad=card.pin_pad,
+            pin_every_use=config.session.pin_every_use,
         )  # fmt: skip
         return ReaderLink(paths.reader(reader), applet, pin_pad=card.pin_pad, users=uids)
 

@@ -17,6 +17,7 @@ from sra.identity import challenges
 from sra.identity.certificates import CardCertificate
 from sra.identity.certificates import parse as parse_certificate
 from sra.piv.keys import KeyReply, KeyRequest, PinReply, PinRequest
+from sra.remote.daemon import time_limits
 from sra.remote.daemon.readers import Reader
 from sra.transport.channel import Channel
 from sra.wire.messages import (
@@ -31,6 +32,8 @@ from sra.wire.messages import (
     Message,
     Proof,
     Refusal,
+    Remark,
+    SessionLimits,
     Welcome,
 )
 
@@ -44,6 +47,7 @@ KEY_DEADLINE = 170.0
 log = logging.getLogger("sra.sessions")
 
 M = TypeVar("M", Hello, Proof)
+NO_LIMITS = SessionLimits()
 
 
 class Record(Protocol):
@@ -75,6 +79,8 @@ class House:
     """Before anything else: may this remote be connected to at all? ``RefusedError`` if not."""
     check_certificate: Callable[[CardCertificate], Awaitable[None]] = _accept
     """After the proof and the certificate's time: does the remote's policy accept it? ``RefusedError`` if not."""
+    session_limits: SessionLimits = NO_LIMITS
+    """What the owner demands of every connection."""
 
 
 async def authenticate(channel: Channel, house: House) -> tuple[str, CardCertificate]:
@@ -102,7 +108,7 @@ async def authenticate(channel: Channel, house: House) -> tuple[str, CardCertifi
         await house.check_certificate(certificate)
         account = await house.find_account(certificate)
     house.record("authenticated", account=account, address=channel.peer_address, card=certificate.fingerprint)
-    channel.answer(closing.number, Welcome(account, house.host))
+    channel.answer(closing.number, Welcome(account, house.host, house.session_limits))
     return account, certificate
 
 
@@ -146,6 +152,7 @@ class Session:
         self._channel = channel
         self._sessions = sessions
         self._reader: Reader | None = None
+        self._last_use = asyncio.get_running_loop().time()
 
     @property
     def _record(self) -> Record:
@@ -156,11 +163,24 @@ class Session:
 
     async def serve(self) -> None:
         """Answer until the connection ends; then the card is out of its reader at once."""
+        ending = asyncio.create_task(self._end_at_limit())
         try:
             await self._channel.serve(self)
         finally:
+            ending.cancel()
             await self._eject("The connection ended.")
             self._record("disconnected", **self._facts())
+
+    async def _end_at_limit(self) -> None:
+        reason = await time_limits.reach(self._sessions.house.session_limits, lambda: self._last_use)
+        await self._eject(reason)
+        await self._channel.close(reason, final=True)
+
+    def remark(self, text: str) -> None:
+        """Pass on what a program of this machine says that it is about to ask the card for."""
+        if self._reader is not None:
+            with contextlib.suppress(ProtocolError):  # being inserted or ejected just now
+                self._channel.notify(Remark(text))
 
     async def answer(self, question: Message) -> Message:
         """Answer the admin: an InsertCard is all that it may ask."""
@@ -206,6 +226,7 @@ class Session:
 
     async def use_key(self, request: KeyRequest) -> KeyReply:
         """Have the admin's card use a key: one round trip."""
+        self._last_use = asyncio.get_running_loop().time()
         facts = {
             "slot": f"{request.slot:02X}",
             "algorithm": request.algorithm.name,
@@ -266,6 +287,11 @@ class Sessions:
         """End the other connections of the same card: a card is in one place only."""
         others = [other for other in self._sessions if other is not newest and other.card == newest.card]
         await asyncio.gather(*(other.replaced() for other in others))
+
+    def remark(self, text: str) -> None:
+        """Tell every admin whose card is in what a program here is about to ask for."""
+        for session in self._sessions:
+            session.remark(text)
 
     def take_reader(self) -> Reader:
         """The first free reader, or a ``RefusedError`` that says why there is none."""

@@ -36,8 +36,8 @@ class Applet:
     """One inserted card.
 
     ``random_bytes(n)`` gives n random bytes, ``clock()`` monotonic seconds; ``pin_idle`` is after how many of them a
-    verified PIN is forgotten; ``pin_pad`` whether the reader offers one. One command at a time: ``transmit`` is called
-    again when it has returned, or was cancelled and ``reset`` called.
+    verified PIN is forgotten, ``pin_every_use`` that it is after each use; ``pin_pad`` whether the reader offers one.
+    One command at a time: ``transmit`` is called again when it has returned, or was cancelled and ``reset`` called.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Applet:
         clock: Callable[[], float],
         pin_idle: float,
         pin_pad: bool,
+        pin_every_use: bool = False,
     ) -> None:
         self._contents = contents
         self._private_keys = private_keys
@@ -58,12 +59,14 @@ class Applet:
         self._pin_pad = pin_pad
         self._clock = clock
         self._pin_idle = pin_idle
+        self._pin_every_use = pin_every_use
         self._pin = PinState(clock, pin_idle)
         self.reset()
 
     def reset(self) -> None:
         """Forget PIN, selection and what was half said. An answer still under way belongs to the time before."""
-        self._pin = PinState(self._clock, self._pin_idle, self._pin.attempts_remaining)
+        remaining = self._pin.attempts_remaining
+        self._pin = PinState(self._clock, self._pin_idle, remaining, every_use=self._pin_every_use)
         pin_commands = PinCommands(self._pin, self._pin_check)
         keys = KeyUse(self._contents.keys, self._private_keys, self._pin, self._random_bytes)
         application = PivApplication(self._contents.objects, pin_commands, keys)

@@ -19,11 +19,20 @@ class PinState:
     """Whether the PIN is verified, for how long, and how many tries are left.
 
     All local programs share one card, so a verified PIN is forgotten ``idle`` seconds (of ``clock``) after it was last
-    needed, and a key that wants the PIN each time takes one that no key was used with since.
+    needed, and a key that wants the PIN each time takes one that no key was used with since; with ``every_use`` all
+    keys that want a PIN do.
     """
 
-    def __init__(self, clock: Callable[[], float], idle: float, attempts_remaining: int = ATTEMPTS_AT_FIRST) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        idle: float,
+        attempts_remaining: int = ATTEMPTS_AT_FIRST,
+        *,
+        every_use: bool = False,
+    ) -> None:
         self.attempts_remaining = attempts_remaining
+        self._every_use = every_use
         self._clock = clock
         self._idle = idle
         self._verified_until = -math.inf
@@ -51,7 +60,7 @@ class PinState:
         fresh, self._is_fresh = self._is_fresh, False
         allowed = {
             PinPolicy.NEVER: True,
-            PinPolicy.ONCE: self.is_verified,
+            PinPolicy.ONCE: self.is_verified and (fresh or not self._every_use),
             PinPolicy.ALWAYS: self.is_verified and fresh,
         }
         if not allowed[policy]:
