@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmarks import machine, report, world
+from benchmarks import decide, machine, report, world
 from benchmarks.inside import PATHS
 from benchmarks.measure import Plan, Results
 
@@ -27,7 +27,7 @@ def main() -> None:
     paths = dict.fromkeys(("link", *(options.only or PATHS)))
     results = joined(_measure(path, _plan(options), options.output) for path in paths)
     (options.output / "bench.json").write_bytes(report.to_json(results, description))
-    markdown = report.to_markdown(results, description)
+    markdown = f"{report.to_markdown(results, description)}\n{decide.measure()}\n"
     print(markdown)
     if options.write:
         report.write_between_markers(PAGE, markdown)
