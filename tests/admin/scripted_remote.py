@@ -9,14 +9,14 @@ from typing import TypeVar
 
 from sra.admin.session import Session
 from sra.transport.channel import Channel
-from sra.wire.messages import CardInserted, Challenge, Hello, InsertCard, Proof, Welcome
+from sra.wire.messages import NO_LIMITS, CardInserted, Challenge, Hello, InsertCard, Proof, Welcome
 from tests.admin.connecting import connect
 from tests.admin.watching import Person, Watching
 from tests.loopback import DEADLINE, Door, listening
 from tests.memory_card import MemoryCard
 
 M = TypeVar("M")
-WELCOME = Welcome("ann", "remote-host")
+WELCOME = Welcome("ann", "remote-host", NO_LIMITS)
 ANY_PROOF = Challenge(1, bytes(32))
 
 

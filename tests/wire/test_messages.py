@@ -107,7 +107,7 @@ def test_every_reason_of_a_refusal_can_be_said() -> None:
 def test_a_message_is_a_question_an_answer_or_a_notice() -> None:
     assert not set(ANSWERS) & ANSWER_TYPES
     notices = set(KINDS) - set(ANSWERS) - ANSWER_TYPES
-    assert notices == {messages.EjectCard, messages.Cancel, messages.Goodbye}
+    assert notices == {messages.EjectCard, messages.Remark, messages.Cancel, messages.Goodbye}
 
 
 def test_a_pin_is_in_no_text_of_its_message() -> None:

@@ -59,13 +59,16 @@ class Proof(Struct, frozen=True, forbid_unknown_fields=True, tag="proof"):
 class SessionLimits(Struct, frozen=True, forbid_unknown_fields=True):
     """What the remote's owner demands, in seconds; 0 is no demand. The admin's own wishes may be stricter."""
 
-    pin_cache: Annotated[int, Meta(ge=0, le=MAX_SECONDS)] = 0
+    pin_cache: Annotated[int, Meta(ge=0, le=MAX_SECONDS)]
     """How long the admin's side may keep the PIN; only meant if ``limit_pin_cache``."""
-    limit_pin_cache: bool = False
-    idle: Annotated[int, Meta(ge=0, le=MAX_SECONDS)] = 0
+    limit_pin_cache: bool
+    idle: Annotated[int, Meta(ge=0, le=MAX_SECONDS)]
     """Without a key use for so long, the connection ends."""
-    total: Annotated[int, Meta(ge=0, le=MAX_SECONDS)] = 0
+    total: Annotated[int, Meta(ge=0, le=MAX_SECONDS)]
     """After so long the connection ends."""
+
+
+NO_LIMITS = SessionLimits(pin_cache=0, limit_pin_cache=False, idle=0, total=0)
 
 
 class Welcome(Struct, frozen=True, forbid_unknown_fields=True, tag="welcome"):
@@ -73,7 +76,7 @@ class Welcome(Struct, frozen=True, forbid_unknown_fields=True, tag="welcome"):
 
     account: ShortText
     host: ShortText
-    limits: SessionLimits = SessionLimits()
+    limits: SessionLimits
 
 
 class Refusal(Struct, frozen=True, forbid_unknown_fields=True, tag="refusal"):

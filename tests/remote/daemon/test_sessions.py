@@ -13,7 +13,7 @@ from sra.piv.certificates import certificate_in
 from sra.piv.keys import Algorithm, Slot
 from sra.piv.objects import CERTIFICATES
 from sra.transport.channel import Channel
-from sra.wire.messages import Challenge, Hello, Message, Proof, Welcome
+from sra.wire.messages import NO_LIMITS, Challenge, Hello, Message, Proof, Welcome
 from tests.loopback import DEADLINE, dial, identity, run
 from tests.memory_card import MemoryCard, sign
 from tests.memory_remote import MemoryRemote, certificate_of, running_remote
@@ -62,7 +62,7 @@ def test_a_card_that_proves_itself_and_is_paired_is_welcome() -> None:
             assert challenge.version == 1
             assert remote.accounts.asked == []
             welcome = await channel.ask(proof_of(card, challenge, channel.peer_certificate), DEADLINE)
-            assert welcome == Welcome("ann-account", "remote-host")
+            assert welcome == Welcome("ann-account", "remote-host", NO_LIMITS)
             await channel.close("bye")
         fingerprint = certificate_of(card).fingerprint
         facts = {"account": "ann-account", "address": "127.0.0.1", "card": fingerprint}

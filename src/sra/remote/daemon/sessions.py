@@ -22,6 +22,7 @@ from sra.remote.daemon.readers import Reader
 from sra.transport.channel import Channel
 from sra.wire.messages import (
     MAX_TEXT,
+    NO_LIMITS,
     NONCE_BYTES,
     VERSIONS,
     CardInserted,
@@ -47,7 +48,6 @@ KEY_DEADLINE = 170.0
 log = logging.getLogger("sra.sessions")
 
 M = TypeVar("M", Hello, Proof)
-NO_LIMITS = SessionLimits()
 
 
 class Record(Protocol):
