@@ -11,6 +11,7 @@ from sra.config import (
     DaemonConfig,
     Limits,
     Paths,
+    PolicyConfig,
     admin_paths,
     load_admin_config,
     load_daemon_config,
@@ -50,6 +51,11 @@ def test_what_is_set_replaces_the_default(path: Path) -> None:
     assert load_daemon_config(path) == DaemonConfig(("127.0.0.1",), 0, 0, limits=Limits(sessions=3))
 
 
+def test_the_policy_is_set_in_a_table_of_its_own(path: Path) -> None:
+    path.write_text('[policy]\ncertificates = "ca+revocation"\npolicies = ["2.16.840.1"]\nask_ocsp = false\n')
+    assert load_daemon_config(path).policy == PolicyConfig("ca+revocation", ("2.16.840.1",), ask_ocsp=False)
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -66,6 +72,14 @@ def test_what_is_set_replaces_the_default(path: Path) -> None:
         ("readers = 0", ">= 1"),
         ("readers = 17", "<= 16"),
         ("pin_idle_seconds = 0", ">= 1"),
+        ("[policy]\ncertificates = 'none'", r"Invalid enum value 'none' - at `\$\.policy\.certificates`"),
+        ("[policy]\ncertificates = 'ca'\npolicies = ['high']", r"\$\.policy\.policies"),
+        ("[policy]\ncertificates = 'ca'\nextended_key_usages = ['1.02']", r"\$\.policy\.extended_key_usages"),
+        ("[policy]\npolicies = ['1.2.3']", "policies and extended_key_usages need certificates"),
+        ("[policy]\nlists = 'relative'", "whole path"),
+        ("[policy]\nmax_age_hours = 0", ">= 1"),
+        ("[policy]\ntimeout_seconds = 16", "<= 15"),
+        ("[policy]\nrevocation = true", "unknown field `revocation`"),
         ("port = x\n", "at line 1"),
         ("port = 1\nport = 2\n", "at line 2"),
     ],
