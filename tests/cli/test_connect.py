@@ -17,6 +17,7 @@ from sra.admin.cards.softcard_certificates import Holder, parse_subject, validit
 from sra.admin.cards.softcard_file import CardFolder
 from sra.admin.cards.softcard_maker import Order, make
 from sra.audit import verify
+from sra.cli import terminal
 from sra.cli.connect import parse_slots
 from sra.cli.main import app
 from sra.cli.run import status
@@ -86,10 +87,15 @@ def paired(running: RemoteInThread, admin: Admin) -> RemoteInThread:
     return running
 
 
+@pytest.fixture(autouse=True)
+def unattended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody sits at the terminal, if there is one."""
+    monkeypatch.setattr(terminal, "TERMINAL", "/nonexistent/tty")
+
+
 def error_of(capfd: pytest.CaptureFixture[str]) -> str:
-    """The one line that says what went wrong."""
-    (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("sra: error: ")]
-    return line
+    """The last line that says what went wrong."""
+    return [line for line in capfd.readouterr().err.splitlines() if line.startswith("sra: error: ")][-1]
 
 
 def is_inserted(running: RemoteInThread) -> bool:

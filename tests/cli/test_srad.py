@@ -56,7 +56,10 @@ class Running:
         self.paths = prepare(root)
         self.process = start(root)
         assert self.process.stderr is not None
-        self.said = [self.process.stderr.readline(), self.process.stderr.readline()]
+        self.said: list[str] = []
+        while "fingerprint" not in (line := self.process.stderr.readline()) and line:
+            self.said.append(line)
+        self.said.append(line)
         ports = READY.search("".join(self.said))
         assert ports is not None, self.said
         self.port, self.local_port = int(ports[1]), int(ports[2])

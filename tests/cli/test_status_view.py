@@ -9,7 +9,20 @@ from typing import get_args
 import pytest
 from rich.console import Console
 
-from sra.admin.events import Connected, Ejected, Event, Inserted, KeyUsed, LinkLost, PinAsked, Refused
+from sra.admin.events import (
+    CardWaits,
+    CodeClosed,
+    Connected,
+    Ejected,
+    Event,
+    Inserted,
+    KeyUsed,
+    LinkLost,
+    Paused,
+    PinAsked,
+    RealPinTyped,
+    Refused,
+)
 from sra.cli.status_view import StatusView
 from sra.piv.keys import Operation, PinOutcome, Slot
 
@@ -30,6 +43,17 @@ SHOWN: list[tuple[Event, str]] = [
     (PinAsked(False, PinOutcome.CANCELLED), "PIN asked on the PIN pad: refused."),
     (Refused("sign with slot 9A", "no"), "Refused: sign with slot 9A: no"),
     (LinkLost("The connection broke.", 0.5), "The connection broke. Trying again in 0.5 s."),
+    (
+        RealPinTyped(),
+        "Your real PIN was typed on remote. It was refused, but that machine has seen it: change it.",
+    ),
+    (
+        CodeClosed(),
+        "The session code was typed wrong too often. Nothing is lent until you run: sra session reopen",
+    ),
+    (CardWaits(Slot.AUTHENTICATION), "The card is still busy with key 9A: touch it if it blinks."),
+    (Paused(True), "Paused: the remote gets nothing until you resume."),
+    (Paused(False), "Resumed."),
 ]
 HOSTILE = [
     "\x1b[31mred\x1b[0m",
