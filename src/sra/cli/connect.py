@@ -13,8 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sra import files
-from sra.admin import rules, session
+from sra.admin import session
 from sra.admin.audit_trail import AuditTrail
 from sra.admin.cards.base import Card
 from sra.admin.lending import Lender, Switch, Terms
@@ -23,7 +22,7 @@ from sra.admin.pins import PinMemory
 from sra.admin.staying import Staying, Wishes
 from sra.admin.unlocking import Unlocking
 from sra.audit import Audit, AuditError
-from sra.cli import hardening, terminal
+from sra.cli import hardening, rules, terminal
 from sra.cli.card_choice import open_card
 from sra.cli.cards import CardsDir, card_backends
 from sra.cli.options import ConfigDir, examples
@@ -42,9 +41,6 @@ from sra.transport.tls_trust import TrustPolicy
 
 DEFAULT_SLOTS = "9A,9C,9D,retired"
 """9E answers without a PIN, so it is inserted only by who asks for it."""
-
-MAX_RULES_FILE = 256 * 1024
-"""Bytes of ``rules.toml``: a thousand rules."""
 
 EXAMPLES = examples("sra connect remote.example.com", "sra connect 192.0.2.7:4116 --card software:alice --slots 9A,9D")
 
@@ -176,14 +172,12 @@ def _lender(
     card: Card, options: Options, paths: AdminPaths, config: AdminConfig, view: StatusView, remote: str
 ) -> Lender:
     minutes = config.pin_cache_minutes if options.pin_cache is None else options.pin_cache
-    content = files.read_trusted(paths.rules, MAX_RULES_FILE)
-    table = rules.parse_file(content.data, str(paths.rules)) if content is not None else ()
     watcher = AuditTrail(_recorder(paths.audit), remote, view)
     return Lender(
         card,
         TerminalPerson(view, pin_fd=options.pin_fd, yes=options.yes),
         watcher,
-        Terms(options.pin_entry, table, options.allow_raw_rsa),
+        Terms(options.pin_entry, rules.load(paths.rules), options.allow_raw_rsa),
         PinMemory(float("inf") if options.yes else minutes * 60),
         Switch(watcher),
     )
