@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sra import __version__, logs
-from sra.cli import activation, cards, connect, identity, pairing, remote, session, softcard, trust
+from sra.cli import activation, cards, connect, identity, pairing, remote, rules, session, softcard, trust
 from sra.cli import audit as audit_
 from sra.cli import doctor as doctor_
 from sra.cli import license as license_
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 app.command("connect", epilog=connect.EXAMPLES)(connect.connect)
 app.add_typer(session.app, name="session")
+app.add_typer(rules.app, name="rules")
 app.command("cards", epilog=examples("sra cards", "sra cards --json"))(cards.cards)
 app.add_typer(softcard.app, name="softcard")
 app.add_typer(trust.app, name="trust")
