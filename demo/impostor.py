@@ -51,6 +51,14 @@ class Impostor:
     async def verify_on_pad(self) -> None:
         """There is no pad."""
 
+    async def change_pin(self, old: bytes, new: bytes) -> None:
+        """Of the own card."""
+        await self._own.change_pin(old, new)
+
+    async def unblock_pin(self, puk: bytes, new: bytes) -> None:
+        """Of the own card."""
+        await self._own.unblock_pin(puk, new)
+
     async def lock(self) -> None:
         """Lock the own card."""
         await self._own.lock()

@@ -13,12 +13,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from sra.admin.cards import softcard_keys
 from sra.admin.cards.pin_policies import pin_policy
 from sra.admin.cards.softcard_keys import PrivateKey, UsableKey
-from sra.errors import KeyMissingError, PinBlockedError, PinNeededError, PinWrongError
+from sra.errors import KeyMissingError, PinBlockedError, PinNeededError, PinWrongError, PukWrongError
 from sra.piv.certificates import build_certificate
 from sra.piv.keys import Algorithm, KeyDescription, KeyReply, KeyRequest, PinPolicy, Slot
 from sra.piv.objects import CERTIFICATES, CHUID, CardContents, build_chuid
 
 PIN = b"123456"
+PUK = b"PUKPUKPU"
 TRIES = 3
 DAY = timedelta(days=1)
 P256_ONLY = {Slot.AUTHENTICATION: Algorithm.P256}
@@ -106,6 +107,15 @@ class MemoryCard:
 
     async def lock(self) -> None:
         self.forget_pin()
+
+    async def change_pin(self, old: bytes, new: bytes) -> None:
+        await self.verify_pin(old)
+        self.pin = new
+
+    async def unblock_pin(self, puk: bytes, new: bytes) -> None:
+        if puk != PUK:
+            raise PukWrongError(TRIES - 1)
+        self.pin, self.tries = new, TRIES
 
     async def use_key(self, request: KeyRequest) -> KeyReply:
         self.uses.append(request)

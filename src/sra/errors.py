@@ -117,3 +117,19 @@ class PinBlockedError(CardError):
 
     def __init__(self) -> None:
         super().__init__("The card's PIN is blocked; its issuer can unblock it with the PUK.")
+
+
+class PukWrongError(CardError):
+    """The PUK was wrong."""
+
+    def __init__(self, attempts_remaining: int) -> None:
+        tries = "1 try is" if attempts_remaining == 1 else f"{attempts_remaining} tries are"
+        super().__init__(f"The PUK is wrong; {tries} left before the card blocks it for ever.")
+        self.attempts_remaining = attempts_remaining
+
+
+class PukBlockedError(CardError):
+    """No tries of the PUK are left either."""
+
+    def __init__(self) -> None:
+        super().__init__("The card's PUK is blocked too, so its PIN can't be unblocked; ask the card's issuer.")

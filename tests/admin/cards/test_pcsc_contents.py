@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from sra.admin.cards.pcsc_contents import read_contents
+from sra.admin.cards.pcsc_contents import read_card
 from sra.admin.cards.pcsc_piv import PivApplication, way_to_card
 from sra.admin.cards.softcard_certificates import Holder, issue, parse_subject, validity
 from sra.piv import objects
@@ -44,7 +44,7 @@ def read(given: dict[int, bytes]) -> CardContents:
     )
     piv = PivApplication(way_to_card(lambda apdu: asyncio.run(applet.transmit(apdu)), is_t0=False))
     piv.select()
-    return read_contents(piv)
+    return read_card(piv).contents
 
 
 def history(on_card: int, off_card: int = 0) -> bytes:

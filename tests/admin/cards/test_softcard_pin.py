@@ -11,8 +11,16 @@ import msgspec
 import pytest
 
 from sra.admin.cards.softcard_file import CardFolder, StoredCode
-from sra.admin.cards.softcard_pin import check_new_pin, open_with_pin, unblock_pin
-from sra.errors import CardError, CardRemovedError, PinBlockedError, PinWrongError, UsageError
+from sra.admin.cards.softcard_pin import change_pin, open_with_pin, unblock_pin
+from sra.errors import (
+    CardError,
+    CardRemovedError,
+    PinBlockedError,
+    PinWrongError,
+    PukBlockedError,
+    PukWrongError,
+    UsageError,
+)
 
 PIN, PUK, WRONG = b"123456", b"PUKPUKPU", b"654321"
 
@@ -34,6 +42,14 @@ def try_pin(folder: CardFolder, pin: bytes) -> bytes:
     return open_with_pin(folder, "ann", folder.read("ann").guid, pin)
 
 
+def unblock(folder: CardFolder, puk: bytes, new: bytes) -> None:
+    unblock_pin(folder, "ann", folder.read("ann").guid, puk, new)
+
+
+def change(folder: CardFolder, old: bytes, new: bytes) -> None:
+    change_pin(folder, "ann", folder.read("ann").guid, old, new)
+
+
 def tries(folder: CardFolder) -> int:
     return folder.read("ann").pin.tries
 
@@ -45,7 +61,7 @@ def start_try(folder: CardFolder, pin: bytes) -> subprocess.Popen[str]:
 
 def test_the_pin_and_the_puk_open_the_same_secret(folder: CardFolder) -> None:
     secret = try_pin(folder, PIN)
-    unblock_pin(folder, "ann", PUK, b"777777")
+    unblock(folder, PUK, b"777777")
     assert try_pin(folder, b"777777") == secret
 
 
@@ -109,7 +125,7 @@ def test_a_blocked_pin_is_unblocked_with_the_puk(folder: CardFolder) -> None:
     for _ in range(3):
         with pytest.raises(CardError):
             try_pin(folder, WRONG)
-    unblock_pin(folder, "ann", PUK, b"777777")
+    unblock(folder, PUK, b"777777")
     assert tries(folder) == 3
     try_pin(folder, b"777777")
     with pytest.raises(PinWrongError):
@@ -117,11 +133,51 @@ def test_a_blocked_pin_is_unblocked_with_the_puk(folder: CardFolder) -> None:
 
 
 def test_a_wrong_puk_is_counted_apart_from_the_pin(folder: CardFolder) -> None:
-    with pytest.raises(PinWrongError):
-        unblock_pin(folder, "ann", WRONG, b"777777")
+    with pytest.raises(PukWrongError, match="2 tries are left"):
+        unblock(folder, WRONG, b"777777")
     assert (folder.read("ann").puk.tries, tries(folder)) == (2, 3)
-    unblock_pin(folder, "ann", PUK, b"777777")
+    unblock(folder, PUK, b"777777")
     assert folder.read("ann").puk.tries == 3
+
+
+def test_a_blocked_puk_ends_it(folder: CardFolder) -> None:
+    for _ in range(2):
+        with pytest.raises(PukWrongError):
+            unblock(folder, WRONG, b"777777")
+    for puk in (WRONG, PUK):
+        with pytest.raises(PukBlockedError, match="issuer"):
+            unblock(folder, puk, b"777777")
+    try_pin(folder, PIN)
+
+
+def test_the_pin_is_changed_by_who_knows_it(folder: CardFolder) -> None:
+    secret = try_pin(folder, PIN)
+    change(folder, PIN, b"777777")
+    assert try_pin(folder, b"777777") == secret
+    with pytest.raises(PinWrongError):
+        try_pin(folder, PIN)
+
+
+def test_a_wrong_old_pin_costs_a_try_and_changes_nothing(folder: CardFolder) -> None:
+    with pytest.raises(PinWrongError):
+        change(folder, WRONG, b"777777")
+    assert tries(folder) == 2
+    try_pin(folder, PIN)
+
+
+@pytest.mark.parametrize("new", [b"", b"12345", b"123456789"])
+def test_what_can_be_no_pin_is_told_before_it_costs_a_try(folder: CardFolder, new: bytes) -> None:
+    for action, code in ((change, WRONG), (unblock, WRONG)):
+        with pytest.raises(UsageError, match="6 to 8"):
+            action(folder, code, new)
+    assert (tries(folder), folder.read("ann").puk.tries) == (3, 3)
+
+
+def test_another_card_under_the_same_name_keeps_its_pin(folder: CardFolder) -> None:
+    with pytest.raises(CardRemovedError, match="another one"):
+        change_pin(folder, "ann", b"x" * 16, PIN, b"777777")
+    with pytest.raises(CardRemovedError, match="another one"):
+        unblock_pin(folder, "ann", b"x" * 16, PUK, b"777777")
 
 
 @pytest.mark.parametrize("sealed", [b"", b"short", bytes(76)])
@@ -130,14 +186,3 @@ def test_a_damaged_seal_opens_for_nobody(folder: CardFolder, sealed: bytes) -> N
         folder.replace("ann", msgspec.structs.replace(folder.read("ann"), pin=StoredCode(sealed)))
     with pytest.raises(PinWrongError):
         try_pin(folder, PIN)
-
-
-@pytest.mark.parametrize("pin", [b"123456", b"12345678", b"aB3-x!"])
-def test_six_to_eight_characters_make_a_pin(pin: bytes) -> None:
-    check_new_pin(pin)
-
-
-@pytest.mark.parametrize("pin", [b"", b"12345", b"123456789", b"12 456", "pässwö".encode(), b"123\n56", b"12345\xff"])
-def test_anything_else_makes_none(pin: bytes) -> None:
-    with pytest.raises(UsageError, match="6 to 8"):
-        check_new_pin(pin)

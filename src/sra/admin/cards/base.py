@@ -36,7 +36,7 @@ class Card(Protocol):
         """PIN tries left, without using one; 0 when the PIN is blocked."""
 
     async def verify_pin(self, pin: bytes) -> None:
-        """Verify the PIN (1 to 8 bytes, no padding); raise ``PinWrongError``, ``PinBlockedError`` or ``CardError``."""
+        """Verify the PIN (without padding); raise ``PinWrongError``, ``PinBlockedError`` or ``CardError``."""
 
     @property
     def has_pin_pad(self) -> bool:
@@ -44,6 +44,18 @@ class Card(Protocol):
 
     async def verify_on_pad(self) -> None:
         """Verify the PIN that the person types on the reader's own pad; raises what ``verify_pin`` raises."""
+
+    async def change_pin(self, old: bytes, new: bytes) -> None:
+        """Set another PIN; raises what ``verify_pin`` raises of ``old``, ``UsageError`` if ``new`` can be no PIN.
+
+        This and ``unblock_pin`` are for the person at this machine: nothing that a remote asks leads here.
+        """
+
+    async def unblock_pin(self, puk: bytes, new: bytes) -> None:
+        """Set a new PIN, with all its tries, by the PUK.
+
+        Raises ``PukWrongError``, ``PukBlockedError``, ``UsageError`` if ``new`` can be no PIN, or ``CardError``.
+        """
 
     async def lock(self) -> None:
         """Forget the verified PIN: the next use that wants it raises ``PinNeededError``."""

@@ -6,30 +6,34 @@ import asyncio
 
 from sra.admin.cards import pcsc_reader
 from sra.admin.cards.base import CardListing
-from sra.admin.cards.pcsc_contents import read_contents
+from sra.admin.cards.pcsc_contents import PcscContents, read_card
+from sra.admin.cards.pcsc_piv import PivApplication
 from sra.admin.cards.pcsc_reader import ReaderState
 from sra.admin.cards.pcsc_removal import wait_removed
-from sra.admin.cards.pcsc_session import CardSession
-from sra.errors import CardError, NoCardError, NoReaderError, UsageError
-from sra.piv.keys import KeyReply, KeyRequest
+from sra.admin.cards.pcsc_session import CardSession, Notice
+from sra.admin.cards.pin_policies import check_new_pin, check_pin
+from sra.errors import CardError, NoCardError, NoReaderError, PinNeededError, UsageError
+from sra.piv.keys import KeyReply, KeyRequest, PinPolicy, Slot
 from sra.piv.objects import CardContents
 
 PREFIX = "pcsc:"
 
-_MAX_PIN = 8
-"""Bytes of a PIN (SP 800-73-4 part 2, section 2.4.3)."""
-
 _USUAL_TRIES = 3
 """A card does not tell its tries while the PIN is verified: then it has all of them, at least as many as ever told."""
+
+_NOT_TOUCHED = "The card was not touched in time; touch it when its light blinks, and try again."
 
 
 class PcscCard:
     """An open card in a reader (``base.Card``)."""
 
-    def __init__(self, state: ReaderState, session: CardSession, contents: CardContents) -> None:
+    def __init__(self, state: ReaderState, session: CardSession, found: PcscContents, pad: int | None) -> None:
+        """Take an open session; ``pad`` is the control code of the reader's PIN pad."""
         self._state = state
         self._session = session
-        self._contents = contents
+        self._contents = found.contents
+        self._touched = found.touched - _always(found.contents)
+        self._pad = pad
         self._all_tries = _USUAL_TRIES
         self._is_verified = False
 
@@ -51,25 +55,52 @@ class PcscCard:
 
     async def verify_pin(self, pin: bytes) -> None:
         """Verify the PIN on the card."""
-        if not 1 <= len(pin) <= _MAX_PIN:
-            raise CardError(f"A PIN has 1 to {_MAX_PIN} characters.")
+        check_pin(pin)
         await self._session.take_turn(lambda piv: piv.verify(pin))
         self._is_verified = True
 
-    has_pin_pad = False
+    @property
+    def has_pin_pad(self) -> bool:
+        """Whether the reader has keys of its own, and a driver that offers them."""
+        return self._pad is not None
 
     async def verify_on_pad(self) -> None:
-        """Not offered yet: the PIN is typed on the machine."""
-        raise CardError("This reader's PIN pad is not used.")
+        """Verify the PIN that is typed on the reader; raise ``PinNeededError`` if none is."""
+        pad = self._pad
+        if pad is None:
+            raise CardError("This reader has no PIN pad; type the PIN on the machine.")
+        await self._session.take_turn(lambda piv: self._session.verify_on_pad(piv, pad))
+        self._is_verified = True
+
+    async def change_pin(self, old: bytes, new: bytes) -> None:
+        """Set another PIN on the card."""
+        check_pin(old)
+        check_new_pin(new)
+        await self._session.take_turn(lambda piv: piv.change_pin(old, new))
+        self._is_verified = True
+
+    async def unblock_pin(self, puk: bytes, new: bytes) -> None:
+        """Set a new PIN on the card by its PUK."""
+        check_pin(puk, "PUK")
+        check_new_pin(new)
+        await self._session.take_turn(lambda piv: piv.unblock_pin(puk, new))
 
     async def lock(self) -> None:
-        """Have the card forget the verified PIN."""
-        await self._session.take_turn(lambda piv: piv.forget_pin())
+        """Have the card forget the verified PIN, whoever has verified it."""
+        await self._session.take_turn(self._session.forget_pin)
         self._is_verified = False
 
     async def use_key(self, request: KeyRequest) -> KeyReply:
-        """Have the card use a key."""
-        return KeyReply(await self._session.take_turn(lambda piv: piv.use(request)))
+        """Have the card use a key, for as long as it takes: some keys want to be touched."""
+        return KeyReply(await self._session.take_turn(lambda piv: self._use(piv, request)))
+
+    def _use(self, piv: PivApplication, request: KeyRequest) -> bytes:
+        try:
+            return piv.use(request)
+        except PinNeededError as error:  # a YubiKey says the same of a PIN and of a touch that it misses
+            if request.slot in self._touched and piv.attempts() is None:
+                raise CardError(_NOT_TOUCHED) from error
+            raise
 
     async def wait_removed(self) -> None:
         """Return when the card is out, its reader unplugged, or the smart card service gone."""
@@ -83,8 +114,10 @@ class PcscCard:
 class PcscBackend:
     """The cards in this machine's readers (``base.CardBackend``)."""
 
-    def __init__(self, patience: float = pcsc_reader.PATIENCE) -> None:
+    def __init__(self, patience: float = pcsc_reader.PATIENCE, notice: Notice = lambda _: None) -> None:
+        """Store; ``notice`` is told what a person should know while another program keeps a card for up to so long."""
         self._patience = patience
+        self._notice = notice
 
     async def find(self) -> list[CardListing]:
         """Every reader, with what is wrong where there is no PIV card in it; raise ``NoReaderError`` without one."""
@@ -96,14 +129,14 @@ class PcscBackend:
         if not name.startswith(PREFIX):
             raise UsageError(f"{name!r} is not the name of a card in a reader; those begin with {PREFIX!r}.")
         state = await asyncio.to_thread(_find_reader, name.removeprefix(PREFIX))
-        session = CardSession(state.name, self._patience)
+        session = CardSession(state.name, self._patience, self._notice)
         await session.connect()
         try:
-            contents = await session.take_turn(read_contents)
+            found, pad = await session.take_turn(lambda piv: (read_card(piv), session.pad_control()))
         except BaseException:
             await session.close(forget=False)
             raise
-        return PcscCard(state, session, contents)
+        return PcscCard(state, session, found, pad)
 
     async def _list(self, state: ReaderState) -> CardListing:
         return CardListing(PREFIX + state.name, "card in a reader", await self._problem(state))
@@ -112,13 +145,18 @@ class PcscBackend:
         """Why the card can't be used, or nothing."""
         if not state.has_card:
             return pcsc_reader.NO_CARD
-        session = CardSession(state.name, self._patience)
+        session = CardSession(state.name, self._patience, self._notice)
         try:
             await session.connect()
         except CardError as error:
             return str(error)
         await session.close(forget=False)
         return ""
+
+
+def _always(contents: CardContents) -> frozenset[Slot]:
+    """The keys that use the PIN up: of these, the PIN's state doesn't tell what was missing."""
+    return frozenset(key.slot for key in contents.keys if key.pin_policy is PinPolicy.ALWAYS)
 
 
 def _find_reader(name: str) -> ReaderState:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sra.admin.cards.key_algorithms import algorithm_of
+from sra.admin.cards.pcsc_metadata import KeyMetadata, read_metadata
 from sra.admin.cards.pcsc_piv import PivApplication
 from sra.admin.cards.pin_policies import pin_policy
 from sra.errors import CardError
@@ -24,13 +27,24 @@ _COMMON = (DISCOVERY, CARD_CAPABILITY_CONTAINER, CHUID, KEY_HISTORY)
 _ACTIVE = tuple(slot for slot in CERTIFICATES if not slot.is_retired)
 
 
-def read_contents(piv: PivApplication) -> CardContents:
+@dataclass(frozen=True)
+class PcscContents:
+    """Everything readable, and the keys that want to be touched."""
+
+    contents: CardContents
+    touched: frozenset[Slot] = frozenset()
+
+
+def read_card(piv: PivApplication) -> PcscContents:
     """The card's objects, as they are, and its keys; absent objects are left out. Raise ``CardError``."""
+    metadata = read_metadata(piv)
     common = _read(piv, _COMMON)
-    slots = (*_ACTIVE, *_retired(common.get(KEY_HISTORY)))
+    counted = _retired(common.get(KEY_HISTORY))
+    slots = (*_ACTIVE, *sorted({*counted, *filter(lambda slot: slot.is_retired, metadata)}))
     certificates = _read(piv, tuple(CERTIFICATES[slot] for slot in slots))
-    found = (_describe(slot, certificates.get(CERTIFICATES[slot])) for slot in slots)
-    return CardContents(objects=common | certificates, keys=tuple(key for key in found if key))
+    found = (_describe(slot, certificates.get(CERTIFICATES[slot]), metadata.get(slot)) for slot in slots)
+    contents = CardContents(objects=common | certificates, keys=tuple(key for key in found if key))
+    return PcscContents(contents, frozenset(slot for slot, told in metadata.items() if told.wants_touch))
 
 
 def _read(piv: PivApplication, tags: tuple[int, ...]) -> dict[int, bytes]:
@@ -49,7 +63,7 @@ def _retired(key_history: bytes | None) -> tuple[Slot, ...]:
     return tuple(Slot(Slot.RETIRED_1 + number) for number in range(history.on_card + history.off_card))
 
 
-def _describe(slot: Slot, container: bytes | None) -> KeyDescription | None:
+def _describe(slot: Slot, container: bytes | None, metadata: KeyMetadata | None) -> KeyDescription | None:
     """The slot's key, known from its certificate; ``None`` without one, or with one that can't be used."""
     if container is None:
         return None
@@ -57,4 +71,5 @@ def _describe(slot: Slot, container: bytes | None) -> KeyDescription | None:
         algorithm = algorithm_of(certificate_in(container))
     except CardError:
         return None
-    return KeyDescription(slot, algorithm, pin_policy(slot)) if algorithm else None
+    policy = metadata.pin_policy if metadata else pin_policy(slot)
+    return KeyDescription(slot, algorithm, policy) if algorithm else None

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from sra.errors import CardError, KeyMissingError, NotPivError, PinBlockedError, PinNeededError, PinWrongError
+from sra.errors import (
+    CardError,
+    KeyMissingError,
+    NotPivError,
+    PinBlockedError,
+    PinNeededError,
+    PinWrongError,
+    PukBlockedError,
+    PukWrongError,
+    UsageError,
+)
 from sra.piv import tlv
-from sra.piv.apdu import MAX_SHORT_RESPONSE, Command, Instruction, Response, Status, StatusError
+from sra.piv.apdu import MAX_SHORT_RESPONSE, Command, Instruction, Response, Status, StatusError, parse_response
 from sra.piv.chaining import CommandSplitter, DirectSender, ResponseJoiner, Sender
-from sra.piv.keys import KeyRequest, Operation
+from sra.piv.keys import KeyRequest, Operation, Slot
 from sra.piv.objects import DISCOVERY, MAX_OBJECT, PIV_AID
 
 _SELECTED_AID = PIV_AID[:9]
@@ -18,6 +28,18 @@ _SELECTED_AID = PIV_AID[:9]
 _APPLICATION_PIN = 0x80
 _PIN_SIZE = 8
 _PADDING = b"\xff"
+
+_GET_METADATA = 0xF7
+"""A YubiKey's own instruction (since 5.3): how a key was made and when it may be used."""
+
+_PAD_PROBLEMS = {
+    Status.TIMED_OUT: "No PIN was typed on the reader in time.",
+    Status.CANCELLED: "The PIN was refused on the reader.",
+    0x6403: "What was typed on the reader can be no PIN.",
+}
+"""Status words of the reader itself (PC/SC part 10, section 2.5.2)."""
+
+_NO_NEW_PIN = frozenset({Status.WRONG_DATA, Status.CONDITIONS_NOT_SATISFIED})
 
 _TAG_LIST = 0x5C
 _OBJECT = 0x53
@@ -44,9 +66,14 @@ _OTHER_APPLICATION = frozenset(
         Status.CONDITIONS_NOT_SATISFIED,
         Status.WRONG_PARAMETERS,
         Status.REFERENCE_NOT_FOUND,
+        0x6B00,  # wrong parameters, as ISO 7816-4 has it
     }
 )
 """What a card says when another program has selected another of its applications in the meantime."""
+
+
+_Wrong = Callable[[int], CardError]
+_Blocked = Callable[[], CardError]
 
 
 class LengthCorrector:
@@ -113,18 +140,33 @@ class PivApplication:
         PIV is selected first, always: another application of the card would count the PIN against one of its own.
         """
         self.select()
-        padded = pin.ljust(_PIN_SIZE, _PADDING)
-        response = self._sender.send(Command(0x00, Instruction.VERIFY, 0x00, _APPLICATION_PIN, padded))
-        if response.status == Status.OK:
-            return
-        tries = _tries(response)
-        raise PinWrongError(tries) if tries else PinBlockedError
+        command = Command(0x00, Instruction.VERIFY, 0x00, _APPLICATION_PIN, _padded(pin))
+        _check_code(self._sender.send(command), PinWrongError, PinBlockedError)
 
-    def forget_pin(self) -> None:
-        """Reset the PIN's verified state (SP 800-73-4 part 2, section 3.2.1, P1 FF); raise ``CardError``."""
+    def verify_on_pad(self, ask: Callable[[], bytes]) -> None:
+        """Have the reader ask for the PIN (``ask`` returns the response APDU); raise ``PinNeededError`` without one."""
+        self.select()
+        response = parse_response(ask())
+        if response.status in _PAD_PROBLEMS:
+            raise PinNeededError(_PAD_PROBLEMS[response.status])
+        _check_code(response, PinWrongError, PinBlockedError)
+
+    def change_pin(self, old: bytes, new: bytes) -> None:
+        """CHANGE REFERENCE DATA (part 2, section 3.2.2); raise what ``verify`` raises, or ``UsageError``."""
+        self._set_pin(Instruction.CHANGE_REFERENCE_DATA, old, new, PinWrongError, PinBlockedError)
+
+    def unblock_pin(self, puk: bytes, new: bytes) -> None:
+        """RESET RETRY COUNTER (part 2, section 3.2.3); raise ``PukWrongError``, ``PukBlockedError``, ``UsageError``."""
+        self._set_pin(Instruction.RESET_RETRY_COUNTER, puk, new, PukWrongError, PukBlockedError)
+
+    def forget_pin(self) -> bool:
+        """Reset the PIN's verified state (part 2, section 3.2.1, P1 FF); whether the card knows that command."""
         response = self._send_selected(Command(0x00, Instruction.VERIFY, 0xFF, _APPLICATION_PIN))
-        if response.status != Status.OK:
-            raise CardError("The card does not forget its PIN; take it out and put it in again.")
+        return response.status == Status.OK
+
+    def metadata(self, slot: Slot) -> Response:
+        """What the card says to a YubiKey's GET METADATA; most cards say that they don't know it."""
+        return self._sender.send(Command(0x00, _GET_METADATA, 0x00, slot, b"", MAX_SHORT_RESPONSE))
 
     def use(self, request: KeyRequest) -> bytes:
         """The answer of GENERAL AUTHENTICATE (part 2, section 3.2.4); raise ``PinNeededError`` or ``CardError``."""
@@ -139,6 +181,13 @@ class PivApplication:
             raise KeyMissingError(f"The card has no {request.algorithm.name} key {request.slot:02X}.")
         return _result(tlv.unwrap(_DYNAMIC, _data(response)))
 
+    def _set_pin(self, ins: Instruction, code: bytes, new: bytes, wrong: _Wrong, blocked: _Blocked) -> None:
+        self.select()
+        response = self._sender.send(Command(0x00, ins, 0x00, _APPLICATION_PIN, _padded(code) + _padded(new)))
+        if response.status in _NO_NEW_PIN:
+            raise UsageError("The card does not take that as its new PIN; choose 6 to 8 digits, not all the same.")
+        _check_code(response, wrong, blocked)
+
     def _send_selected(self, command: Command) -> Response:
         """The answer; where it seems to be another application's, the one after PIV was selected again.
 
@@ -149,6 +198,18 @@ class PivApplication:
             return response
         self.select()
         return self._sender.send(command)
+
+
+def _padded(code: bytes) -> bytes:
+    return code.ljust(_PIN_SIZE, _PADDING)
+
+
+def _check_code(response: Response, wrong: _Wrong, blocked: _Blocked) -> None:
+    """Raise the error that a PIN or PUK met with, if it did."""
+    if response.status == Status.OK:
+        return
+    tries = _tries(response)
+    raise wrong(tries) if tries else blocked()
 
 
 def _input(request: KeyRequest) -> tuple[int, bytes]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from smartcard import scard
 
+from sra.admin.cards.pcsc_pad import GET_FEATURES
 from sra.errors import CardBusyError, CardError, CardRemovedError, NoCardError, NoReaderError
 
-PATIENCE = 5.0
-"""Seconds for which another program may keep the card from us: longer than a key use of the slowest cards takes."""
+PATIENCE = 10.0
+"""Seconds for which another program may keep the card from us: some key uses of the slowest cards."""
 
 _RETRY = 0.1
 """Seconds between two attempts to connect to a card that somebody has for himself."""
@@ -21,6 +22,7 @@ _FOREVER = 0xFFFFFFFF
 """INFINITE in winscard.h."""
 
 BUSY = "Another program is using the card; wait until it is done, or close it, and try again."
+WAITING = "Another program is using the card; waiting for it."
 _NO_SERVICE = "The smart card service isn't running; start it (`sudo systemctl start pcscd.socket`), and try again."
 _NO_READER = "There is no smart card reader; connect one and try again."
 NO_CARD = "There is no card in the reader; put it in and try again."
@@ -74,13 +76,20 @@ class ReaderConnection:
         self._card = 0
         self._protocol = 0
 
-    def connect(self, patience: float) -> None:
-        """Connect, waiting ``patience`` seconds for a program that has the card for itself; raise ``CardError``."""
+    def connect(self, patience: float, busy: Callable[[], None] = lambda: None) -> None:
+        """Connect, waiting ``patience`` seconds for a program that has the card for itself; raise ``CardError``.
+
+        ``busy`` is called once, when there is one.
+        """
         self._context = establish()
         deadline = time.monotonic() + patience
+        told = False
         while not self._connects():
             if time.monotonic() > deadline:
                 raise CardBusyError(BUSY)
+            if not told:
+                busy()
+            told = True
             time.sleep(_RETRY)
 
     @property
@@ -103,6 +112,23 @@ class ReaderConnection:
         code, response = scard.SCardTransmit(self._card, pci, list(apdu))
         check(code)
         return bytes(response)
+
+    def control(self, code: int, data: bytes = b"") -> bytes:
+        """What the reader itself answers to a control code."""
+        result, answer = scard.SCardControl(self._card, code, list(data))
+        check(result)
+        return bytes(answer)
+
+    def features(self) -> bytes:
+        """The reader's list of features (PC/SC part 10, section 2.2); empty if it has none to tell of."""
+        with contextlib.suppress(CardError):
+            return self.control(scard.SCARD_CTL_CODE(GET_FEATURES))
+        return b""
+
+    def reset(self) -> None:
+        """Reset the card, which so forgets its PIN and its selection."""
+        code, self._protocol = scard.SCardReconnect(self._card, *_HOW, scard.SCARD_RESET_CARD)
+        check(code)
 
     def reconnect(self) -> None:
         """Take note that the card was reset."""

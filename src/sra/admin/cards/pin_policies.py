@@ -1,8 +1,12 @@
-"""When a card's keys want the PIN, where the card itself does not say."""
+"""When a card's keys want the PIN, where the card itself does not say; and what can be a PIN."""
 
 from __future__ import annotations
 
-from sra.piv.keys import PinPolicy, Slot
+from sra.errors import CardError, UsageError
+from sra.piv.keys import MAX_PIN, PinPolicy, Slot
+
+MIN_PIN = 6
+"""Bytes of a PIN to be set (SP 800-73-4 part 2, section 2.4.3)."""
 
 _POLICIES = {Slot.SIGNATURE: PinPolicy.ALWAYS, Slot.CARD_AUTHENTICATION: PinPolicy.NEVER}
 
@@ -10,3 +14,15 @@ _POLICIES = {Slot.SIGNATURE: PinPolicy.ALWAYS, Slot.CARD_AUTHENTICATION: PinPoli
 def pin_policy(slot: Slot) -> PinPolicy:
     """The security condition of the slot's key (SP 800-73-4 part 1, table 4b)."""
     return _POLICIES.get(slot, PinPolicy.ONCE)
+
+
+def check_pin(pin: bytes, name: str = "PIN") -> None:
+    """Raise ``CardError`` for what is no PIN (or PUK) of any PIV card, before it costs a try."""
+    if not 1 <= len(pin) <= MAX_PIN:
+        raise CardError(f"A {name} has 1 to {MAX_PIN} characters.")
+
+
+def check_new_pin(pin: bytes) -> None:
+    """Raise ``UsageError`` unless ``pin`` may become a PIN: 6 to 8 printable ASCII characters."""
+    if not MIN_PIN <= len(pin) <= MAX_PIN or not all(0x21 <= byte < 0x7F for byte in pin):
+        raise UsageError("A PIN has 6 to 8 digits, or other characters without accents or spaces.")

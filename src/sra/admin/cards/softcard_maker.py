@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from sra.admin.cards import softcard_certificates as certificates
 from sra.admin.cards import softcard_keys as keys
 from sra.admin.cards import softcard_vault as vault
-from sra.admin.cards.pin_policies import pin_policy
+from sra.admin.cards.pin_policies import check_new_pin, pin_policy
 from sra.admin.cards.softcard_file import CardFile, StoredKey
-from sra.admin.cards.softcard_pin import check_new_pin, set_codes
+from sra.admin.cards.softcard_pin import set_codes
 from sra.errors import CardError
 from sra.piv.keys import Algorithm, PinPolicy, Slot
 

@@ -5,25 +5,30 @@ A try is written off, on the disk, before the code is checked: whoever kills the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
 
 from sra.admin.cards import softcard_vault as vault
+from sra.admin.cards.pin_policies import check_new_pin
 from sra.admin.cards.softcard_file import MAX_TRIES, CardFile, CardFolder, StoredCode
-from sra.errors import CardRemovedError, PinBlockedError, PinWrongError, UsageError
-
-MIN_PIN = 6
-MAX_PIN = 8
-"""Bytes of a PIN (SP 800-73-4 part 2, section 2.4.3) and, at most, of a PUK."""
+from sra.errors import (
+    CardError,
+    CardRemovedError,
+    PinBlockedError,
+    PinWrongError,
+    PukBlockedError,
+    PukWrongError,
+)
 
 _Code = Literal["pin", "puk"]
 
-
-def check_new_pin(pin: bytes) -> None:
-    """Raise ``UsageError`` unless ``pin`` may become a PIN: 6 to 8 printable ASCII characters."""
-    if not MIN_PIN <= len(pin) <= MAX_PIN or not all(0x21 <= byte < 0x7F for byte in pin):
-        raise UsageError("A PIN has 6 to 8 digits, or other characters without accents or spaces.")
+_ERRORS: dict[_Code, tuple[Callable[[int], CardError], Callable[[], CardError]]] = {
+    "pin": (PinWrongError, PinBlockedError),
+    "puk": (PukWrongError, PukBlockedError),
+}
+"""Wrong, with the tries left; and blocked."""
 
 
 def set_codes(guid: bytes, secret: bytes, pin: bytes, puk: bytes) -> tuple[StoredCode, StoredCode]:
@@ -34,30 +39,44 @@ def set_codes(guid: bytes, secret: bytes, pin: bytes, puk: bytes) -> tuple[Store
 def open_with_pin(folder: CardFolder, name: str, guid: bytes, pin: bytes) -> bytes:
     """The secret of the card with that GUID; raise ``PinWrongError``, ``PinBlockedError`` or ``CardError``."""
     with folder.locked():
-        card = folder.read(name)
-        if card.guid != guid:
-            raise CardRemovedError(f"The software card {name!r} is another one now; connect to it again.")
-        return _spend_try(folder, name, card, "pin", pin)
+        return _spend_try(folder, name, _same_card(folder, name, guid), "pin", pin)
 
 
-def unblock_pin(folder: CardFolder, name: str, puk: bytes, new_pin: bytes) -> None:
-    """Set a new PIN with all its tries; raise like ``open_with_pin`` where the PUK is not right."""
-    check_new_pin(new_pin)
+def change_pin(folder: CardFolder, name: str, guid: bytes, old: bytes, new: bytes) -> None:
+    """Set another PIN; raise like ``open_with_pin`` where the old one is not right, ``UsageError`` for the new one."""
+    _set_pin(folder, name, guid, "pin", old, new)
+
+
+def unblock_pin(folder: CardFolder, name: str, guid: bytes, puk: bytes, new: bytes) -> None:
+    """Set a new PIN by the PUK; raise ``PukWrongError`` or ``PukBlockedError`` where that is not right."""
+    _set_pin(folder, name, guid, "puk", puk, new)
+
+
+def _set_pin(folder: CardFolder, name: str, guid: bytes, which: _Code, code: bytes, new: bytes) -> None:
+    """Set the PIN with all its tries, if the code is right."""
+    check_new_pin(new)
     with folder.locked():
-        secret = _spend_try(folder, name, folder.read(name), "puk", puk)
-        card = folder.read(name)
-        pin = StoredCode(vault.seal_under_code(new_pin, secret, card.guid))
-        folder.replace(name, msgspec.structs.replace(card, pin=pin))
+        secret = _spend_try(folder, name, _same_card(folder, name, guid), which, code)
+        pin = StoredCode(vault.seal_under_code(new, secret, guid))
+        folder.replace(name, msgspec.structs.replace(folder.read(name), pin=pin))
+
+
+def _same_card(folder: CardFolder, name: str, guid: bytes) -> CardFile:
+    card = folder.read(name)
+    if card.guid != guid:
+        raise CardRemovedError(f"The software card {name!r} is another one now; connect to it again.")
+    return card
 
 
 def _spend_try(folder: CardFolder, name: str, card: CardFile, which: _Code, code: bytes) -> bytes:
     stored: StoredCode = getattr(card, which)
+    wrong, blocked = _ERRORS[which]
     if stored.tries == 0:
-        raise PinBlockedError
+        raise blocked()
     _set_tries(folder, name, card, which, stored.tries - 1)
     secret = vault.unseal_under_code(code, stored.sealed, card.guid)
     if secret is None:
-        raise PinWrongError(stored.tries - 1) if stored.tries > 1 else PinBlockedError
+        raise wrong(stored.tries - 1) if stored.tries > 1 else blocked()
     _set_tries(folder, name, card, which, MAX_TRIES)
     return secret
 

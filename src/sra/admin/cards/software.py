@@ -7,11 +7,11 @@ from pathlib import Path
 
 from sra.admin.cards import softcard_keys as keys
 from sra.admin.cards.base import CardListing
-from sra.admin.cards.pin_policies import pin_policy
+from sra.admin.cards.pin_policies import check_pin, pin_policy
 from sra.admin.cards.softcard_file import CardFile, CardFolder, StoredKey
 from sra.admin.cards.softcard_maker import is_sealed, open_key
 from sra.admin.cards.softcard_objects import describe
-from sra.admin.cards.softcard_pin import MAX_PIN, open_with_pin
+from sra.admin.cards.softcard_pin import change_pin, open_with_pin, unblock_pin
 from sra.errors import CardError, KeyMissingError, PinNeededError, UsageError
 from sra.piv.keys import KeyDescription, KeyReply, KeyRequest, PinPolicy, Slot
 from sra.piv.objects import CardContents
@@ -51,8 +51,7 @@ class SoftwareCard:
 
     async def verify_pin(self, pin: bytes) -> None:
         """Verify the PIN; a wrong one also ends what an earlier one had allowed, as on a real card."""
-        if not 1 <= len(pin) <= MAX_PIN:
-            raise CardError(f"A PIN has 1 to {MAX_PIN} characters.")
+        check_pin(pin)
         self._forget_pin()
         self._usable = await asyncio.to_thread(self._open_keys, pin)
         self._may_sign = True
@@ -62,6 +61,18 @@ class SoftwareCard:
     async def verify_on_pad(self) -> None:
         """There is no pad."""
         raise CardError("A software card has no PIN pad.")
+
+    async def change_pin(self, old: bytes, new: bytes) -> None:
+        """Set another PIN in the card's file; it has to be verified again."""
+        check_pin(old)
+        self._forget_pin()
+        await asyncio.to_thread(change_pin, self._folder, self._short_name, self._guid, old, new)
+
+    async def unblock_pin(self, puk: bytes, new: bytes) -> None:
+        """Set a new PIN in the card's file by the PUK."""
+        check_pin(puk, "PUK")
+        self._forget_pin()
+        await asyncio.to_thread(unblock_pin, self._folder, self._short_name, self._guid, puk, new)
 
     async def lock(self) -> None:
         """Forget the PIN and the keys that it opened."""
