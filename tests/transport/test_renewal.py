@@ -151,3 +151,12 @@ def test_what_is_not_there_or_can_not_sign_is_not_renewed(tmp_path: Path, old: T
 
 def tls_identity_pem(der: bytes) -> bytes:
     return x509.load_der_x509_certificate(der).public_bytes(serialization.Encoding.PEM)
+
+
+def test_who_could_read_the_old_key_reads_the_new_one(old: TlsIdentity) -> None:
+    (old.folder / "key.pem").chmod(0o640)
+    tls_identity.renew(old.folder, NOW)
+    assert (old.folder / "key.pem").stat().st_mode & 0o777 == 0o640
+    (old.folder / "key.pem").chmod(0o600)
+    tls_identity.generate(old.folder, ["a"], NOW, replace=True)
+    assert (old.folder / "key.pem").stat().st_mode & 0o777 == 0o600

@@ -6,6 +6,7 @@ An admin trusts it by its fingerprint, so it needs no authority; a fleet that ha
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import ssl
 import stat
@@ -129,8 +130,13 @@ def make(hosts: Sequence[str], now: datetime, hand_over: HandOver | None = None)
 
 
 def store(folder: Path, identity: IdentityFiles) -> None:
-    """Put an identity in the place of the one that is in the folder."""
+    """Put an identity in the place of the one that is in the folder; who could read that one's key reads this one's."""
+    before = files.read(folder / KEY_FILE, MAX_FILE)
+    group = (folder / KEY_FILE).stat().st_gid if before is not None else -1
     files.replace(folder / KEY_FILE, identity.key, 0o600)
+    if before is not None and before.mode & stat.S_IRGRP:
+        os.chown(folder / KEY_FILE, -1, group)
+        (folder / KEY_FILE).chmod(0o640)
     files.replace(folder / CERTIFICATE_FILE, identity.certificates, 0o644)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from sra.files import FileContent
 from sra.remote.activation import journal, runner
 from sra.remote.activation.journal import Wanted
 from sra.remote.activation.machine import ActivationError
@@ -45,7 +46,7 @@ def test_activation_makes_the_users_the_files_and_starts_the_service(world: Worl
     assert world.machine.group("sra-card") is not None
     assert (world.root / "etc/sra/identity/key.pem").read_bytes() == b"key\n"
     assert world.programs.enabled == world.programs.active == {"sra.target"}
-    assert world.given["/etc/sra/identity/key.pem"] == (world.machine.user("_sra"), world.machine.group("_sra"))
+    assert world.given["/etc/sra/identity/key.pem"] == (world.machine.user("root"), world.machine.group("_sra"))
     assert b"certificate" in (world.root / "etc/ssl/certs/ca-certificates.crt").read_bytes()
 
 
@@ -149,12 +150,14 @@ def test_what_was_put_there_since_stays_and_is_told(world: World) -> None:
     activate(world)
     world.write("/var/log/sra/audit.jsonl", "a record\n", 0o600)
     world.write("/etc/sra/pairings.toml", "# pairings")
+    world.write("/var/lib/sra/revocation/list", "what the service keeps for itself")
     told: list[str] = []
     deactivate(world, told.append)
     assert (world.root / "var/log/sra/audit.jsonl").read_text() == "a record\n"
     assert (world.root / "etc/sra/pairings.toml").exists()
     assert {"/var/log/sra stays, with what was put there since the activation"} < set(told)
     assert world.given["/var/log/sra/audit.jsonl"] == (0, 0)
+    assert not (world.root / "var/lib/sra").exists()
     assert not (world.root / "etc/sra/identity").exists()
 
 
@@ -189,7 +192,7 @@ def reference(tmp_path: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def without_journal(world: World) -> dict[str, tuple[int, bytes]]:
-    return {name: found for name, found in world.tree().items() if not name.startswith("/var/lib/sra")}
+    return {name: found for name, found in world.tree().items() if not name.startswith("/var/lib/sra-activation")}
 
 
 def interrupt(world: World, monkeypatch: pytest.MonkeyPatch, number: int, *, after: bool) -> bool:
@@ -277,13 +280,13 @@ def test_a_program_that_fails_is_named_with_what_it_said_and_tried_again(world: 
 def test_the_journal_is_root_s_and_holds_no_secret(world: World) -> None:
     world.write("/etc/sra/identity/key.pem", "an older secret", 0o600)
     activate(world)
-    path = world.root / "var/lib/sra/activation.json"
+    path = world.root / "var/lib/sra-activation/journal.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     text = path.read_text()
     assert "secret" not in text
     assert "key\\n" not in text
     assert json.loads(text)["wanted"] == {"trust": True, "screen": True}
-    backup = world.root / "var/lib/sra/before/etc-sra-identity-key.pem"
+    backup = world.root / "var/lib/sra-activation/before/etc-sra-identity-key.pem"
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
     assert stat.S_IMODE(backup.parent.stat().st_mode) == 0o700
 
@@ -292,11 +295,11 @@ def test_the_journal_is_root_s_and_holds_no_secret(world: World) -> None:
     "text", ["", "{", '{"version": 2}', '{"entries": [{"step": "x", "undo": {"kind": "format"}}]}']
 )
 def test_a_journal_that_can_not_be_read_takes_nothing_back(world: World, text: str) -> None:
-    world.write("/var/lib/sra/activation.json", text, 0o600)
+    world.write("/var/lib/sra-activation/journal.json", text, 0o600)
     before = world.tree()
-    with pytest.raises(ActivationError, match=r"activation\.json"):
+    with pytest.raises(ActivationError, match=r"journal\.json"):
         deactivate(world)
-    with pytest.raises(ActivationError, match=r"activation\.json"):
+    with pytest.raises(ActivationError, match=r"journal\.json"):
         activate(world)
     assert world.tree() == before
 
@@ -316,3 +319,17 @@ def test_each_step_is_told_in_words(world: World) -> None:
     assert "user _sra" in told
     assert "unit sra.target" in told
     assert "units read again" not in told
+
+
+def test_a_journal_of_somebody_else_is_not_obeyed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    activate(world)
+    before = world.tree()
+    path = world.root / "var/lib/sra-activation/journal.json"
+    monkeypatch.setattr("sra.remote.activation.journal.files.read", lambda *_: stranger_s(path))
+    with pytest.raises(ActivationError, match="somebody else than root"):
+        deactivate(world)
+    assert world.tree() == before
+
+
+def stranger_s(path: Path) -> FileContent:
+    return FileContent(path.read_bytes(), 0o600, 4711, None)

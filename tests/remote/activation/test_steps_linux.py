@@ -51,14 +51,14 @@ def test_what_is_added_later_comes_after_the_service_so_that_it_interrupts_nobod
     assert [type(step) for step in made[-3:]] == [Enabled, Trusted, User]
 
 
-def test_the_key_is_the_daemon_s_alone() -> None:
+def test_only_the_daemon_reads_the_key_and_only_root_changes_it() -> None:
     made = steps(setup(identity=IDENTITY))
     key, certificate = file(made, "/etc/sra/identity/key.pem"), file(made, "/etc/sra/identity/certificate.pem")
-    assert (key.mode, key.owner.user, key.data) == (0o600, "_sra", b"key")
-    assert (certificate.mode, certificate.data) == (0o644, b"certificates")
+    assert (key.mode, key.owner.user, key.owner.group, key.data) == (0o640, "root", "_sra", b"key")
+    assert (certificate.mode, certificate.owner.user, certificate.data) == (0o644, "root", b"certificates")
 
 
-def test_an_identity_that_is_there_is_only_given_to_the_daemon() -> None:
+def test_an_identity_that_is_there_is_only_made_readable_for_the_daemon() -> None:
     made = steps(setup())
     assert "owner of /etc/sra/identity/key.pem" in names(made)
     assert not any(isinstance(step, File) and "identity" in step.path for step in made)

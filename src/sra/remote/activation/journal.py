@@ -1,18 +1,22 @@
-"""The record of what was changed (``/var/lib/sra/activation.json``): written before each step, so nothing is lost."""
+"""The record of what was changed (``/var/lib/sra-activation``): written before each step, so nothing is lost.
+
+What stands in it is done by root, so it has a folder of its own that only root can write in.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
 
 from sra import files
-from sra.remote.activation.machine import ActivationError, Machine, content
+from sra.remote.activation.machine import MAX_FILE, ActivationError, Machine
 from sra.remote.activation.undo import BACKUPS, AnyUndo
 
-STATE = "/var/lib/sra"
-JOURNAL = f"{STATE}/activation.json"
+STATE = "/var/lib/sra-activation"
+JOURNAL = f"{STATE}/journal.json"
 VERSION = 1
 
 
@@ -49,11 +53,13 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def read(machine: Machine) -> Record | None:
     """The journal; ``None`` if this machine is not activated. Raises ``ActivationError`` if it can't be read."""
-    data = content(machine.path(JOURNAL))
-    if data is None:
+    found = files.read(machine.path(JOURNAL), MAX_FILE)
+    if found is None:
         return None
+    if found.owner not in {0, os.geteuid()}:
+        raise ActivationError(f"{JOURNAL} belongs to somebody else than root, so nothing is done by it.")
     try:
-        record = msgspec.json.decode(data, type=Record)
+        record = msgspec.json.decode(found.data, type=Record)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ActivationError(f"{JOURNAL} is damaged ({error}), so nothing can be taken back by it.") from error
     if record.version != VERSION:
@@ -63,7 +69,7 @@ def read(machine: Machine) -> Record | None:
 
 def write(machine: Machine, record: Record) -> None:
     """Put the journal on the disk."""
-    files.make_folder(machine.path(STATE), 0o755)
+    files.make_folder(machine.path(STATE), 0o700)
     files.replace(machine.path(JOURNAL), msgspec.json.format(msgspec.json.encode(record), indent=1), 0o600)
 
 

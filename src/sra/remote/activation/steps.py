@@ -13,6 +13,7 @@ from sra.remote.activation.undo import (
     Distrust,
     RemoveFolder,
     RemoveGroup,
+    RemoveTree,
     RemoveUser,
     RestoreOwner,
     RunPrograms,
@@ -53,11 +54,12 @@ class Change:
 
 @dataclass(frozen=True)
 class Folder(Change):
-    """A folder with this mode and owner."""
+    """A folder with this mode and owner; ``is_state`` if only the service writes in it, for itself."""
 
     path: str
     mode: int = 0o755
     owner: Owner = ROOT_OWNER
+    is_state: bool = False
 
     @property
     def name(self) -> str:
@@ -72,7 +74,9 @@ class Folder(Change):
     def before(self, machine: Machine) -> AnyUndo:
         """Remove it, or give it back."""
         found = state(machine.path(self.path))
-        return RemoveFolder(self.path) if found is None else RestoreOwner(self.path, found.mode, found.uid, found.gid)
+        if found is not None:
+            return RestoreOwner(self.path, found.mode, found.uid, found.gid)
+        return RemoveTree(self.path) if self.is_state else RemoveFolder(self.path)
 
     def do(self, machine: Machine) -> None:
         """Make it, or change it."""

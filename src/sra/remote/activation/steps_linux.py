@@ -10,6 +10,8 @@ from sra.remote.activation.machine import Owner
 from sra.remote.activation.steps import Enabled, File, Folder, Given, Group, Run, Step, Trusted, User
 
 SRAD = Owner("_sra", "_sra")
+KEY_READER = Owner("root", "_sra")
+"""The daemon uses its key, but can't change it."""
 CARD_USER = "_sra-card"
 SCREEN_USER = "_srascreen"
 PCSC_GROUP = "sra-card"
@@ -83,7 +85,8 @@ def steps(setup: Setup) -> tuple[Step, ...]:
 def _folders() -> tuple[Step, ...]:
     return (
         Folder(CONFIGURATION),
-        Folder(IDENTITY, 0o755, SRAD),
+        Folder(IDENTITY),
+        Folder("/var/lib/sra", 0o755, SRAD, is_state=True),
         Folder("/var/log/sra", 0o750, SRAD),
     )
 
@@ -97,8 +100,8 @@ def _former(former: tuple[str, bytes] | None) -> tuple[Step, ...]:
 
 def _identity(identity: Identity | None) -> tuple[Step, ...]:
     if identity is None:
-        return Given(KEY, 0o600, SRAD), Given(CERTIFICATE, 0o644, SRAD)
-    return File(KEY, identity.key, 0o600, SRAD), File(CERTIFICATE, identity.certificates, 0o644, SRAD)
+        return (Given(KEY, 0o640, KEY_READER),)
+    return File(KEY, identity.key, 0o640, KEY_READER), File(CERTIFICATE, identity.certificates)
 
 
 def _units(setup: Setup) -> tuple[Step, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ import msgspec
 from sra import files
 from sra.remote.activation.machine import ActivationError, Machine, content
 
-BACKUPS = "/var/lib/sra/before"
+BACKUPS = "/var/lib/sra-activation/before"
 """Where the files are kept that activation replaced."""
 
 CA_BUNDLE_PROGRAM = "update-ca-certificates"
@@ -78,6 +79,18 @@ class RemoveFolder(Undo, frozen=True, tag="remove-folder"):
                 for each in _within(folder):
                     machine.chown(each, 0, 0)
                 return f"{self.path} stays, with what was put there since the activation"
+        return None
+
+
+class RemoveTree(Undo, frozen=True, tag="remove-tree"):
+    """There was no such folder, and all that is in it is the service's own."""
+
+    path: str
+
+    def take_back(self, machine: Machine) -> str | None:
+        """Remove it with everything in it."""
+        with suppress(FileNotFoundError):
+            shutil.rmtree(machine.path(self.path))
         return None
 
 
@@ -151,7 +164,17 @@ class Distrust(Undo, frozen=True, tag="distrust"):
         return None
 
 
-AnyUndo = RemoveFile | RestoreFile | RemoveFolder | RestoreOwner | RemoveUser | RemoveGroup | RunPrograms | Distrust
+AnyUndo = (
+    RemoveFile
+    | RestoreFile
+    | RemoveTree
+    | RemoveFolder
+    | RestoreOwner
+    | RemoveUser
+    | RemoveGroup
+    | RunPrograms
+    | Distrust
+)
 
 
 def keep_file(machine: Machine, name: str) -> AnyUndo:
