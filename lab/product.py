@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from lab.hosts import CHECKOUT, Host
 from lab.licenses import a_license, files_of
-from lab.processes import Process, wait_until
+from lab.processes import LabError, Process, wait_until
 from sra.remote.license.statement import License
 
 BIN = CHECKOUT / ".venv" / "bin"
@@ -76,9 +77,9 @@ class World:
         return pem
 
     @contextmanager
-    def inserted(self, name: str, *options: str, pad: bool = True, yes: bool = True) -> Iterator[Process]:
+    def inserted(self, name: str, *options: str, entry: str = "pad", yes: bool = True) -> Iterator[Process]:
         """The person's card is in a reader of the remote meanwhile; its ``sra connect``."""
-        connection = insert(self.admin, self.service, f"software:{name}", *options, pad=pad, yes=yes)
+        connection = insert(self.admin, self.service, f"software:{name}", *options, entry=entry, yes=yes)
         try:
             yield connection
         finally:
@@ -121,19 +122,19 @@ def connect(
     *options: str,
     to: str = "remote",
     pin: str = PIN,
-    pad: bool = True,
+    entry: str = "pad",
     yes: bool = True,
     log: Path | None = None,
 ) -> Process:
     """Start ``sra connect``; returns at once. The PIN goes in by a descriptor.
 
-    The pad's questions get a yes, or, without ``yes``, a no: there is no terminal to ask at.
+    ``entry`` is pad, code or forward. Questions get a yes, or, without ``yes``, a no: there is no terminal to ask at.
     """
     admin.write(PIN_FILE, f"{pin}\n", mode=0o600)
     command = [
         SRA, "connect", to, "--card", card, "--cards-dir", CARDS, "--pin-fd", "3",
         "--fingerprint", service.fingerprint, *(["--yes"] if yes else []),
-        "--pin-entry", "pad" if pad else "forward", *options,
+        "--pin-entry", entry, *options,
     ]  # fmt: skip
     return admin.start(["sh", "-c", f'exec "$@" 3<{PIN_FILE}', "sh", *command], log=log)
 
@@ -144,13 +145,21 @@ def insert(
     card: str,
     *options: str,
     to: str = "remote",
-    pad: bool = True,
+    entry: str = "pad",
     yes: bool = True,
 ) -> Process:
     """``connect``, and wait until the card is inserted."""
-    process = connect(admin, service, card, *options, to=to, pad=pad, yes=yes)
+    process = connect(admin, service, card, *options, to=to, entry=entry, yes=yes)
     process.wait_for("The card is inserted", 20)
     return process
+
+
+def code_of(connection: Process) -> str:
+    """The session code that a running ``sra connect`` has shown."""
+    shown = re.search(r"Session code (\d{4}) (\d{4})", connection.output)
+    if shown is None:
+        raise LabError(f"no session code was shown:\n{connection.output}")
+    return shown[1] + shown[2]
 
 
 class Terminal:

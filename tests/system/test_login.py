@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab.product import PIN, World
+from lab.product import PIN, World, code_of
 
 SERVICE = "desk"
 
@@ -27,11 +27,20 @@ def test_the_pad_logs_in_and_nothing_is_typed(world: World) -> None:
         assert "Key 9A signed the" in connection.output
 
 
-def test_a_typed_pin_logs_in_and_a_wrong_one_does_not(world: World) -> None:
-    with world.inserted("ann", pad=False) as connection:
+def test_a_forwarded_pin_logs_in_and_a_wrong_one_does_not(world: World) -> None:
+    with world.inserted("ann", entry="forward") as connection:
         status, said = log_in(world, "ann", "000000")
         assert (status, "Wrong smartcard PIN" in said) == (1, True)
         status, said = log_in(world, "ann", PIN)
+        assert (status, "successfully authenticated" in said) == (0, True)
+        assert connection.output.count("Key 9A signed") == 1
+
+
+def test_the_session_code_logs_in_and_the_pin_does_not(world: World) -> None:
+    with world.inserted("ann", entry="code") as connection:
+        status, said = log_in(world, "ann", PIN)
+        assert (status, "Wrong smartcard PIN" in said) == (1, True)
+        status, said = log_in(world, "ann", code_of(connection))
         assert (status, "successfully authenticated" in said) == (0, True)
         assert connection.output.count("Key 9A signed") == 1
 

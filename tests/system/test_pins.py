@@ -1,4 +1,4 @@
-"""The PIN stays on the admin's machine, where it is asked; one that is typed on the remote is compared there."""
+"""The PIN stays on the admin's machine; on the remote a code is typed, or, only where the person wants it, the PIN."""
 
 import re
 
@@ -6,7 +6,7 @@ import pytest
 
 from lab import product
 from lab.processes import wait_until
-from lab.product import PIN, SRA, Terminal, World, tries_left
+from lab.product import PIN, SRA, Terminal, World, code_of, tries_left
 from tests.system.opensc import TEXT, pkcs11_tool, sign, verify
 
 KEYS = ["9A=P256", "9C=P256", "9D=P256"]
@@ -48,33 +48,51 @@ def test_the_pads_question_can_be_answered_with_no(world: World) -> None:
     assert tries_left(world.admin, "ann") == 3
 
 
-def test_without_a_pad_the_right_pin_typed_on_the_remote_opens_the_keys(world: World) -> None:
-    with world.inserted("ann", pad=False) as connection:
+def test_the_session_code_opens_the_keys_where_a_pin_would_be_typed(world: World) -> None:
+    with world.inserted("ann", entry="code") as connection:
         assert "PIN pad present" not in pkcs11_tool(world.remote, "--list-slots").stdout
-        sign(world.remote, "9A", "ECDSA-SHA256", "--pin", PIN)
+        sign(world.remote, "9A", "ECDSA-SHA256", "--pin", code_of(connection))
         assert verify(world.remote, "9A", "sha256")
         assert "PIN typed on the remote: right." in connection.output
 
 
-def test_three_wrong_pins_block_the_session_and_cost_the_card_nothing(world: World) -> None:
-    with world.inserted("ann", pad=False) as connection:
-        said = [login(world, pin) for pin in ("000000", "111111", PIN, "000000", "111111", "222222", PIN)]
-        wrong, blocked = "CKR_PIN_INCORRECT", "CKR_PIN_LOCKED"
-        assert said == [wrong, wrong, "right", wrong, wrong, blocked, blocked]
-        text = "PIN typed on the remote: wrong too often, so no PIN is taken from the remote any more; connect again"
-        assert text in connection.output
-    assert tries_left(world.admin, "ann") == 3
-    with world.inserted("ann", pad=False):
-        assert login(world, PIN) == "right"
-
-
-def test_what_was_typed_counts_in_its_own_session_only(world: World) -> None:
-    for _ in range(2):
-        with world.inserted("ann", pad=False):
-            assert [login(world, pin) for pin in (PIN, "000000", "111111")] == ["right", *["CKR_PIN_INCORRECT"] * 2]
-            assert login(world, PIN) == "right"
-    with world.inserted("ann", pad=False):
+def test_three_wrong_codes_close_the_connection_for_keys_and_cost_the_card_nothing(world: World) -> None:
+    with world.inserted("ann", entry="code") as connection:
+        code = code_of(connection)
+        said = [login(world, typed) for typed in ("00000000", "11111111", code, "00000000", "11111111", "222222", code)]
+        wrong, closed = "CKR_PIN_INCORRECT", "CKR_PIN_LOCKED"
+        assert said[:6] == [wrong, wrong, "right", wrong, wrong, closed]
+        assert said[6] != "right"
         assert send(world, SELECT, SIGN.format(slot="9A")) == ["9000", "6982"]
+        assert "The session code was typed wrong too often." in connection.output
+        again = world.admin.run([SRA, "session", "reopen"]).stdout.removeprefix("Session code ")
+        assert login(world, code) == wrong
+        assert login(world, again.replace(" ", "").strip()) == "right"
+    assert tries_left(world.admin, "ann") == 3
+
+
+def test_the_real_pin_is_no_session_code_and_typing_it_is_told(world: World) -> None:
+    with world.inserted("ann", entry="code") as connection:
+        assert login(world, PIN) == "CKR_PIN_INCORRECT"
+        assert "Your real PIN was typed on remote. It was refused, but that machine has seen it" in connection.output
+        assert PIN not in connection.output
+
+
+def test_a_forwarded_pin_is_right_or_wrong_without_costing_the_card_a_try(world: World) -> None:
+    with world.inserted("ann", entry="forward"):
+        wrong = "CKR_PIN_INCORRECT"
+        said = [login(world, typed) for typed in ("000000", "111111", "222222", PIN, "333333", PIN)]
+        assert said == [wrong, wrong, wrong, "right", wrong, "right"]
+        assert tries_left(world.admin, "ann") == 3
+
+
+def test_what_was_typed_counts_in_its_own_connection_only(world: World) -> None:
+    with world.inserted("ann", entry="code") as connection:
+        code = code_of(connection)
+        assert login(world, code) == "right"
+    with world.inserted("ann", entry="code"):
+        assert send(world, SELECT, SIGN.format(slot="9A")) == ["9000", "6982"]
+        assert login(world, code) == "CKR_PIN_INCORRECT"
 
 
 def send(world: World, *apdus: str) -> list[str]:
@@ -86,7 +104,7 @@ def send(world: World, *apdus: str) -> list[str]:
 
 def test_9a_wants_the_pin_once_and_9c_for_each_signature(world: World) -> None:
     uses = {slot: SIGN.format(slot=slot) for slot in ("9A", "9C")}
-    with world.inserted("ann", pad=False) as connection:
+    with world.inserted("ann", entry="forward") as connection:
         assert send(world, SELECT, VERIFY, uses["9A"], uses["9A"]) == ["9000"] * 4
         assert send(world, SELECT, VERIFY, uses["9C"], uses["9C"]) == ["9000"] * 3 + ["6982"]
         assert send(world, SELECT, VERIFY, uses["9A"], uses["9C"]) == ["9000"] * 3 + ["6982"]
@@ -103,17 +121,22 @@ def test_on_the_pad_9c_asks_the_admin_each_time(world: World) -> None:
         assert connection.output.count("PIN asked on the PIN pad: right.") == 4
 
 
+def at_terminal(world: World, name: str) -> Terminal:
+    connecting = ["connect", "remote", "--card", f"software:{name}", "--cards-dir", product.CARDS]
+    return Terminal(world.admin, [SRA, *connecting, "--fingerprint", world.service.fingerprint])
+
+
 def test_a_person_at_a_terminal_gives_the_pin_and_answers_the_pad(world: World) -> None:
-    connecting = [str(SRA), "connect", "remote", "--card", "software:ann", "--cards-dir", product.CARDS]
-    terminal = Terminal(world.admin, [*connecting, "--fingerprint", world.service.fingerprint])
-    terminal.answer("PIN of software:ann to connect to remote: ", "000000")
-    terminal.answer("The PIN is wrong; 2 tries are left", PIN)
+    terminal = at_terminal(world, "ann")
+    terminal.answer("To connect to remote: PIN of software:ann (3 tries left, Enter alone refuses): ", "000000")
+    terminal.answer("PIN of software:ann (2 tries left", PIN)
     terminal.process.wait_for("The card is inserted")
-    for typed, expected in (("y", "right"), ("", "CKR_FUNCTION_CANCELED"), ("n", "CKR_FUNCTION_CANCELED")):
-        asked = terminal.process.output.count("asks for your PIN, to use your card. Let it?")
+    question = "remote (account ann) asks for your PIN: PIN of software:ann ("
+    for typed, expected in ((PIN, "right"), ("", "CKR_FUNCTION_CANCELED")):
+        asked = terminal.process.output.count(question)
         listing = world.remote.start(["sh", "-c", 'pkcs11-tool "$@" 2>&1', "sh", "--login", *LIST_PRIVATE])
-        wait_until(lambda asked=asked: terminal.process.output.count("Let it?") > asked, "the question", 10)  # type: ignore[misc]
-        terminal.answer("Let it?", typed)
+        wait_until(lambda asked=asked: terminal.process.output.count(question) > asked, "the question", 10)  # type: ignore[misc]
+        terminal.answer(question, typed)
         listing.wait()
         assert (expected in listing.output) is (expected != "right"), listing.output
     assert PIN not in terminal.process.output
@@ -123,12 +146,12 @@ def test_a_person_at_a_terminal_gives_the_pin_and_answers_the_pad(world: World) 
     assert tries_left(world.admin, "ann") == 3
 
 
-def test_a_person_who_mistypes_is_stopped_before_the_last_try(world: World) -> None:
+def test_a_person_is_told_which_try_is_the_last_and_may_stop_there(world: World) -> None:
     product.make_card(world.admin, "bob", ["9A=P256"])
-    connecting = [str(SRA), "connect", "remote", "--card", "software:bob", "--cards-dir", product.CARDS]
-    terminal = Terminal(world.admin, [*connecting, "--fingerprint", world.service.fingerprint])
-    terminal.answer("PIN of software:bob to connect to remote: ", "000000")
-    terminal.answer("The PIN is wrong; 2 tries are left", "111111")
+    terminal = at_terminal(world, "bob")
+    terminal.answer("PIN of software:bob (3 tries left", "000000")
+    terminal.answer("PIN of software:bob (2 tries left", "111111")
+    terminal.answer("PIN of software:bob (the last try", "")
     assert terminal.process.wait() == 7
     assert "The PIN is wrong; 1 try is left before the card blocks it." in terminal.process.output
     assert tries_left(world.admin, "bob") == 1
