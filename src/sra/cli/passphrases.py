@@ -57,4 +57,4 @@ def _read_line(descriptor: int) -> bytes:
             line += byte
     except OSError as error:
         raise UsageError(f"File descriptor {descriptor} can't be read: {error.strerror}.") from error
-    return line.removesuffix(b"\n") if len(line) <= MAX_PASSPHRASE else b""
+    return line.removesuffix(b"\n").removesuffix(b"\r") if len(line) <= MAX_PASSPHRASE else b""
