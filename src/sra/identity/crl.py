@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from cryptography import x509
 
+from sra.errors import RefusedError
 from sra.identity.authorities import MALFORMED, Issued, extension, shown
 from sra.identity.revocation import EvidenceError, Revocation
 from sra.identity.signatures import is_signed
@@ -73,7 +74,7 @@ def verify(data: bytes, issuer: x509.Certificate) -> RevocationList:
         raise EvidenceError(f"the revocation list is longer than {MAX_LIST} bytes")
     try:
         return _verify(read(data), issuer)
-    except MALFORMED as error:
+    except (*MALFORMED, RefusedError) as error:
         raise EvidenceError("the revocation list can't be read") from error
 
 

@@ -11,12 +11,15 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509 import ocsp as library
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from sra.errors import RefusalCode, RefusedError
 from sra.identity.authorities import Issued
 from sra.identity.certificates import CardCertificate
 from sra.identity.policy import CertificatePolicy, Certificates
 from sra.remote.revocation import checker as module
+from sra.remote.revocation import sources
 from sra.remote.revocation.cache import Cache
 from sra.remote.revocation.checker import PolicyChecker
 from sra.remote.revocation.shelf import RETRY_AFTER, Shelf
@@ -281,6 +284,19 @@ def test_each_rule_is_explained(filed: Remote) -> None:
     rule, outcome = filed.explain(alice)[-1]
     assert rule == "refused"
     assert "was revoked on" in outcome
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(garbage=st.binary(max_size=200), cut=st.integers(0, 300), hours=st.integers(0, 20))
+def test_nothing_but_a_refusal_comes_of_garbage(filed: Remote, garbage: bytes, cut: int, hours: int) -> None:
+    listing = SUB.revocation_list([Entry(5)])
+    answer = Responder(SUB.certificate, SUB.key).answer(Issued(SUB.issue("Bob"), SUB.certificate))
+    alice = SUB.issue("Alice", [points("http://lists.example/"), responder("http://ocsp.example/")])
+    for body in (garbage, listing[:cut] + garbage, answer[:cut] + garbage):
+        assume(not body.startswith(listing))
+        with pytest.MonkeyPatch.context() as patching:
+            patching.setattr(sources, "fetch", lambda *_, body=body: body)
+            assert filed.refusal(alice, NOW + hours * HOUR / 24).code is RefusalCode.REVOCATION_UNKNOWN
 
 
 def test_many_at_once_ask_once(filed: Remote) -> None:

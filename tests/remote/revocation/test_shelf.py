@@ -179,6 +179,28 @@ def test_a_stale_answer_or_one_older_than_before_is_not_taken(cache: Cache) -> N
     assert kept.body == new
 
 
+def test_a_list_from_the_future_is_not_taken_and_blocks_no_later_one(cache: Cache) -> None:
+    source = Told([listing(start=HOUR), listing()])
+
+    async def work(shelf: Shelf) -> None:
+        with pytest.raises(EvidenceError, match="check the remote's clock"):
+            await shelf.ask(source, NOW)
+        assert await shelf.ask(source, NOW + RETRY_AFTER)
+
+    run(cache, work)
+
+
+def test_a_clock_that_was_set_back_does_not_keep_anybody_from_asking(cache: Cache) -> None:
+    source = Told([EvidenceError("gone"), listing()])
+
+    async def work(shelf: Shelf) -> None:
+        with pytest.raises(EvidenceError, match="gone"):
+            await shelf.ask(source, NOW + HOUR)
+        assert await shelf.ask(source, NOW)
+
+    run(cache, work)
+
+
 def test_a_server_that_never_answers_is_given_up(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TIME_TO_READ", 0.1)
     source = Told([listing()], gate=threading.Event())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
@@ -63,11 +64,13 @@ class PolicyChecker:
 
     async def _keep_fresh(self, clock: Callable[[], datetime]) -> None:
         try:
-            trusted = await self._trusted()
-            await self._shelf.recall_lists(trusted.authorities.all, clock())
+            with contextlib.suppress(SraError):  # whoever logs in is told
+                trusted = await self._trusted()
+                await self._shelf.recall_lists(trusted.authorities.all, clock())
             await self._shelf.keep_fresh(clock)
-        finally:
+        except asyncio.CancelledError:
             self.close()
+            raise
 
     def close(self) -> None:
         """Ask nothing more."""

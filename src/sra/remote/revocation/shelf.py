@@ -29,6 +29,7 @@ RENEW_AFTER = timedelta(hours=4)
 """At the latest, so that a list published out of turn is seen; earlier when half of an answer's time is over."""
 
 RENEW_AT_FIRST = timedelta(minutes=15)
+"""An answer that counts for less than twice this long is not renewed in the background, but asked for when needed."""
 
 RETRY_AFTER = timedelta(seconds=30)
 """After a failure. Until then, whoever needs the answer is told of the failure at once."""
@@ -62,10 +63,7 @@ class _Place:
     asking: asyncio.Task[Answer] | None = None
 
     def is_due(self, now: datetime) -> bool:
-        """Whether it is time to ask again, though the answer still counts.
-
-        An answer that counts for minutes only is asked for when it is needed.
-        """
+        """Whether it is time to ask again, though the answer still counts."""
         if self.answer is None or self.fetched is None or now - self.needed > FORGET_AFTER:
             return False
         half = (self.answer.fresh_until - self.fetched) / 2
@@ -73,7 +71,7 @@ class _Place:
 
     def has_just_failed(self, now: datetime) -> bool:
         """Whether it was asked in vain so lately that it isn't asked now."""
-        return self.failed is not None and now - self.failed < RETRY_AFTER
+        return self.failed is not None and timedelta(0) <= now - self.failed < RETRY_AFTER
 
     @property
     def weight(self) -> int:
@@ -99,6 +97,7 @@ class Shelf:
             place.is_recalled = True
             if recalled is not None and place.answer is None:
                 place.answer, place.fetched = recalled
+                self._forget()
         return place.answer
 
     async def ask(self, source: Source, now: datetime) -> Answer:
@@ -141,6 +140,7 @@ class Shelf:
             body, answer = await asyncio.wait_for(asked, self._timeout + TIME_TO_READ)
             _check_newer(answer, place.answer, now)
         except (EvidenceError, TimeoutError) as error:
+            self._forget()
             place.failed, place.problem = now, str(error) or f"{clean(place.source.address)}: no answer in time"
             log.warning("%s", place.problem)
             raise EvidenceError(place.problem) from error
@@ -199,10 +199,16 @@ def _check_past(fetched: datetime, now: datetime) -> datetime:
 
 
 def _check_newer(answer: Answer, old: Answer | None, now: datetime) -> None:
-    """Raise ``EvidenceError`` for an answer that is stale, or older than one that was here before."""
+    """Raise ``EvidenceError`` for an answer that is stale or from the future, or a list older than one from before.
+
+    OCSP answers are made new by their nonces; those of several servers may differ by the seconds of their clocks.
+    """
     if answer.fresh_until < now:
         raise EvidenceError(f"{answer.source} is stale since {day(answer.fresh_until)}")
-    if old is not None and answer.this_update < old.this_update:
+    latest = now + CLOCK_TOLERANCE
+    if answer.this_update > latest:
+        raise EvidenceError(f"{answer.source} is not valid before {day(answer.this_update)}: check the remote's clock")
+    if isinstance(old, RevocationList) and answer.this_update < old.this_update <= latest:
         raise EvidenceError(f"{answer.source} is an older one than came before")
 
 
