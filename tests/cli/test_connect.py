@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -85,6 +86,14 @@ def running() -> Iterator[RemoteInThread]:
 def paired(running: RemoteInThread, admin: Admin) -> RemoteInThread:
     running.remote.accounts.paired[admin.certificate.fingerprint] = "ann-account"
     return running
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Iterator[None]:
+    logger = logging.getLogger("sra")
+    before = (logger.handlers, logger.level, logger.propagate)
+    yield
+    logger.handlers, logger.level, logger.propagate = before
 
 
 @pytest.fixture(autouse=True)
