@@ -133,7 +133,7 @@ def connect(
     admin.write(PIN_FILE, f"{pin}\n", mode=0o600)
     command = [
         SRA, "connect", to, "--card", card, "--cards-dir", CARDS, "--pin-fd", "3",
-        "--fingerprint", service.fingerprint, *(["--yes"] if yes else []),
+        "--fingerprint", service.fingerprint, *(("--yes",) if yes else ()),
         "--pin-entry", entry, *options,
     ]  # fmt: skip
     return admin.start(["sh", "-c", f'exec "$@" 3<{PIN_FILE}', "sh", *command], log=log)
