@@ -23,9 +23,10 @@ def main() -> None:
     options = _parse()
     if os.geteuid() != 0:
         sys.exit("The benchmarks make private networks and mounts: run them as root.")
-    description = machine.describe()
+    load_before = machine.load_average()
     paths = dict.fromkeys(("link", *(options.only or PATHS)))
     results = joined(_measure(path, _plan(options), options.output) for path in paths)
+    description = machine.describe(load_before)
     (options.output / "bench.json").write_bytes(report.to_json(results, description))
     markdown = f"{report.to_markdown(results, description)}\n{decide.measure()}\n"
     print(markdown)

@@ -11,13 +11,19 @@ from pathlib import Path
 PACKAGES = ("pcscd", "opensc", "libpam-pkcs11", "p11-kit", "softhsm2", "openssh-server")
 
 
-def describe() -> list[str]:
+def describe(load_before: float) -> list[str]:
     """One line each: processor, system, versions."""
+    load = f"load average {load_before:.1f} before the run, {load_average():.1f} after it"
     return [
-        f"{os.cpu_count()} cores, {_processor()}; load average {os.getloadavg()[0]:.1f} before the run",
+        f"{os.cpu_count()} cores, {_processor()}; {load}",
         f"{_system()}, Linux {platform.release()}, Python {platform.python_version()}",
         ", ".join(_versions()),
     ]
+
+
+def load_average() -> float:
+    """Processes that ran or waited for a core, over the last minute: beyond the cores, figures are about others."""
+    return os.getloadavg()[0]
 
 
 def _processor() -> str:
