@@ -66,6 +66,12 @@ def test_a_list_may_be_pem() -> None:
     assert crl.verify(b"a comment\n" + pem, SUB.certificate).covers(ALICE)
 
 
+@pytest.mark.parametrize("count", [0, 1, 3, 300, 3000])
+def test_what_is_signed_is_what_the_library_reads(count: int) -> None:
+    data = SUB.revocation_list([Entry(number + 1) for number in range(count)])
+    assert crl._first_element(data) == x509.load_der_x509_crl(data).tbs_certlist_bytes
+
+
 def test_a_list_counts_for_as_long_as_somebody_says() -> None:
     found = crl.verify(SUB.revocation_list(), SUB.certificate)
     assert found.at_most_until(NOW).fresh_until == NOW

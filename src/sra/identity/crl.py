@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from sra.errors import RefusedError
 from sra.identity.authorities import MALFORMED, Issued, extension, shown
@@ -73,18 +74,43 @@ def verify(data: bytes, issuer: x509.Certificate) -> RevocationList:
     if len(data) > MAX_LIST:
         raise EvidenceError(f"the revocation list is longer than {MAX_LIST} bytes")
     try:
-        return _verify(read(data), issuer)
+        return _verify(data, issuer)
     except (*MALFORMED, RefusedError) as error:
         raise EvidenceError("the revocation list can't be read") from error
 
 
 def read(data: bytes) -> x509.CertificateRevocationList:
     """What could be a list; raises what ``MALFORMED`` names. Nothing in it is verified."""
-    return x509.load_pem_x509_crl(data) if b"-----BEGIN" in data[:4096] else x509.load_der_x509_crl(data)
+    return x509.load_pem_x509_crl(data) if _is_pem(data) else x509.load_der_x509_crl(data)
 
 
-def _verify(found: x509.CertificateRevocationList, issuer: x509.Certificate) -> RevocationList:
-    _check_signature(found, issuer)
+def _is_pem(data: bytes) -> bool:
+    return b"-----BEGIN" in data[:4096]
+
+
+def _first_element(der: bytes) -> bytes:
+    """What is signed: the first of the list's three elements, as it stands in DER that the library could read.
+
+    The library would encode it anew, and hold up every other thread for 70 ms in a list of 100,000.
+    """
+    start = _header(der, 0)[0]
+    content, length = _header(der, start)
+    return der[start : content + length]
+
+
+def _header(der: bytes, at: int) -> tuple[int, int]:
+    """Where the content of the element at ``at`` begins, and its length (X.690, 8.1.3)."""
+    first, at = der[at + 1], at + 2
+    if first < 0x80:
+        return at, first
+    size = first & 0x7F
+    return at + size, int.from_bytes(der[at : at + size], "big")
+
+
+def _verify(data: bytes, issuer: x509.Certificate) -> RevocationList:
+    found = read(data)
+    der = found.public_bytes(Encoding.DER) if _is_pem(data) else data
+    _check_signature(found, _first_element(der), issuer)
     if found.next_update_utc is None:
         raise EvidenceError(f"the revocation list of “{shown(found.issuer)}” doesn't say until when it counts")
     _check_extensions(found)
@@ -98,7 +124,7 @@ def _verify(found: x509.CertificateRevocationList, issuer: x509.Certificate) -> 
     )
 
 
-def _check_signature(found: x509.CertificateRevocationList, issuer: x509.Certificate) -> None:
+def _check_signature(found: x509.CertificateRevocationList, signed: bytes, issuer: x509.Certificate) -> None:
     """RFC 5280, 6.3.3 (f) and (g): the issuer's own key, and allowed to sign lists."""
     usage = extension(issuer, x509.KeyUsage)
     if found.issuer != issuer.subject:
@@ -106,7 +132,7 @@ def _check_signature(found: x509.CertificateRevocationList, issuer: x509.Certifi
     if usage is not None and not usage.crl_sign:
         raise EvidenceError(f"“{shown(issuer.subject)}” may not sign revocation lists (key usage)")
     scheme, digest = found.signature_algorithm_parameters, found.signature_hash_algorithm
-    if not is_signed(found.tbs_certlist_bytes, found.signature, scheme, digest, issuer):
+    if not is_signed(signed, found.signature, scheme, digest, issuer):
         raise EvidenceError(f"the revocation list is not signed by “{shown(issuer.subject)}”")
 
 
