@@ -214,7 +214,7 @@ def _start(remote: Remote) -> str:
 
 
 CHECKS: tuple[Check[Remote], ...] = (
-    Check("settings", _settings),
+    Check("settings", _settings, lambda remote: f"editor {remote.paths.config}"),
     Check("identity", _identity, lambda remote: remote.sra("identity generate")),
     Check("admins' port", _listener(lambda config: config.port, listen_address), _start),
     Check("local port", _listener(lambda config: config.local_port, lambda _: "127.0.0.1"), _start),
