@@ -85,13 +85,22 @@ class DirectoryServer:
     def start(self) -> None:
         """Begin to answer, on both ports."""
         addresses = f"ldap://{self.host.name} ldaps://{self.host.name}"
-        self.process = self.host.start(["slapd", "-f", f"{FOLDER}/slapd.conf", "-h", addresses, "-d", "stats"])
+        command = 'slapd -f "$1" -h "$2" -d stats & wait'
+        self.process = self.host.start(["sh", "-c", command, "sh", f"{FOLDER}/slapd.conf", addresses])
         wait_until(self._answers, "the directory's first answer", 10)
 
     def stop(self) -> None:
         """Be gone, until the next start."""
         assert self.process is not None
         self.process.kill()
+
+    def pause(self) -> None:
+        """Take connections, but say nothing, until ``resume``."""
+        self.host.run(["pkill", "-STOP", "-F", f"{FOLDER}/pid"])
+
+    def resume(self) -> None:
+        """Go on."""
+        self.host.run(["pkill", "-CONT", "-F", f"{FOLDER}/pid"])
 
     def _answers(self) -> bool:
         assert self.process is not None

@@ -145,7 +145,7 @@ def _password(path: Path) -> bytes:
     try:
         content = files.read_trusted(path, MAX_PASSWORD)
     except files.FileError as error:
-        raise DirectoryError(str(error)) from error
+        raise DirectoryError(f"{error} srad reads it as the user _sra: chown root:_sra, chmod 640.") from error
     if content is None:
         raise DirectoryError(f"{path}: there is no such file")
     if content.mode & _OTHERS:
