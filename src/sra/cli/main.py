@@ -6,6 +6,7 @@ import sys
 from typing import Annotated
 
 import typer
+from typer._completion_classes import completion_init
 
 from sra import __version__, logs
 from sra.cli import activation, cards, connect, identity, pairing, remote, rules, session, softcard, trust
@@ -44,7 +45,8 @@ app.add_typer(activation.app)
 
 
 def main() -> None:
-    """Run ``sra``."""
+    """Run ``sra``; where a shell completes a command line, answer that."""
+    completion_init()
     run(app)
 
 
