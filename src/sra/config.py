@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,6 +159,8 @@ class DirectoryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("servers needs at least one")
         for server in self.servers:
             directory_address(server)
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", self.account_attribute):
+            raise ValueError(f"account_attribute: “{self.account_attribute}” can't be the name of an attribute")
         if bool(self.bind_dn) != bool(self.password_file):
             raise ValueError("bind_dn and password_file go together")
 
@@ -287,13 +290,14 @@ class AdminPaths:
 class AdminConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``config.toml``. ``card``: the card to use when there are several; ``ca_file``: who vouches for remotes.
 
-    ``pin_cache_minutes``: how long the PIN given at connect may answer the PIN pad, after a yes. ``idle_minutes`` and
-    ``total_minutes`` end a connection, 0 never. ``resume_seconds``: a link may be away so long without the PIN being
-    asked again.
+    ``pkcs11_modules``: the files of the PKCS#11 modules whose cards are used too. ``pin_cache_minutes``: how long the
+    PIN given at connect may answer the PIN pad, after a yes. ``idle_minutes`` and ``total_minutes`` end a connection,
+    0 never. ``resume_seconds``: a link may be away so long without the PIN being asked again.
     """
 
     card: str = ""
     ca_file: str = ""
+    pkcs11_modules: tuple[str, ...] = ()
     pin_cache_minutes: Minutes = 0
     idle_minutes: Minutes = 0
     total_minutes: Minutes = 0

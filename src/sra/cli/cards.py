@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import platformdirs
 import typer
 
-from sra.admin.cards.base import CardBackend, CardListing
+from sra.admin.cards.base import Card, CardBackend, CardListing
 from sra.admin.cards.pcsc import PcscBackend
 from sra.admin.cards.software import SoftwareBackend
-from sra.cli.options import AsJson
-from sra.cli.output import print_json, print_table
-from sra.errors import NoReaderError
+from sra.cli.options import AsJson, ConfigDir
+from sra.cli.output import print_json, print_note, print_table
+from sra.config import AdminConfig, admin_paths, load_admin_config
+from sra.errors import NoReaderError, UsageError
 
 
 def default_cards_dir() -> Path:
@@ -36,21 +40,59 @@ CardsDir = Annotated[
 """The parameter of every command that knows software cards."""
 
 
-def card_backends(cards_dir: Path) -> dict[str, CardBackend]:
-    """Every kind of card, by what its names begin with."""
-    return {"software:": SoftwareBackend(cards_dir), "pcsc:": PcscBackend()}
+Modules = Annotated[
+    list[Path] | None,
+    typer.Option("--module", metavar="FILE", help="Use the cards behind this PKCS#11 module too; may be repeated."),
+]
+"""The parameter of every command that uses a card."""
+
+PKCS11_PREFIX = "pkcs11:"
 
 
-def cards(
-    cards_dir: CardsDir,
-    as_json: AsJson = False,
-) -> None:
+def chosen_modules(config: AdminConfig, given: Sequence[Path] | None) -> list[Path]:
+    """The PKCS#11 modules of the settings and of the command line."""
+    return [*map(Path, config.pkcs11_modules), *(given or ())]
+
+
+def card_backends(
+    cards_dir: Path, modules: Sequence[Path] = (), notice: Callable[[str], None] = print_note
+) -> dict[str, CardBackend]:
+    """Every kind of card, by what its names begin with; ``notice`` tells the person what a card waits for."""
+    return {
+        "software:": SoftwareBackend(cards_dir),
+        "pcsc:": PcscBackend(notice=notice),
+        PKCS11_PREFIX: _pkcs11_backend(modules),
+    }
+
+
+def cards(cards_dir: CardsDir, module: Modules = None, config_dir: ConfigDir = None, as_json: AsJson = False) -> None:
     """List the cards of this machine, and say what is wrong with those that can't be used."""
-    listings = asyncio.run(find_cards(card_backends(cards_dir)))
+    config = load_admin_config(admin_paths(config_dir, os.environ).config)
+    listings = asyncio.run(find_cards(card_backends(cards_dir, chosen_modules(config, module))))
     if as_json:
         print_json(listings)
     else:
         print_table(("card", "description", "problem"), [_row(card) for card in listings])
+
+
+class _NoModules:
+    """The cards behind PKCS#11 modules, where there are no modules."""
+
+    async def find(self) -> list[CardListing]:
+        return []
+
+    async def open(self, name: str) -> Card:
+        raise UsageError(
+            f"{name!r} is behind a PKCS#11 module: name it with --module FILE, or as pkcs11_modules in config.toml."
+        )
+
+
+def _pkcs11_backend(modules: Sequence[Path]) -> CardBackend:
+    """Loaded only where it is used: most people have no such module, and the library takes its time."""
+    if not modules:
+        return _NoModules()
+    backend: CardBackend = importlib.import_module("sra.admin.cards.pkcs11").Pkcs11Backend(modules)
+    return backend
 
 
 async def find_cards(backends: dict[str, CardBackend]) -> list[CardListing]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from sra.admin.cards import pcsc_reader
+from sra.admin.cards.card_thread import CardThread
 from sra.admin.cards.pcsc_reader import ReaderState
-from sra.admin.cards.pcsc_thread import CardThread
 from sra.errors import CardError
 
 _CANCEL_RETRY = 0.05

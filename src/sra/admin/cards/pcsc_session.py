@@ -8,9 +8,9 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from sra.admin.cards import pcsc_pad
+from sra.admin.cards.card_thread import CardThread, settle
 from sra.admin.cards.pcsc_piv import PivApplication, way_to_card
 from sra.admin.cards.pcsc_reader import BUSY, WAITING, CardResetError, ReaderConnection
-from sra.admin.cards.pcsc_thread import CardThread, settle
 from sra.errors import CardBusyError, CardError, CardRemovedError, ProtocolError
 from sra.piv.tlv import TlvError
 

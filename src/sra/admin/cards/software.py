@@ -8,12 +8,13 @@ from pathlib import Path
 from sra.admin.cards import softcard_keys as keys
 from sra.admin.cards.base import CardListing
 from sra.admin.cards.pin_policies import check_pin, pin_policy
+from sra.admin.cards.piv_contents import describe_keys
 from sra.admin.cards.softcard_file import CardFile, CardFolder, StoredKey
 from sra.admin.cards.softcard_maker import is_sealed, open_key
 from sra.admin.cards.softcard_objects import describe
 from sra.admin.cards.softcard_pin import change_pin, open_with_pin, unblock_pin
 from sra.errors import CardError, KeyMissingError, PinNeededError, UsageError
-from sra.piv.keys import KeyDescription, KeyReply, KeyRequest, PinPolicy, Slot
+from sra.piv.keys import KeyReply, KeyRequest, PinPolicy, Slot
 from sra.piv.objects import CardContents
 
 PREFIX = "software:"
@@ -143,8 +144,4 @@ class SoftwareBackend:
             contents = self._open(name).contents
         except CardError as error:
             return CardListing(PREFIX + name, "software card", str(error))
-        return CardListing(PREFIX + name, f"software card: {_names(contents.keys)}")
-
-
-def _names(described: tuple[KeyDescription, ...]) -> str:
-    return ", ".join(f"{key.slot:02X} {key.algorithm.name}" for key in described)
+        return CardListing(PREFIX + name, f"software card: {describe_keys(contents.keys)}")

@@ -1,7 +1,7 @@
-"""A card's own thread: PC/SC blocks, and a card does one thing at a time.
+"""A card's own thread: PC/SC and PKCS#11 block, and a card does one thing at a time.
 
-Not a ``ThreadPoolExecutor``: Python waits for those at its end, and PC/SC can't be called back from waiting for a
-program that keeps the card.
+Not a ``ThreadPoolExecutor``: Python waits for those at its end, and neither can be called back from waiting for a
+program that keeps the card, or a person.
 """
 
 from __future__ import annotations

@@ -1,0 +1,97 @@
+"""What a PKCS#11 return code means to a person."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import pkcs11
+from pkcs11 import TokenFlag
+
+from sra.errors import (
+    CardBusyError,
+    CardError,
+    CardRemovedError,
+    KeyMissingError,
+    PinBlockedError,
+    PinNeededError,
+    PinWrongError,
+    PukBlockedError,
+    PukWrongError,
+    UsageError,
+)
+
+USUAL_TRIES = 3
+LOW_TRIES = 2
+"""PKCS#11 does not tell the tries, only that the last one or that all is well: so much is said for what is between."""
+
+_REMOVED = "The card was taken out; put it in again."
+_PIN_UNSUITABLE = "The card does not take that as a PIN: it is too long, too short, or too easy."
+_NO_MECHANISM = "The card has no such algorithm."
+
+_ERRORS: dict[type[pkcs11.PKCS11Error], tuple[type[CardError | UsageError], str]] = {
+    pkcs11.UserNotLoggedIn: (PinNeededError, "The card wants its PIN first."),
+    pkcs11.FunctionCancelled: (PinNeededError, "The PIN was refused, or not typed in time."),
+    pkcs11.UserAlreadyLoggedIn: (CardBusyError, "This program uses the card already; end that, and try again."),
+    pkcs11.AnotherUserAlreadyLoggedIn: (CardBusyError, "This program uses the card already; end that, and try again."),
+    pkcs11.SessionReadOnlyExists: (CardBusyError, "This program uses the card already; end that, and try again."),
+    pkcs11.UserPinNotInitialized: (CardError, "The card has no PIN yet; set one with its maker's program."),
+    pkcs11.PinExpired: (CardError, "The card's PIN has expired; change it: sra card change-pin."),
+    pkcs11.PinInvalid: (UsageError, _PIN_UNSUITABLE),
+    pkcs11.PinLenRange: (UsageError, _PIN_UNSUITABLE),
+    pkcs11.PinTooWeak: (UsageError, _PIN_UNSUITABLE),
+    pkcs11.TokenNotPresent: (CardRemovedError, _REMOVED),
+    pkcs11.DeviceRemoved: (CardRemovedError, _REMOVED),
+    pkcs11.SessionHandleInvalid: (CardRemovedError, _REMOVED),
+    pkcs11.SessionClosed: (CardRemovedError, _REMOVED),
+    pkcs11.SlotIDInvalid: (CardRemovedError, _REMOVED),
+    pkcs11.MechanismInvalid: (KeyMissingError, _NO_MECHANISM),
+    pkcs11.FunctionNotSupported: (KeyMissingError, _NO_MECHANISM),
+    pkcs11.EncryptedDataInvalid: (CardError, "The card can't decrypt that."),
+    pkcs11.EncryptedDataLenRange: (CardError, "The card can't decrypt that."),
+}
+
+
+@contextlib.contextmanager
+def understood() -> Iterator[None]:
+    """Errors of the module become ``CardError`` (or ``UsageError`` for a PIN that can't be one)."""
+    try:
+        yield
+    except pkcs11.PKCS11Error as error:
+        kind, text = _ERRORS.get(type(error), (CardError, ""))
+        raise kind(
+            text or f"The PKCS#11 module failed ({_name(error)}); take the card out and put it in again."
+        ) from error
+
+
+def tries_left(flags: TokenFlag) -> int:
+    """The PIN tries left, as far as the flags of the card tell; 0 when it is locked."""
+    if flags & TokenFlag.USER_PIN_LOCKED:
+        return 0
+    if flags & TokenFlag.USER_PIN_FINAL_TRY:
+        return 1
+    return LOW_TRIES if flags & TokenFlag.USER_PIN_COUNT_LOW else USUAL_TRIES
+
+
+def wrong_pin(flags: TokenFlag) -> CardError:
+    """The error of a PIN that was wrong, with the flags after it."""
+    left = tries_left(flags)
+    if left == 0:
+        return PinBlockedError()
+    return PinWrongError(left) if left == 1 else PinWrongError(min(left, LOW_TRIES), _untold("PIN"))
+
+
+def wrong_puk(flags: TokenFlag) -> CardError:
+    """The error of a PUK (here: the security officer's PIN) that was wrong."""
+    if flags & TokenFlag.SO_PIN_LOCKED:
+        return PukBlockedError()
+    return PukWrongError(1) if flags & TokenFlag.SO_PIN_FINAL_TRY else PukWrongError(LOW_TRIES, _untold("PUK"))
+
+
+def _untold(what: str) -> str:
+    return f"The {what} is wrong; this card does not tell how many tries are left before it blocks it."
+
+
+def _name(error: pkcs11.PKCS11Error) -> str:
+    """The return code's name; only the library's words, never what was worked on."""
+    return type(error).__name__ if type(error) is not pkcs11.PKCS11Error else str(error)[:80]

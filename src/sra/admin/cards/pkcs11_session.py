@@ -1,0 +1,163 @@
+"""A conversation with one card behind a PKCS#11 module. Every method belongs in the module's thread."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pkcs11
+from pkcs11 import Attribute, ObjectClass, TokenFlag
+
+from sra.admin.cards.pkcs11_errors import tries_left, wrong_pin, wrong_puk
+from sra.admin.cards.pkcs11_slots import FoundKey, found_key
+from sra.admin.cards.pkcs11_use import KEY_TYPES, use
+from sra.errors import KeyMissingError, PinBlockedError, PinNeededError, PukBlockedError
+from sra.piv.keys import KeyRequest
+
+MAX_OBJECTS = 256
+"""Certificates or keys looked at: ten times what a PIV card can present."""
+
+
+@dataclass(frozen=True)
+class FoundCard:
+    """The keys of a card, by their certificates; ``shown`` are those that show before a login.
+
+    It tells of each, by its CKA_ID, whether it always wants the PIN.
+    """
+
+    keys: tuple[FoundKey, ...]
+    shown: dict[bytes, bool]
+
+
+class CardSession:
+    """The card in a slot of the module, logged in or not."""
+
+    def __init__(self, slot: pkcs11.Slot) -> None:
+        self._slot = slot
+        self._session: pkcs11.Session | None = None
+        self._is_logged_in = False
+
+    def flags(self) -> TokenFlag:
+        """What the card says of itself now."""
+        return self._slot.get_token().flags
+
+    def attempts(self) -> int:
+        """PIN tries left, as far as the card tells."""
+        return tries_left(self.flags())
+
+    def read(self) -> FoundCard:
+        """What everybody may read."""
+        with self._public_session() as session:
+            pairs = [_id_and_value(found) for found in _objects(session, ObjectClass.CERTIFICATE)]
+            shown = {_get(key, Attribute.ID): _always(key) for key in _objects(session, ObjectClass.PRIVATE_KEY)}
+        keys = (found_key(key_id, certificate) for key_id, certificate in pairs if key_id and certificate)
+        return FoundCard(tuple(key for key in keys if key), shown)
+
+    def login(self, pin: str | object) -> bool:
+        """Log in, by ``pkcs11.PROTECTED_AUTH`` on the card's own pad; whether some key wants the PIN for each use."""
+        self.logout()
+        try:
+            self._session = self._open(user_pin=pin)
+        except pkcs11.PinIncorrect as error:
+            raise wrong_pin(self.flags()) from error
+        except pkcs11.PinLocked as error:
+            raise PinBlockedError from error
+        self._is_logged_in = True
+        return any(map(_always, _objects(self._session, ObjectClass.PRIVATE_KEY)))
+
+    def logout(self) -> None:
+        """Forget the PIN; a card that is gone has done so."""
+        session, self._session = self._session, None
+        self._is_logged_in = False
+        if session is not None:
+            with contextlib.suppress(pkcs11.PKCS11Error):
+                session.close()
+
+    def change_pin(self, old: str, new: str) -> None:
+        """Set another PIN."""
+        self.logout()
+        with self._session_to_write() as session:
+            try:
+                session.set_pin(old, new)
+            except pkcs11.PinIncorrect as error:
+                raise wrong_pin(self.flags()) from error
+            except pkcs11.PinLocked as error:
+                raise PinBlockedError from error
+
+    def unblock_pin(self, puk: str, new: str) -> None:
+        """Set a new PIN as the security officer, whose PIN is the PUK here."""
+        self.logout()
+        try:
+            session = self._slot.get_token().open(rw=True, so_pin=puk)
+        except pkcs11.PinIncorrect as error:
+            raise wrong_puk(self.flags()) from error
+        except pkcs11.PinLocked as error:
+            raise PukBlockedError from error
+        with contextlib.closing(session):
+            session.init_pin(new)
+
+    def use(self, key_id: bytes, request: KeyRequest, pin: str | None) -> bytes:
+        """What the key makes of the input; ``pin`` is the one that was just verified, for keys that always want it."""
+        if self._session is None:
+            self._session = self._open()
+        key = self._find(self._session, key_id, request)
+        if not _always(key):
+            pin = None
+        elif pin is None:
+            raise PinNeededError(f"The key {request.slot:02X} wants the PIN before each use.")
+        try:
+            return use(key, request, self._slot.get_mechanisms(), pin)
+        except pkcs11.PinIncorrect as error:
+            raise wrong_pin(self.flags()) from error
+
+    def _find(self, session: pkcs11.Session, key_id: bytes, request: KeyRequest) -> pkcs11.PrivateKey:
+        wanted = KEY_TYPES[request.algorithm.is_rsa]
+        for key in _objects(session, ObjectClass.PRIVATE_KEY, {Attribute.ID: key_id}):
+            if isinstance(key, pkcs11.PrivateKey) and _get(key, Attribute.KEY_TYPE) == wanted:
+                return key
+        if not self._is_logged_in:
+            raise PinNeededError(f"The card wants its PIN before it uses the key {request.slot:02X}.")
+        raise KeyMissingError(f"The card has a certificate for {request.slot:02X}, but not its private key.")
+
+    def _open(self, **login: Any) -> pkcs11.Session:
+        """A session that may write: a login that fails leaves it behind, and another would bar the officer."""
+        try:
+            return self._slot.get_token().open(rw=True, **login)
+        except pkcs11.TokenWriteProtected:
+            return self._slot.get_token().open(**login)
+
+    @contextlib.contextmanager
+    def _public_session(self) -> Iterator[pkcs11.Session]:
+        with contextlib.closing(self._slot.get_token().open()) as session:
+            yield session
+
+    @contextlib.contextmanager
+    def _session_to_write(self) -> Iterator[pkcs11.Session]:
+        with contextlib.closing(self._slot.get_token().open(rw=True)) as session:
+            yield session
+
+
+def _objects(
+    session: pkcs11.Session, kind: ObjectClass, more: dict[Attribute, Any] | None = None
+) -> list[pkcs11.Object]:
+    found = session.get_objects({Attribute.CLASS: kind, **(more or {})})
+    return [one for one, _ in zip(found, range(MAX_OBJECTS), strict=False)]
+
+
+def _id_and_value(certificate: pkcs11.Object) -> tuple[bytes, bytes]:
+    return _get(certificate, Attribute.ID) or b"", _get(certificate, Attribute.VALUE) or b""
+
+
+def _always(key: pkcs11.Object) -> bool:
+    """Whether the key wants the PIN for each use."""
+    return bool(_get(key, Attribute.ALWAYS_AUTHENTICATE))
+
+
+def _get(found: pkcs11.Object, attribute: Attribute) -> Any:
+    """An attribute, ``None`` where the object has none of the kind."""
+    try:
+        return found[attribute]
+    except (pkcs11.AttributeTypeInvalid, pkcs11.AttributeSensitive, pkcs11.FunctionFailed):
+        return None
