@@ -1,0 +1,182 @@
+"""``sra doctor`` finds nothing wrong with a remote that is in order, and names whatever is broken, with its remedy."""
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from lab import product
+from lab.hosts import Host, two_hosts
+from lab.licenses import DAY, a_license
+from lab.processes import Process, wait_until
+from lab.product import CARDS, SRA, Service, World
+
+Finding = dict[str, str | bool]
+
+
+class Patient:
+    """Two machines, of which the remote is made ill and well again."""
+
+    def __init__(self, admin: Host, remote: Host, pcscd: Process, service: Service) -> None:
+        self.admin, self.remote, self.pcscd, self.service = admin, remote, pcscd, service
+
+    @property
+    def world(self) -> World:
+        return World(self.admin, self.remote, self.service)
+
+
+@pytest.fixture
+def patient() -> Iterator[Patient]:
+    with two_hosts() as (admin, remote):
+        ill = Patient(admin, remote, remote.pcscd(), product.start_remote(remote))
+        ill.world.add_person("ann")
+        yield ill
+
+
+def doctor(host: Host, *words: str) -> dict[str, Finding]:
+    """What it finds, by check; its exit status has to agree."""
+    options = ["--cards-dir", CARDS, "--json"]
+    done = host.run([SRA, "doctor", *words, *options], check=False)
+    findings = {str(finding["check"]): finding for finding in json.loads(done.stdout)}
+    assert done.returncode == (0 if all(finding["ok"] for finding in findings.values()) else 1)
+    return findings
+
+
+def wrong(findings: dict[str, Finding]) -> dict[str, str]:
+    """The commands for what is wrong, by check."""
+    return {name: str(finding["command"]) for name, finding in findings.items() if not finding["ok"]}
+
+
+def test_a_healthy_remote_is_all_right_on_both_sides(patient: Patient) -> None:
+    remote, admin = patient.remote, patient.admin
+    found = doctor(remote, "--certificate", "/root/ann.pem")
+    assert wrong(found) == {}
+    assert list(found) == [
+        "settings", "identity", "admins' port", "local port", "virtual cards", "license", "pairings", "card",
+        "pcscd", "readers", "OpenSC", "clock", "audit log", "permissions", "versions",
+    ]  # fmt: skip
+    assert found["card"]["text"] == "ann opens the account ann"
+    assert "pcscd 1" in str(found["versions"]["text"])
+    found = doctor(admin, "remote")
+    assert wrong(found) == {}
+    assert list(found) == [
+        "settings",
+        "cards",
+        "remotes",
+        "versions",
+        "reached",
+        "TLS",
+        "fingerprint",
+        "protocol",
+        "license",
+    ]
+    assert patient.service.fingerprint in str(found["fingerprint"]["text"])
+
+
+def test_a_card_that_is_inserted_is_looked_at_by_itself(patient: Patient) -> None:
+    assert "card" not in doctor(patient.remote)
+    with patient.world.inserted("ann"):
+        assert doctor(patient.remote)["card"]["text"] == "ann opens the account ann"
+        stands = json.loads(patient.remote.run([SRA, "status", "--json"]).stdout)
+    assert (stands["running"], stands["connections"], stands["virtual_cards"], stands["pairings"]) == (True, 1, 2, 1)
+
+
+def test_srad_killed(patient: Patient) -> None:
+    patient.service.process.kill()
+    start = "sra remote run"
+    found = doctor(patient.remote)
+    assert wrong(found) == {"admins' port": start, "local port": start, "virtual cards": start}
+    assert found["admins' port"]["text"] == "127.0.0.1 port 4116 can't be reached: Connection refused."
+    assert wrong(doctor(patient.admin, "remote")) == {"reached": "sra doctor  (on remote, as root)"}
+    assert "running        no" in patient.remote.run([SRA, "status"]).stdout
+    product.start_remote(patient.remote)
+    assert wrong(doctor(patient.remote)) == {}
+
+
+def test_a_virtual_card_that_hangs_back(patient: Patient) -> None:
+    pid = re.findall(r"sra-card 1 runs as process ([0-9]+)", patient.service.process.output)[-1]
+    patient.remote.run(["kill", "-STOP", pid])
+    wait_until(lambda: "reader 1 is gone" in patient.service.process.output, "srad to give reader 1 up", 15)
+    found = doctor(patient.remote)
+    assert wrong(found) == {"virtual cards": "sra remote run"}
+    assert found["virtual cards"]["text"] == "1 of 2 virtual cards are attached to srad."
+
+
+def test_a_broken_pairing_file(patient: Patient) -> None:
+    patient.remote.write("/etc/sra/pairings.toml", "[[pairing]]\naccount = \n")
+    found = doctor(patient.remote, "--certificate", "/root/ann.pem")
+    assert wrong(found) == {"pairings": "editor /etc/sra/pairings.toml", "card": "sra whois FILE"}
+    assert "/etc/sra/pairings.toml: " in str(found["pairings"]["text"])
+
+
+def test_nobody_paired_and_a_card_that_opens_nothing(patient: Patient) -> None:
+    patient.remote.run([SRA, "unpair", "ann"])
+    found = doctor(patient.remote, "--certificate", "/root/ann.pem")
+    assert wrong(found) == {"pairings": "sra pair ACCOUNT --certificate FILE", "card": "sra whois FILE"}
+    assert "not paired" in str(found["card"]["text"])
+
+
+def test_pcscd_stopped(patient: Patient) -> None:
+    patient.pcscd.kill()
+    found = doctor(patient.remote)
+    assert wrong(found) == {"pcscd": "systemctl start pcscd.socket", "readers": "systemctl restart pcscd.service"}
+
+
+def test_a_reader_missing_in_pcscd(patient: Patient) -> None:
+    patient.pcscd.kill()
+    patient.remote.pcscd(readers=1)
+    found = doctor(patient.remote)
+    assert wrong(found) == {"readers": "systemctl restart pcscd.service"}
+    assert found["readers"]["text"] == "pcscd has 1 of 2 virtual readers."
+
+
+def test_a_license_that_has_expired(patient: Patient) -> None:
+    product.install_license(patient.remote, a_license(ends=DAY))
+    assert wrong(doctor(patient.remote)) == {"license": "sra license install FILE"}
+    found = doctor(patient.admin, "remote")
+    assert wrong(found) == {"license": "sra license install FILE  (on remote, as root)"}
+    assert "The license of remote expired on 1970-01-02." in str(found["license"]["text"])
+
+
+def test_another_identity_in_the_files_than_srad_shows(patient: Patient) -> None:
+    patient.remote.run([SRA, "identity", "generate", "--force"])
+    assert wrong(doctor(patient.remote)) == {"admins' port": "sra remote run", "local port": "sra remote run"}
+
+
+def test_an_identity_that_the_admin_remembers_otherwise(patient: Patient) -> None:
+    other = "SHA256:" + ":".join(["00"] * 32)
+    patient.admin.write("/root/.config/sra/known_remotes", f"remote 4116 {other} 2026-01-02\n")
+    found = doctor(patient.admin, "remote")
+    assert wrong(found) == {"fingerprint": "sra trust forget remote:4116"}
+    assert "HAS CHANGED" in str(found["fingerprint"]["text"])
+    assert list(found)[-1] == "fingerprint"
+
+
+def test_settings_that_cant_be_read_and_permissions_that_are_too_wide(patient: Patient) -> None:
+    patient.remote.write("/etc/sra/srad.toml", "port = 'x'\n")
+    patient.remote.run(["chmod", "go+w", "/etc/sra/trust"])
+    found = doctor(patient.remote)
+    assert wrong(found) == {"settings": "editor /etc/sra/srad.toml", "permissions": "chmod go-w /etc/sra/trust"}
+
+
+def test_a_clock_that_was_set_back(patient: Patient) -> None:
+    patient.remote.write("/var/lib/sra/latest-time", "2090-01-01T00:00:00+00:00")
+    found = doctor(patient.remote)
+    assert wrong(found) == {"license": "sra license install FILE", "clock": "timedatectl set-ntp true"}
+    assert "has shown 2090-01-01 00:00 UTC before" in str(found["clock"]["text"])
+
+
+def test_no_card_and_a_remote_that_is_not_there(patient: Patient) -> None:
+    patient.admin.run(["rm", "-r", CARDS])
+    patient.admin.cable(up=False)
+    found = doctor(patient.admin, "remote:4116")
+    assert wrong(found) == {"cards": "sra cards", "reached": "sra doctor  (on remote, as root)"}
+
+
+def test_people_read_the_same_in_lines(patient: Patient) -> None:
+    patient.pcscd.kill()
+    lines = patient.remote.run([SRA, "doctor"], check=False).stdout.splitlines()
+    assert lines[0].split() == ["ok", "settings", "ports", "4116", "and", "4117,", "2", "readers"]
+    at = next(number for number, line in enumerate(lines) if line.startswith("WRONG  pcscd "))
+    assert lines[at + 1].strip() == "run: systemctl start pcscd.socket"
