@@ -1,5 +1,6 @@
 import asyncio
 import plistlib
+import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -240,6 +241,30 @@ def test_an_account_that_the_machine_does_not_have_is_opened_by_nobody(remote: R
     error = remote.refusal()
     assert (error.code, "does not exist on remote.example.com" in error.text) == (RefusalCode.NOT_PAIRED, True)
     assert "dave" not in error.text
+
+
+def test_name_services_that_hang_keep_nobody_waiting(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = threading.Event()
+
+    def hang(_: str) -> LocalAccount:
+        ended.wait(5)
+        return LocalAccount("alice", FIRST_PERSON)
+
+    async def ask() -> RefusedError | None:
+        try:
+            return (await remote.finder.explain(CARD)).refusal
+        finally:
+            ended.set()
+
+    monkeypatch.setattr("sra.remote.accounts.finder.find_local", hang)
+    monkeypatch.setattr("sra.remote.accounts.local_linux.NAME_SERVICE_SECONDS", 0.1)
+    remote.pair("alice")
+    refusal = asyncio.run(ask())
+    assert refusal is not None
+    assert refusal.code is RefusalCode.INTERNAL
+    assert "name services" in caplog.text
 
 
 @pytest.mark.parametrize("account", ["root", "postgres"])

@@ -6,7 +6,6 @@ account has to be one of this machine that may come in. Whatever can't be known 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,8 +14,8 @@ from sra.errors import RefusalCode, RefusedError, SraError, UsageError
 from sra.identity.certificates import CardCertificate
 from sra.logs import clean
 from sra.remote.accounts.attribute_mapping import NOTHING, AttributeMapping, SmartcardLogin, wanted_value
-from sra.remote.accounts.directory import Accounts, CertificateDirectory, Directory
-from sra.remote.accounts.local_linux import FIRST_PERSON, LocalAccount, find_local
+from sra.remote.accounts.directory import Accounts, CertificateDirectory, Directory, DirectoryError
+from sra.remote.accounts.local_linux import FIRST_PERSON, LocalAccount, ask_name_services, find_local
 from sra.remote.accounts.pairing import Finding, PairingStore
 from sra.remote.accounts.rules import ANYBODY, AccountRules
 from sra.remote.accounts.watched_file import WatchedFile
@@ -170,14 +169,16 @@ class AccountFinder:
         return self.pairings.find_account(walk.card)
 
     async def _existing(self, walk: _Walk, name: str) -> LocalAccount:
-        """The account as this machine knows it; in a thread, since its name services may have to ask around."""
+        """The account as this machine knows it."""
         try:
-            return await asyncio.to_thread(find_local, name)
+            return await ask_name_services(find_local, name)
         except UsageError as error:
             walk.note("account", error)
             log.warning("a card belongs to %s, which is no account of this machine", name)
             text = f"The account of this card does not exist on {self.host}. Ask its administrator."
             raise RefusedError(RefusalCode.NOT_PAIRED, text) from error
+        except DirectoryError as error:
+            raise self._directory_down(walk, "account", error) from error
 
     async def _check_rules(self, walk: _Walk, account: LocalAccount, *, is_explicit: bool) -> None:
         """Raise ``RefusedError`` unless the account may come in; ``is_explicit``: root paired it by hand, here.
@@ -188,7 +189,7 @@ class AccountFinder:
             walk.note("allow and deny", f"{account.name} is a system account: only “allow” lets a directory open it")
             raise self._not_allowed(account)
         try:
-            verdict = await asyncio.to_thread(self.rules.judge, account.name)
+            verdict = await ask_name_services(self.rules.judge, account.name)
         except (SraError, KeyError, OSError) as error:
             raise self._broken(walk, "allow and deny", error, f"Who may come in on {self.host}") from error
         walk.note("allow and deny", f"{'may' if verdict.is_allowed else 'may not'} come in: {verdict.reason}")
