@@ -38,7 +38,7 @@ def test_who_has_left_still_counts_for_the_address() -> None:
     gate = Gate(Limits(strangers=100, per_address=2, period=10.0))
     for now in (0.0, 1.0):
         assert gate.enter("192.0.2.1", now)
-        gate.leave()
+        gate.leave("192.0.2.1")
     assert not gate.enter("192.0.2.1", 2.0)
 
 
@@ -47,7 +47,7 @@ def test_there_are_so_many_strangers_and_no_more_until_one_leaves() -> None:
     assert gate.enter("192.0.2.1", 0.0)
     assert gate.enter("192.0.2.2", 0.0)
     assert not gate.enter("192.0.2.3", 0.0)
-    gate.leave()
+    gate.leave("192.0.2.1")
     assert gate.enter("192.0.2.3", 0.0)
 
 
@@ -55,8 +55,16 @@ def test_who_was_refused_is_not_counted() -> None:
     gate = Gate(Limits(strangers=1, per_address=2, period=10.0))
     assert gate.enter("192.0.2.1", 0.0)
     assert not any(gate.enter("192.0.2.1", 1.0) for _ in range(5))
-    gate.leave()
+    gate.leave("192.0.2.1")
     assert gate.enter("192.0.2.1", 2.0)
+
+
+def test_an_address_that_never_proves_anything_does_not_keep_the_others_out() -> None:
+    gate = Gate(Limits(strangers=10, per_address=100, waiting_per_address=2))
+    assert [gate.enter("192.0.2.1", 0.0) for _ in range(4)] == [True, True, False, False]
+    assert gate.enter("192.0.2.2", 0.0)
+    gate.leave("192.0.2.1")
+    assert gate.enter("192.0.2.1", 0.0)
 
 
 def test_a_whole_64_of_ipv6_is_one_address() -> None:

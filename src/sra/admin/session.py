@@ -15,6 +15,7 @@ from sra.admin.lending import Lender, Lending
 from sra.admin.pin_entry import PinEntry
 from sra.admin.unlocking import Unlocking
 from sra.errors import (
+    CardError,
     CardRemovedError,
     KeyMissingError,
     LinkError,
@@ -27,8 +28,8 @@ from sra.identity import certificates, challenges
 from sra.identity.certificates import CardCertificate
 from sra.piv.certificates import certificate_in
 from sra.piv.insertion import contents_to_insert
-from sra.piv.keys import KeyRequest, PinRequest, Slot
-from sra.piv.objects import CERTIFICATES
+from sra.piv.keys import KeyRequest, Operation, PinRequest, Slot, purpose
+from sra.piv.objects import CERTIFICATES, CardContents
 from sra.transport.channel import Channel, open_channel
 from sra.transport.tls_trust import TrustPolicy
 from sra.wire.connection import Connection
@@ -93,6 +94,30 @@ def _authentication_certificate(card: Card) -> CardCertificate:
     if not der:
         raise KeyMissingError("The card has no PIV authentication certificate (slot 9A), so it can't say who you are.")
     return certificates.parse(der)
+
+
+def _safe_slots(contents: CardContents, authentication: CardCertificate, slots: Collection[Slot]) -> set[Slot]:
+    """The slots without those that would decrypt with the authentication key.
+
+    What a key decrypts can be anything, so a remote could have a blinded challenge "decrypted" into a proof.
+    """
+    return {
+        key.slot
+        for key in contents.keys
+        if key.slot in slots
+        and (
+            purpose(key.slot, key.algorithm) is Operation.SIGN
+            or _public_key(contents, key.slot) != authentication.key_bytes
+        )
+    }
+
+
+def _public_key(contents: CardContents, slot: Slot) -> bytes:
+    """The public key of a slot, or nothing where its certificate can't be read (then it is not inserted either)."""
+    try:
+        return certificates.parse(certificate_in(contents.objects.get(CERTIFICATES[slot], b""))).key_bytes
+    except (CardError, RefusedError):
+        return b""
 
 
 async def _open(remote: Remote) -> Channel:
@@ -190,7 +215,7 @@ class Session:
         """
         certificate = _authentication_certificate(self._card)
         guid = hashlib.sha256(certificate.der).digest()[:16]
-        contents = contents_to_insert(self._card.contents, slots, guid)
+        contents = contents_to_insert(self._card.contents, _safe_slots(self._card.contents, certificate, slots), guid)
         question = InsertCard(contents, self.lending.lender.terms.entry is PinEntry.PAD if pin_pad is None else pin_pad)
         self._guard = Guard(self.lending, contents.keys)
         self._out.clear()

@@ -37,6 +37,8 @@ class Limits:
     """New connections of one address (IPv6: of one /64) within ``period``."""
     period: float = 10.0
     """Seconds."""
+    waiting_per_address: int = 16
+    """Strangers of one address at a time: it can't keep all the others out by never proving anything."""
 
 
 class Gate:
@@ -44,26 +46,31 @@ class Gate:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._strangers = 0
+        self._strangers: collections.Counter[str] = collections.Counter()
         self._arrivals: collections.OrderedDict[str, collections.deque[float]] = collections.OrderedDict()
 
     def enter(self, address: str, now: float) -> bool:
         """Whether one more stranger from ``address`` may come in; if so, ``leave`` has to follow."""
-        arrivals = self._arrivals.setdefault(network(address), collections.deque())
-        self._arrivals.move_to_end(network(address))
+        origin = network(address)
+        arrivals = self._arrivals.setdefault(origin, collections.deque())
+        self._arrivals.move_to_end(origin)
         while len(self._arrivals) > MAX_ADDRESSES:
             self._arrivals.popitem(last=False)
         while arrivals and arrivals[0] <= now - self._limits.period:
             arrivals.popleft()
-        if len(arrivals) >= self._limits.per_address or self._strangers >= self._limits.strangers:
+        if len(arrivals) >= self._limits.per_address or self._is_full(origin):
             return False
         arrivals.append(now)
-        self._strangers += 1
+        self._strangers[origin] += 1
         return True
 
-    def leave(self) -> None:
-        """One stranger has authenticated, or is gone."""
-        self._strangers -= 1
+    def _is_full(self, origin: str) -> bool:
+        limits = self._limits
+        return self._strangers.total() >= limits.strangers or self._strangers[origin] >= limits.waiting_per_address
+
+    def leave(self, address: str) -> None:
+        """One stranger from ``address`` has authenticated, or is gone."""
+        self._strangers -= collections.Counter([network(address)])
 
 
 def network(address: str) -> str:
@@ -136,7 +143,7 @@ class Listener:
                 accepted.close()
 
     async def _greet(self, accepted: socket.socket, address: str) -> None:
-        leave = _once(self._gate.leave)
+        leave = _once(lambda: self._gate.leave(address))
         try:
             channel = await self._handshake(accepted, address)
         except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError

@@ -21,7 +21,7 @@ from sra.wire.states import Role, State
 
 ATTACH_DEADLINE = 2.0
 """Seconds for the secret: the peer is on this machine and has read it already."""
-LIMITS = Limits(strangers=256, per_address=1_000_000, period=1.0)
+LIMITS = Limits(strangers=256, per_address=1_000_000, period=1.0, waiting_per_address=256)
 """All local programs share one address, so counting by address would let any of them shut the virtual card out."""
 
 log = logging.getLogger("sra.local")
