@@ -27,7 +27,7 @@ from sra.wire.states import Role, State
 HOST = "127.0.0.1"
 DEADLINE = 5.0
 """Seconds that anything on this machine may take before a test gives up."""
-PLENTY = Limits(strangers=1000, per_address=1_000_000)
+PLENTY = Limits(strangers=1000, per_address=1_000_000, waiting_per_address=1000)
 
 
 def run(body: Coroutine[Any, Any, None]) -> None:

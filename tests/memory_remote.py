@@ -123,7 +123,7 @@ class MemoryRemote:
 
     async def until_no_strangers(self) -> None:
         """Return when everybody on the admins' port has authenticated or is gone."""
-        await until(lambda: self.network._listener._gate._strangers == 0)
+        await until(lambda: self.network._listener._gate._strangers.total() == 0)
 
     async def close(self) -> None:
         await self.network.close()
