@@ -13,13 +13,18 @@ from sra.remote.accounts.ldap_directory import LdapDirectory, LdapSettings
 from sra.remote.accounts.local_directory import LocalDirectory
 from sra.remote.accounts.pairing import PairingStore
 from sra.remote.accounts.rules import AccountRules
-from sra.remote.accounts.vouching import TrustFolder
+from sra.remote.accounts.vouching import Vouching
 from sra.remote.accounts.watched_file import WatchedFile
+from sra.remote.revocation.trust_folder import TrustFolder
+
+_NO_LISTS = Path("/nonexistent")
+"""Revocation is the certificate policy's matter; here only the authorities count."""
 
 
 def open_finder(paths: Paths, config: AccountsConfig, host: str = "") -> AccountFinder:
     """The finder of these settings; raise ``UsageError`` if the directory's authorities can't be read."""
     name = host or socket.gethostname()
+    trust = TrustFolder(paths.trust, _NO_LISTS)
     local = LocalDirectory(paths.attributes)
     ldap = open_directory(config.ldap) if config.ldap else None
     return AccountFinder(
@@ -28,7 +33,7 @@ def open_finder(paths: Paths, config: AccountsConfig, host: str = "") -> Account
         login=WatchedFile(paths.attribute_mapping, attribute_mapping.MAX_FILE, attribute_mapping.decode),
         directories=(local, ldap) if ldap else (local,),
         certificates=ldap if config.ldap and config.ldap.by_certificate else None,
-        vouching=TrustFolder(paths.trust).vouching,
+        vouching=Vouching(lambda: (trust.current or trust.read()).authorities),
         rules=AccountRules(config.allow, config.deny),
     )
 

@@ -63,10 +63,12 @@ class Authority:
         names: Sequence[x509.GeneralName] = (),
         *,
         raw_names: bytes | None = None,
+        more: Sequence[x509.ExtensionType] = (),
     ) -> Issued:
         """A card's certificate; ``raw_names`` takes the place of its alternative names, as the bytes that it is."""
         extensions: list[tuple[x509.ExtensionType, bool]] = [
             (x509.BasicConstraints(ca=False, path_length=None), True),
+            *((extension, False) for extension in more),
         ]
         if names:
             extensions.append((x509.SubjectAlternativeName(list(names)), False))

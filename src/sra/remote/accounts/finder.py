@@ -6,6 +6,7 @@ account has to be one of this machine that may come in. Whatever can't be known 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from sra.identity.certificates import CardCertificate
 from sra.logs import clean
 from sra.remote.accounts.attribute_mapping import NOTHING, AttributeMapping, SmartcardLogin, wanted_value
 from sra.remote.accounts.directory import Accounts, CertificateDirectory, Directory, DirectoryError
-from sra.remote.accounts.local_linux import FIRST_PERSON, LocalAccount, ask_name_services, find_local
+from sra.remote.accounts.local_linux import FIRST_PERSON, LocalAccount, find_local
 from sra.remote.accounts.pairing import Finding, PairingStore
 from sra.remote.accounts.rules import ANYBODY, AccountRules
 from sra.remote.accounts.watched_file import WatchedFile
@@ -25,6 +26,9 @@ Vouching = Callable[[CardCertificate], frozenset[str]]
 
 Raises ``RefusedError`` that says why there is none.
 """
+
+DECISION_SECONDS = 9.0
+"""For everything together: the admin waits 30 for its Welcome, of which the certificate policy may have used 20."""
 
 MAX_SHOWN = 400
 """Characters of a value in a finding."""
@@ -88,9 +92,16 @@ class AccountFinder:
         """What ``find_account`` does, rule by rule."""
         walk = _Walk(card)
         try:
-            account = await self._decide(walk)
+            async with asyncio.timeout(DECISION_SECONDS):
+                account = await self._decide(walk)
         except RefusedError as error:
             return Decision(tuple(walk.findings), refusal=error)
+        except TimeoutError:
+            slow = DirectoryError(
+                f"nothing was decided within {DECISION_SECONDS} s: a directory or a name service hangs"
+            )
+            refusal = self._directory_down(walk, "time", slow)
+            return Decision(tuple(walk.findings), refusal=refusal)
         return Decision(tuple(walk.findings), account)
 
     async def _decide(self, walk: _Walk) -> str:
@@ -169,16 +180,14 @@ class AccountFinder:
         return self.pairings.find_account(walk.card)
 
     async def _existing(self, walk: _Walk, name: str) -> LocalAccount:
-        """The account as this machine knows it."""
+        """The account as this machine knows it; in a thread, since its name services may have to ask around."""
         try:
-            return await ask_name_services(find_local, name)
+            return await asyncio.to_thread(find_local, name)
         except UsageError as error:
             walk.note("account", error)
             log.warning("a card belongs to %s, which is no account of this machine", name)
             text = f"The account of this card does not exist on {self.host}. Ask its administrator."
             raise RefusedError(RefusalCode.NOT_PAIRED, text) from error
-        except DirectoryError as error:
-            raise self._directory_down(walk, "account", error) from error
 
     async def _check_rules(self, walk: _Walk, account: LocalAccount, *, is_explicit: bool) -> None:
         """Raise ``RefusedError`` unless the account may come in; ``is_explicit``: root paired it by hand, here.
@@ -189,7 +198,7 @@ class AccountFinder:
             walk.note("allow and deny", f"{account.name} is a system account: only “allow” lets a directory open it")
             raise self._not_allowed(account)
         try:
-            verdict = await ask_name_services(self.rules.judge, account.name)
+            verdict = await asyncio.to_thread(self.rules.judge, account.name)
         except (SraError, KeyError, OSError) as error:
             raise self._broken(walk, "allow and deny", error, f"Who may come in on {self.host}") from error
         walk.note("allow and deny", f"{'may' if verdict.is_allowed else 'may not'} come in: {verdict.reason}")

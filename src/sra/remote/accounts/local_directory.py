@@ -5,6 +5,7 @@ The full name in ``/etc/passwd`` is not used: on some machines people may change
 
 from __future__ import annotations
 
+import asyncio
 import pwd
 import tomllib
 from collections.abc import Callable, Mapping
@@ -15,7 +16,6 @@ import msgspec
 from sra.errors import UsageError
 from sra.remote.accounts.attribute_names import ldap_name
 from sra.remote.accounts.directory import Accounts
-from sra.remote.accounts.local_linux import ask_name_services
 from sra.remote.accounts.pairing_file import check_account_name
 from sra.remote.accounts.watched_file import WatchedFile
 
@@ -39,7 +39,7 @@ class LocalDirectory:
         """See ``Directory``; raises ``FileError`` if the file is damaged."""
         written = self._file.current().get((attribute.lower(), value), NOBODY)
         lookup = _PASSWD.get(attribute.lower())
-        return written if lookup is None else written | await ask_name_services(lookup, value)
+        return written if lookup is None else written | await asyncio.to_thread(lookup, value)
 
 
 def decode(data: bytes | None) -> _Index:

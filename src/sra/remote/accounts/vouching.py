@@ -1,64 +1,33 @@
-"""Which of the authorities that this machine trusts vouch for a card's certificate."""
+"""Which of the authorities that this machine trusts vouch for a card's certificate, so that its names can be believed.
+
+This holds whatever the certificate policy is: where a paired key is enough, a name still is not.
+"""
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
-from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from sra import files
-from sra.errors import RefusedError
-from sra.identity.authorities import Authorities, read_certificates, sort_authorities
+from sra.identity.authorities import Authorities
 from sra.identity.certificates import CardCertificate
-
-MAX_FILE = 1024 * 1024
-"""Bytes of a file of authorities: the largest bundles in the field, with hundreds, have a quarter of that."""
-
-SUFFIXES = frozenset({".pem", ".crt", ".cer", ".der"})
-"""Of files with certificates; revocation lists beside them end in ``.crl``."""
-
-log = logging.getLogger("sra.accounts")
-
-_Stamps = tuple[tuple[Path, tuple[int, ...]], ...]
+from sra.identity.policy import CertificatePolicy
+from sra.identity.usage import check_usage
 
 
-class TrustFolder:
-    """The authorities in a folder, read again when a file there changes."""
+@dataclass(frozen=True)
+class Vouching:
+    """``authorities`` gets those that this machine trusts now."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._stamps: _Stamps | None = None
-        self._authorities = Authorities()
+    authorities: Callable[[], Authorities]
 
-    def vouching(self, card: CardCertificate) -> frozenset[str]:
-        """The SHA-256 (small hex) of those on the path from the card's certificate to a trusted one.
+    def __call__(self, card: CardCertificate) -> frozenset[str]:
+        """The SHA-256 (small hex) of those on the path from the card's certificate to a trusted one, that one included.
 
-        Raises ``RefusedError`` that says why there is none.
+        Raises ``RefusedError`` that says why there is no path, or why the certificate can't authenticate anybody.
         """
-        stamps = self._current_stamps()
-        if stamps != self._stamps:
-            self._authorities, _ = sort_authorities(each for path, _ in stamps for each in _read(path))
-            self._stamps = stamps
-        path = self._authorities.path(card, datetime.now(UTC))
+        path = self.authorities().path(card, datetime.now(UTC))
+        check_usage(path, CertificatePolicy())
         return frozenset(authority.fingerprint(SHA256()).hex() for authority in path[1:])
-
-    def _current_stamps(self) -> _Stamps:
-        try:
-            paths = sorted(path for path in self._folder.iterdir() if path.suffix in SUFFIXES)
-            return tuple((path, files.stamp(path)) for path in paths)
-        except (OSError, files.FileError) as error:
-            log.debug("no authorities: %s", error)
-            return ()
-
-
-def _read(path: Path) -> tuple[x509.Certificate, ...]:
-    """The certificates in the file; none, and a line in the log, if it can't be read or trusted."""
-    try:
-        content = files.read_trusted(path, MAX_FILE)
-        return read_certificates(content.data) if content else ()
-    except (files.FileError, RefusedError) as error:
-        log.warning("no authority is taken from %s: %s", path, error)
-        return ()
