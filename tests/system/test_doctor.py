@@ -53,7 +53,7 @@ def test_a_healthy_remote_is_all_right_on_both_sides(patient: Patient) -> None:
     found = doctor(remote, "--certificate", "/root/ann.pem")
     assert wrong(found) == {}
     assert list(found) == [
-        "settings", "identity", "admins' port", "local port", "virtual cards", "license", "pairings", "card",
+        "settings", "identity", "admins' port", "local port", "virtual cards", "license", "pairings", "policy", "card",
         "pcscd", "readers", "OpenSC", "clock", "audit log", "permissions", "versions",
     ]  # fmt: skip
     assert found["card"]["text"] == "ann opens the account ann"

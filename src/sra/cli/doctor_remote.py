@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import stat
@@ -13,19 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sra import audit, files
-from sra.admin.cards.pcsc import PcscBackend
 from sra.cli import handshakes, machine
-from sra.cli.accounts import open_finder
 from sra.cli.checks import Check, NotHereError, WrongError
+from sra.cli.doctor_card import check_card, check_policy
 from sra.cli.licensing import issuers_folder, latest_time, open_licenses
 from sra.cli.log import is_service
 from sra.config import DaemonConfig, Paths, load_daemon_config
-from sra.errors import CardError, UsageError
-from sra.identity import certificates
+from sra.errors import UsageError
 from sra.identity.certificates import CardCertificate
-from sra.piv.certificates import certificate_in
-from sra.piv.keys import Slot
-from sra.piv.objects import CERTIFICATES
 from sra.remote.accounts.pairing import PairingStore
 from sra.remote.license.statement import day
 from sra.transport import tls_identity
@@ -126,32 +120,12 @@ def _pairings(remote: Remote) -> str:
     return f"{count} cards are paired" if count != 1 else "1 card is paired"
 
 
+def _policy(remote: Remote) -> str:
+    return check_policy(remote.paths, remote.config)
+
+
 def _card(remote: Remote) -> str:
-    card = remote.card or _card_in_reader()
-    if card is None:
-        raise NotHereError
-    card.check_validity(datetime.now(UTC))
-    finder = open_finder(remote.paths, remote.config.accounts)
-    return f"{card.display_name} opens the account {asyncio.run(finder.find_account(card))}"
-
-
-def _card_in_reader() -> CardCertificate | None:
-    """The 9A certificate of a card that is in a reader now."""
-
-    async def read() -> bytes | None:
-        backend = PcscBackend()
-        for listing in await backend.find():
-            if not listing.problem:
-                card = await backend.open(listing.name)
-                await card.close()
-                return certificate_in(card.contents.objects.get(CERTIFICATES[Slot.AUTHENTICATION], b""))
-        return None
-
-    try:
-        der = asyncio.run(read())
-    except (CardError, ValueError):
-        return None
-    return certificates.parse(der) if der else None
+    return check_card(remote.paths, remote.config, remote.card)
 
 
 def _reader(remote: Remote) -> str:
@@ -221,6 +195,7 @@ CHECKS: tuple[Check[Remote], ...] = (
     Check("virtual cards", _virtual_cards, _start),
     Check("license", _license, lambda remote: remote.sra("license install FILE")),
     Check("pairings", _pairings, lambda remote: remote.sra("pair ACCOUNT --certificate FILE")),
+    Check("policy", _policy, lambda remote: f"ls -l {remote.paths.trust}"),
     Check("card", _card, lambda remote: remote.sra("whois FILE")),
     Check("pcscd", lambda _: machine.check_pcscd()),
     Check("readers", _reader, lambda _: "systemctl restart pcscd.service"),

@@ -1,0 +1,187 @@
+import os
+import shutil
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from lab.licenses import DAY, a_license, files_of
+from sra.audit import Audit
+from sra.cli import checks, doctor_remote
+from sra.cli.checks import Finding
+from sra.cli.doctor_remote import CHECKS, Remote, listen_address
+from sra.cli.licensing import latest_time
+from sra.config import DaemonConfig, Paths
+from sra.transport import tls_identity
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Remote:
+    """A remote that has an identity and a license, and does not run."""
+    made = Remote(Paths(tmp_path))
+    tls_identity.generate(made.paths.identity, ["remote"], datetime.now(UTC))
+    put(made, **files_of(a_license()))
+    return made
+
+
+def put(remote: Remote, **texts: str) -> None:
+    for name, text in texts.items():
+        path = remote.paths.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def look(name: str, remote: Remote) -> Finding | None:
+    """What one check finds."""
+    return next(iter(checks.run([check for check in CHECKS if check.name == name], remote)), None)
+
+
+def wrong(name: str, remote: Remote) -> tuple[str, str]:
+    finding = look(name, remote)
+    assert finding is not None
+    assert not finding.ok
+    return finding.text, finding.command
+
+
+def right(name: str, remote: Remote) -> str:
+    finding = look(name, remote)
+    assert finding is not None
+    assert finding.ok, finding.text
+    return finding.text
+
+
+def test_the_names_of_the_checks_are_different() -> None:
+    names = [check.name for check in CHECKS]
+    assert len(set(names)) == len(names)
+
+
+def test_commands_are_for_the_remote_that_is_looked_at(remote: Remote) -> None:
+    assert remote.sra("pair A") == f"sra pair A --root {remote.paths.root}"
+    assert remote.start == f"sra remote run --root {remote.paths.root}"
+    assert Remote(Paths()).sra("pair A") == "sra pair A"
+
+
+def test_a_service_is_started_as_one(monkeypatch: pytest.MonkeyPatch, remote: Remote) -> None:
+    monkeypatch.setattr(doctor_remote, "is_service", lambda: True)
+    assert Remote(Paths()).start == "systemctl restart sra.target"
+    assert remote.start.startswith("sra remote run")
+
+
+def test_settings_are_shown_or_what_is_wrong_with_them(remote: Remote) -> None:
+    assert right("settings", remote) == "ports 4116 and 4117, 2 readers"
+    put(remote, **{"etc/sra/srad.toml": "port = true\n"})
+    text, command = wrong("settings", remote)
+    assert "srad.toml" in text
+    assert command == f"editor {remote.paths.config}"
+    assert remote.config == DaemonConfig()
+
+
+def test_an_identity_that_is_missing_or_has_expired(remote: Remote) -> None:
+    assert right("identity", remote).startswith("SHA256:")
+    shutil.rmtree(remote.paths.identity)
+    assert wrong("identity", remote)[1] == f"sra identity generate --root {remote.paths.root}"
+    tls_identity.generate(remote.paths.identity, ["remote"], datetime.now(UTC) - timedelta(days=1000))
+    text, command = wrong("identity", remote)
+    assert "expired on" in text
+    assert command == f"sra identity generate --renew --root {remote.paths.root}"
+
+
+@pytest.mark.parametrize(
+    ("listen", "address"),
+    [
+        (("::", "0.0.0.0"), "127.0.0.1"),
+        (("::",), "::1"),
+        (("192.0.2.7", "2001:db8::7"), "192.0.2.7"),
+        (("127.0.0.1",), "127.0.0.1"),
+    ],
+)
+def test_a_listener_is_asked_where_it_listens(listen: tuple[str, ...], address: str) -> None:
+    assert listen_address(DaemonConfig(listen=listen)) == address
+
+
+def test_a_port_that_nobody_knows_is_not_looked_at(remote: Remote) -> None:
+    put(remote, **{"etc/sra/srad.toml": "port = 0\nlocal_port = 0\n"})
+    assert [look(name, remote) for name in ("admins' port", "local port", "virtual cards")] == [None, None, None]
+
+
+def test_a_license_and_the_keys_of_issuers(remote: Remote) -> None:
+    assert right("license", remote).startswith("The lab, until ")
+    put(remote, **{"etc/sra/trust/license.d/other.pem": "rubbish"})
+    text, command = wrong("license", remote)
+    assert "other.pem is not a public key" in text
+    assert command == f"sra license status --root {remote.paths.root}"
+    put(remote, **files_of(a_license(ends=DAY)))
+    assert "expired on 1970-01-02" in wrong("license", remote)[0]
+
+
+def test_accounts_may_come_from_attributes_alone(remote: Remote) -> None:
+    assert wrong("pairings", remote)[0] == "No card is paired with an account."
+    remote.paths.attribute_mapping.write_text("a mapping")
+    assert right("pairings", remote) == "0 cards are paired"
+
+
+def test_a_policy_that_demands_an_authority_needs_one(remote: Remote) -> None:
+    assert right("policy", remote) == "a paired key is enough"
+    put(remote, **{"etc/sra/srad.toml": '[policy]\ncertificates = "ca"\n'})
+    assert "has no authority: nobody gets in" in wrong("policy", remote)[0]
+    shutil.copy(remote.paths.identity / "certificate.pem", remote.paths.trust / "authority.pem")
+    assert "is none of an authority" in wrong("policy", remote)[0]
+
+
+def test_a_clock_that_is_behind_is_wrong(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    right("clock", remote)
+    latest = latest_time(remote.paths)
+    latest.seen(time.time() + 300)
+    latest.keep()
+    right("clock", remote)
+    latest.seen(time.time() + DAY)
+    latest.keep()
+    text, command = wrong("clock", remote)
+    assert str(remote.paths.state / "latest-time") in text
+    assert command == "timedatectl set-ntp true"
+    (remote.paths.state / "latest-time").write_text("rubbish")
+    assert "is not a time" in wrong("clock", remote)[0]
+    (remote.paths.state / "latest-time").unlink()
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert "The clock shows 1970-01-01" in wrong("clock", remote)[0]
+
+
+def test_the_audit_log_needs_room(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert right("audit log", remote).startswith("0 files")
+    Audit(remote.paths.audit).record("start")
+    assert right("audit log", remote).startswith("1 file, ")
+    monkeypatch.setattr(doctor_remote, "MIN_FREE", 2**80)
+    text, command = wrong("audit log", remote)
+    assert f"{remote.paths.audit.parent} has room for" in text
+    assert command == f"df -h {remote.paths.audit.parent}"
+
+
+def test_permissions_that_are_too_wide_are_named_with_the_file(remote: Remote) -> None:
+    right("permissions", remote)
+    key = remote.paths.identity / tls_identity.KEY_FILE
+    for path, mode, command in (
+        (remote.paths.etc, 0o777, "chmod go-w"),
+        (remote.paths.identity, 0o775, "chmod go-w"),
+        (remote.paths.trust / "license.d", 0o757, "chmod go-w"),
+        (key, 0o644, "chmod o="),
+    ):
+        before = path.stat().st_mode & 0o777
+        path.chmod(mode)
+        assert wrong("permissions", remote)[1] == f"{command} {path}"
+        path.chmod(before)
+    right("permissions", remote)
+
+
+def test_a_folder_of_somebody_else_is_named(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = remote.paths.profiles.stat().st_uid
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    if owner == 0:
+        os.chown(remote.paths.profiles, 65534, -1)
+        assert wrong("permissions", remote)[1] == f"chown root {remote.paths.profiles}"
+    else:
+        assert wrong("permissions", remote)[1] == f"chown root {remote.paths.etc}"
+
+
+def test_versions_are_told(remote: Remote) -> None:
+    assert right("versions", remote).startswith("sra ")

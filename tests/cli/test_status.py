@@ -1,0 +1,58 @@
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from lab.licenses import a_license, files_of
+from sra.audit import Audit
+from sra.cli.main import app
+from sra.cli.run import status
+from sra.config import AdminPaths, Paths
+from sra.transport import tls_identity
+from sra.transport.known_remotes import KnownRemotes, address
+from tests.cli.remote_in_thread import remote_in_thread
+
+
+def facts(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, object]:
+    assert status(app, ["status", "--json", *words]) == 0
+    shown: dict[str, object] = json.loads(capsys.readouterr().out)
+    return shown
+
+
+def test_a_remote_that_was_never_set_up_says_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "etc/sra").mkdir(parents=True)
+    (tmp_path / "etc/sra/srad.toml").write_text('listen = ["127.0.0.1"]\nport = 1\n')
+    shown = facts(capsys, "--root", str(tmp_path))
+    assert (shown["running"], shown["connections"], shown["virtual_cards"], shown["pairings"]) == (False, 0, 0, 0)
+    assert "has no license" in str(shown["license"])
+    assert "sra identity generate" in str(shown["identity"])
+
+
+def test_a_remote_that_runs_tells_who_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text in files_of(a_license()).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    made = tls_identity.generate(Paths(tmp_path).identity, ["remote"], datetime.now(UTC))
+    with remote_in_thread(readers=2) as running:
+        ports = f"port = {running.remote.port}\nlocal_port = {running.remote.local_port}\n"
+        (tmp_path / "etc/sra/srad.toml").write_text(f'listen = ["127.0.0.1"]\n{ports}')
+        shown = facts(capsys, "--root", str(tmp_path))
+    assert (shown["running"], shown["virtual_cards"], shown["identity"]) == (True, 2, made.fingerprint)
+    assert str(shown["license"]).startswith("The lab, until ")
+
+
+def test_an_admin_s_machine_tells_where_its_things_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sra.cli.status.Paths", lambda root: Paths(tmp_path / "none" / root.name))
+    paths = AdminPaths(tmp_path)
+    KnownRemotes(paths.known_remotes).remember(address("r"), "SHA256:" + ":".join(["00"] * 32), date(2026, 1, 2))
+    shown = facts(capsys, "--config-dir", str(tmp_path))
+    assert shown == {"remote": False, "settings": str(tmp_path), "known_remotes": 1, "audit_log": "none yet"}
+    Audit(paths.audit).record("connected")
+    assert facts(capsys, "--config-dir", str(tmp_path))["audit_log"] == str(paths.audit)
+    assert status(app, ["status", "--config-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[0].split() == ["remote", "no"]
