@@ -28,7 +28,7 @@ def lure(world: World, name: str, how: str) -> tuple[Process, dict[str, str]]:
     """The admin connects to the hostile remote; its ``sra connect``, and what came of each attempt."""
     shown = ["openssl", "x509", "-in", f"{FOLDER}/certificate.pem", "-noout", "-fingerprint", "-sha256"]
     fingerprint = world.remote.run(shown).stdout.partition("=")[2].strip()
-    module = [PYTHON, "-m", "tests.system.hostile_remote"]
+    module = [str(PYTHON), "-m", "tests.system.hostile_remote"]
     hostile = world.remote.start([*module, FOLDER, str(PORT), "127.0.0.1", how], folder=CHECKOUT)
     hostile.wait_for("waiting")
     trusted = Service(hostile, fingerprint)
@@ -61,7 +61,7 @@ def test_no_key_use_is_a_proof_whatever_it_looks_like(world: World, name: str) -
 
 @pytest.mark.parametrize("name", PEOPLE)
 def test_a_proof_counts_once(world: World, name: str) -> None:
-    command = [PYTHON, "-m", "tests.system.hostile_admin", "remote", CARDS, f"software:{name}"]
+    command = [str(PYTHON), "-m", "tests.system.hostile_admin", "remote", CARDS, f"software:{name}"]
     said = world.admin.run(command, input=f"{PIN}\n", folder=CHECKOUT).stdout.splitlines()
     refused = ["the same proof again", "random bytes", "nothing", "a proof for another machine"]
     assert said == ["a proof: Welcome", *(f"{attempt}: refused: proof" for attempt in refused)]

@@ -12,7 +12,7 @@ from lab.product import LOCAL_PORT, PORT, PYTHON, World
 from tests.system.opensc import sign, verify
 from tests.system.parts import ReaderWatch, watching
 
-STRANGER = [PYTHON, "-m", "tests.system.stranger"]
+STRANGER = [str(PYTHON), "-m", "tests.system.stranger"]
 AS_DRIVER = """
 import os, socket, sys
 with socket.socket(socket.AF_UNIX) as driver:
@@ -69,14 +69,18 @@ def test_port_4116_says_nothing_to_strangers_and_does_not_wait_for_them(
     told = outcomes.pop("a certificate that is none")
     assert b"certificate" in bytes.fromhex(str(told["received"]))
     assert {name: found["received"] for name, found in outcomes.items() if found["received"] != ""} == {}
-    assert {name: found for name, found in outcomes.items() if not found["closed"] or found["seconds"] > 6.5} == {}
+    assert {
+        name: found for name, found in outcomes.items() if not found["closed"] or float(str(found["seconds"])) > 6.5
+    } == {}
     assert undisturbed(world, ann, watch)
 
 
 def test_port_4117_says_nothing_without_the_secret(world: World, ann: Process, watch: ReaderWatch) -> None:
     outcomes = every_way(world.remote, "127.0.0.1", LOCAL_PORT, world)
     assert {name: found["received"] for name, found in outcomes.items() if found["received"] != ""} == {}
-    assert {name: found for name, found in outcomes.items() if not found["closed"] or found["seconds"] > 6.5} == {}
+    assert {
+        name: found for name, found in outcomes.items() if not found["closed"] or float(str(found["seconds"])) > 6.5
+    } == {}
     assert undisturbed(world, ann, watch)
 
 
@@ -91,7 +95,7 @@ def test_a_user_of_the_remote_reaches_neither_the_secret_nor_the_readers_socket(
 ) -> None:
     for path in ("/run/sra/local-secret", "/etc/sra/identity/key.pem", "/var/log/sra/audit.jsonl"):
         assert "Permission denied" in world.remote.run(["cat", path], user="ann", check=False).stderr
-    knock = [PYTHON, "-c", AS_DRIVER, "/run/sra/readers/0", "02 00000000"]
+    knock = [str(PYTHON), "-c", AS_DRIVER, "/run/sra/readers/0", "02 00000000"]
     tried = world.remote.run(knock, user="ann", check=False)
     assert "PermissionError" in tried.stderr
     assert undisturbed(world, ann, watch)
@@ -101,7 +105,7 @@ def test_a_user_of_the_remote_reaches_neither_the_secret_nor_the_readers_socket(
 def test_whoever_takes_the_drivers_place_and_talks_nonsense_holds_up_one_reader_for_a_moment(
     world: World, ann: Process, said: str
 ) -> None:
-    knock = [PYTHON, "-c", AS_DRIVER, "/run/sra/readers/0", said.replace(" ", "")]
+    knock = [str(PYTHON), "-c", AS_DRIVER, "/run/sra/readers/0", said.replace(" ", "")]
     tried = world.remote.start(knock)
     tried.wait_for("01")
     tried.wait(10)
