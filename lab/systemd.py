@@ -155,9 +155,10 @@ class SystemdMachine:
 
     def start_outside(self, argv: Sequence[str | Path]) -> Process:
         """Start a program of the outer machine, with its files, in the network of this one; it ends with it."""
+        enter = ["nsenter", f"--target={self.first_process}", "--net", "--"]
         with tempfile.TemporaryFile() as file:
             entered = subprocess.Popen(
-                ["nsenter", f"--target={self.first_process}", "--net", "--", *map(str, argv)],
+                [*enter, "sh", "-c", '"$@"; exit $?', "sh", *map(str, argv)],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -173,10 +174,15 @@ class SystemdMachine:
         """A file of the machine, as the outer machine reaches it."""
         return Path(f"/proc/{self.first_process}/root") / name.removeprefix("/")
 
-    def copy_in(self, source: Path, name: str) -> None:
-        """Copy a file of the outer machine to this one."""
+    def copy_in(self, source: Path, name: str, mode: int = 0o644) -> None:
+        """Copy a file of the outer machine to this one, with the folders above it; it is root's."""
+        self.write(name, source.read_bytes(), mode)
+
+    def write(self, name: str, data: str | bytes, mode: int = 0o644) -> None:
+        """Write a file, with the folders above it; it is root's."""
         self.run(["mkdir", "--parents", str(Path(name).parent)])
-        self.path(name).write_bytes(source.read_bytes())
+        self.path(name).write_bytes(data.encode() if isinstance(data, str) else data)
+        self.path(name).chmod(mode)
 
     def tree(self) -> Tree:
         """Every file that survives a restart."""

@@ -89,6 +89,8 @@ def bundle(root: Path, packages: list[str]) -> None:
         for source, target in installed_files(name):
             copy(source, site / target)
     shutil.copytree(CHECKOUT / "src" / "sra", site / "sra", ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (site / "sra").rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
     if not compileall.compile_dir(
         site, quiet=1, stripdir=str(root), prependdir="/", workers=0,
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,

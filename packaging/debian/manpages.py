@@ -77,7 +77,8 @@ def _block(block: str) -> Iterator[str]:
     if block.startswith("### "):
         yield f'.SS "{_inline(block[4:])}"'
     elif block.startswith("## "):
-        yield f'.SH "{_inline(block[3:].upper())}"'
+        heading = block[3:]
+        yield f'.SH "{_inline(heading if heading.startswith("[") else heading.upper())}"'
     elif all(line.startswith("    ") for line in lines):
         yield from (".PP", ".RS 4", ".nf", *(_escape(line[4:]) for line in lines), ".fi", ".RE")
     elif any(line.startswith(": ") for line in lines):

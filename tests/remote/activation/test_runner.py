@@ -73,7 +73,8 @@ def test_the_units_are_read_again_and_pcscd_restarted_after_their_files_are_gone
     deactivate(world)
     order = [argv for argv in world.programs.ran if argv[0] == "systemctl"]
     assert order == [
-        ("systemctl", "disable", "--now", "sra.target"),
+        ("systemctl", "disable", "sra.target"),
+        ("systemctl", "stop", "sra.target", "srad.service", "sra-card@*.service", "sra-runtime.service"),
         ("systemctl", "daemon-reload"),
         ("systemctl", "stop", "pcscd.service"),
         ("systemctl", "restart", "pcscd.socket"),

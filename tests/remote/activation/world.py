@@ -65,8 +65,9 @@ class PlayedPrograms:
                 self.enabled.add(unit)
             case ["restart", unit] if unit != "pcscd.socket":
                 self.active.add(unit)
-            case ["disable", "--now", unit]:
+            case ["disable", unit]:
                 self.enabled.discard(unit)
+            case ["stop", unit, *_]:
                 self.active.discard(unit)
 
     def _add(self, table: str, line: str) -> None:

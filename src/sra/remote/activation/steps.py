@@ -264,6 +264,8 @@ class Enabled(Change):
     """A unit of systemd that is started at boot, and now."""
 
     unit: str
+    parts: tuple[str, ...] = ()
+    """The units that stop with it (names or patterns), and whose end is waited for."""
 
     @property
     def name(self) -> str:
@@ -278,7 +280,9 @@ class Enabled(Change):
     def before(self, machine: Machine) -> AnyUndo:
         """Stop and disable it, unless it was so."""
         was_enabled = machine.succeeds(["systemctl", "--quiet", "is-enabled", self.unit])
-        return RunPrograms(() if was_enabled else (("systemctl", "disable", "--now", self.unit),))
+        disable = ("systemctl", "disable", self.unit)
+        stop = ("systemctl", "stop", self.unit, *self.parts)
+        return RunPrograms(() if was_enabled else (disable, stop))
 
     def do(self, machine: Machine) -> None:
         """Enable it, and start it anew."""

@@ -17,6 +17,7 @@ SCREEN_USER = "_srascreen"
 PCSC_GROUP = "sra-card"
 """Who may use the machine's readers."""
 
+PARTS = ("srad.service", "sra-card@*.service", "sra-runtime.service")
 UNITS = "/etc/systemd/system"
 CONFIGURATION = "/etc/sra"
 IDENTITY = f"{CONFIGURATION}/identity"
@@ -76,7 +77,7 @@ def steps(setup: Setup) -> tuple[Step, ...]:
         *_pcscd(setup),
         Run("units read again", on_change=_RELOAD),
         Run("pcscd with the virtual readers", on_change=_PCSCD_AGAIN),
-        Enabled("sra.target"),
+        Enabled("sra.target", PARTS),
         *([Trusted(setup.trusted)] if setup.trusted else []),
         *([User(SCREEN_USER, "Secure Remote Access screen sharing")] if setup.screen else []),
     )
