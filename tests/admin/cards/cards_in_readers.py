@@ -8,10 +8,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from sra.admin.cards import pcsc_reader
+from sra.admin.cards.base import Card
 from sra.admin.cards.pcsc import PcscBackend, PcscCard
 from sra.admin.cards.pcsc_reader import ReaderConnection
 from sra.admin.cards.softcard_file import CardFolder
-from tests.admin.cards.card_in_reader import inserted
+from sra.remote.virtual_card.applet import Applet
+from sra.remote.virtual_card.driver_connection import VirtualCard
+from tests.admin.cards.card_in_reader import Typist, inserted
 from tests.admin.cards.private_pcscd import PrivatePcscd
 
 PATIENCE = 0.4
@@ -29,9 +32,15 @@ async def wait_for_card(reader: str, *, there: bool = True) -> None:
 
 
 @asynccontextmanager
-async def opened(pcscd: PrivatePcscd, folder: CardFolder) -> AsyncIterator[PcscCard]:
+async def opened(
+    pcscd: PrivatePcscd,
+    folder: CardFolder,
+    *,
+    typist: Typist | None = None,
+    wrap: Callable[[Applet, Card], VirtualCard] = lambda applet, _: applet,
+) -> AsyncIterator[PcscCard]:
     """The card ``ann`` in the first reader, open."""
-    async with inserted(folder.path, "ann", pcscd.socket(0)):
+    async with inserted(folder.path, "ann", pcscd.socket(0), typist=typist, wrap=wrap):
         await wait_for_card(pcscd.name(0))
         card = await PcscBackend(PATIENCE).open(f"pcsc:{pcscd.name(0)}")
         yield card

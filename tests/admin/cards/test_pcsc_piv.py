@@ -9,8 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sra.admin.cards.pcsc_contents import read_card
 from sra.admin.cards.pcsc_piv import PivApplication, way_to_card
-from sra.errors import CardError, KeyMissingError, NotPivError, PinBlockedError, PinNeededError, PinWrongError
+from sra.errors import (
+    CardError,
+    KeyMissingError,
+    NotPivError,
+    PinBlockedError,
+    PinNeededError,
+    PinWrongError,
+    PukBlockedError,
+    PukWrongError,
+    UsageError,
+)
 from sra.piv.apdu import ApduError
 from sra.piv.keys import Algorithm, KeyRequest, Operation, Slot
 from sra.piv.objects import CERTIFICATES, CHUID, DISCOVERY
@@ -145,6 +156,56 @@ def test_another_answer_to_a_pin_is_told() -> None:
         piv_over(Line((SELECT, "9000"), ("0020008008313233343536FFFF", "6F00"))).verify(b"123456")
 
 
+CODES = b"654321".hex() + "FFFF" + b"777777".hex() + "FFFF"
+
+
+def test_a_pin_is_changed_by_the_old_and_the_new_one() -> None:
+    line = Line((SELECT, "9000"), ("0024008010" + CODES, "9000"))
+    piv_over(line).change_pin(b"654321", b"777777")
+    assert line.is_done()
+
+
+def test_a_pin_is_unblocked_by_the_puk_and_the_new_one() -> None:
+    line = Line((SELECT, "9000"), ("002C008010" + CODES, "9000"))
+    piv_over(line).unblock_pin(b"654321", b"777777")
+    assert line.is_done()
+
+
+@pytest.mark.parametrize(("status", "left"), [("63C2", 2), ("63C1", 1)])
+def test_a_wrong_code_tells_its_own_tries(status: str, left: int) -> None:
+    with pytest.raises(PinWrongError) as pin:
+        piv_over(Line((SELECT, "9000"), ("0024008010" + CODES, status))).change_pin(b"654321", b"777777")
+    with pytest.raises(PukWrongError) as puk:
+        piv_over(Line((SELECT, "9000"), ("002C008010" + CODES, status))).unblock_pin(b"654321", b"777777")
+    assert (pin.value.attempts_remaining, puk.value.attempts_remaining) == (left, left)
+
+
+@pytest.mark.parametrize("status", ["6983", "63C0"])
+def test_a_blocked_code_says_which(status: str) -> None:
+    with pytest.raises(PinBlockedError):
+        piv_over(Line((SELECT, "9000"), ("0024008010" + CODES, status))).change_pin(b"654321", b"777777")
+    with pytest.raises(PukBlockedError):
+        piv_over(Line((SELECT, "9000"), ("002C008010" + CODES, status))).unblock_pin(b"654321", b"777777")
+
+
+@pytest.mark.parametrize("status", ["6A80", "6985"])
+def test_a_new_pin_that_the_card_does_not_take_is_told(status: str) -> None:
+    with pytest.raises(UsageError, match="new PIN"):
+        piv_over(Line((SELECT, "9000"), ("0024008010" + CODES, status))).change_pin(b"654321", b"777777")
+
+
+@pytest.mark.parametrize(("answer", "knows"), [("9000", True), ("6A86", False), ("6D00", False)])
+def test_a_card_forgets_its_pin_or_does_not_know_how(answer: str, *, knows: bool) -> None:
+    again = [] if knows else [(SELECT, "9000"), ("0020FF80", answer)]
+    assert piv_over(Line(("0020FF80", answer), *again)).forget_pin() is knows
+
+
+def test_what_the_reader_answers_for_its_pad_is_told() -> None:
+    for status, error in (("6400", PinNeededError), ("6401", PinNeededError), ("6403", PinNeededError)):
+        with pytest.raises(error):
+            piv_over(Line((SELECT, "9000"))).verify_on_pad(lambda status=status: bytes.fromhex(status))  # type: ignore[misc]
+
+
 def test_a_signature_comes_out_of_its_template() -> None:
     line = Line((SIGN_P256_COMMAND, "7C0682043002AABB9000"))
     assert piv_over(line).use(SIGN_P256) == bytes.fromhex("3002AABB")
@@ -188,7 +249,7 @@ def test_a_missing_key_is_told_after_piv_was_selected_again(status: str) -> None
         piv_over(line).use(SIGN_P256)
 
 
-@pytest.mark.parametrize("status", ["6D00", "6E00", "6985", "6A86"])
+@pytest.mark.parametrize("status", ["6D00", "6E00", "6985", "6A86", "6B00"])
 def test_where_another_application_answers_piv_is_selected_again(status: str) -> None:
     line = Line((SIGN_P256_COMMAND, status), (SELECT, "9000"), (SIGN_P256_COMMAND, "7C048202AABB9000"))
     assert piv_over(line).use(SIGN_P256) == b"\xaa\xbb"
@@ -223,6 +284,10 @@ ACTIONS: list[Callable[[PivApplication], object]] = [
     lambda piv: piv.select(),
     lambda piv: piv.attempts(),
     lambda piv: piv.verify(b"123456"),
+    lambda piv: piv.change_pin(b"123456", b"777777"),
+    lambda piv: piv.unblock_pin(b"123456", b"777777"),
+    lambda piv: piv.forget_pin(),
+    read_card,
     lambda piv: piv.read(CHUID),
     lambda piv: piv.use(SIGN_P256),
 ]
@@ -233,5 +298,5 @@ def test_whatever_a_card_answers_the_worst_is_an_error_of_ours(answers: list[byt
     for action in ACTIONS:
         left = iter(answers)
         piv = PivApplication(way_to_card(lambda _, left=left: next(left, b"\x6f\x00"), is_t0=True))  # type: ignore[misc]
-        with contextlib.suppress(CardError, ApduError):
+        with contextlib.suppress(CardError, ApduError, UsageError):
             action(piv)

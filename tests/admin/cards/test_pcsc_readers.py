@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from sra.admin.cards.base import Card
 from sra.admin.cards.pcsc import PcscBackend, PcscCard
 from sra.admin.cards.softcard_file import CardFolder
 from sra.admin.cards.software import SoftwareBackend
@@ -29,6 +30,7 @@ from sra.remote.virtual_card.applet import Applet
 from sra.remote.virtual_card.reader_link import ReaderLink
 from tests.admin.cards.card_in_reader import applet_for, inserted
 from tests.admin.cards.cards_in_readers import on_card, wait_for_card
+from tests.admin.cards.fuller_card import FullerCard
 from tests.admin.cards.private_pcscd import PrivatePcscd, private_pcscd
 from tests.admin.cards.test_software import request_for
 
@@ -182,3 +184,29 @@ def test_without_a_reader_the_person_is_told(folder: CardFolder) -> None:
             check=False,
         )
     assert "NoReaderError: There is no smart card reader; connect one" in run.stderr
+
+
+@pytest.mark.parametrize("slot", [Slot.AUTHENTICATION, Slot.CARD_AUTHENTICATION])
+def test_a_card_pulled_out_in_the_middle_of_its_work_is_out(
+    pcscd: PrivatePcscd, folder: CardFolder, slot: Slot
+) -> None:
+    async def run() -> None:
+        waiting = asyncio.Event()
+
+        def wrap(applet: Applet, card: Card) -> FullerCard:
+            return FullerCard(applet, card, touched=waiting)
+
+        async with inserted(folder.path, "ann", pcscd.socket(0), wrap=wrap):
+            await wait_for_card(pcscd.name(0))
+            card = await PcscBackend().open(f"pcsc:{pcscd.name(0)}")
+            using = asyncio.create_task(card.use_key(request_for(slot)))
+            removed = asyncio.create_task(card.wait_removed())
+            await asyncio.sleep(0.2)
+        begun = time.monotonic()
+        with pytest.raises(CardRemovedError, match="taken out"):
+            await using
+        await removed
+        assert time.monotonic() - begun < 1
+        await card.close()
+
+    asyncio.run(run())

@@ -18,6 +18,9 @@ PATIENCE = 10.0
 _RETRY = 0.1
 """Seconds between two attempts to connect to a card that somebody has for himself."""
 
+_REMOVAL_SEEN = 0.5
+"""Seconds after which the service has seen that a card is out: it looks for most readers' cards every 0.4 s."""
+
 _FOREVER = 0xFFFFFFFF
 """INFINITE in winscard.h."""
 
@@ -110,20 +113,19 @@ class ReaderConnection:
         """The card's response to a short APDU."""
         pci = scard.SCARD_PCI_T0 if self.is_t0 else scard.SCARD_PCI_T1
         code, response = scard.SCardTransmit(self._card, pci, list(apdu))
-        check(code)
+        self._check_answered(code)
         return bytes(response)
 
-    def control(self, code: int, data: bytes = b"") -> bytes:
+    def control(self, code: int, data: bytes) -> bytes:
         """What the reader itself answers to a control code."""
         result, answer = scard.SCardControl(self._card, code, list(data))
-        check(result)
+        self._check_answered(result)
         return bytes(answer)
 
     def features(self) -> bytes:
         """The reader's list of features (PC/SC part 10, section 2.2); empty if it has none to tell of."""
-        with contextlib.suppress(CardError):
-            return self.control(scard.SCARD_CTL_CODE(GET_FEATURES))
-        return b""
+        code, features = scard.SCardControl(self._card, scard.SCARD_CTL_CODE(GET_FEATURES), [])
+        return bytes(features) if code == scard.SCARD_S_SUCCESS else b""
 
     def reset(self) -> None:
         """Reset the card, which so forgets its PIN and its selection."""
@@ -142,6 +144,15 @@ class ReaderConnection:
         if self._context:
             scard.SCardReleaseContext(self._context)
         self._card = self._context = 0
+
+    def _check_answered(self, code: int) -> None:
+        """Raise what the code stands for; no answer from a card that is out, or will be in a moment, is a removal."""
+        deadline = time.monotonic() + _REMOVAL_SEEN
+        while code == scard.SCARD_E_NOT_TRANSACTED and time.monotonic() < deadline:
+            if not state_of(self._context, self.reader).has_card:
+                raise CardRemovedError(_REMOVED)
+            time.sleep(_REMOVAL_SEEN / 10)
+        check(code)
 
     def _connects(self) -> bool:
         code, self._card, self._protocol = scard.SCardConnect(self._context, self.reader, *_HOW)

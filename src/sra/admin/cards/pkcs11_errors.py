@@ -73,12 +73,11 @@ def tries_left(flags: TokenFlag) -> int:
     return LOW_TRIES if flags & TokenFlag.USER_PIN_COUNT_LOW else USUAL_TRIES
 
 
-def wrong_pin(flags: TokenFlag) -> CardError:
-    """The error of a PIN that was wrong, with the flags after it."""
-    left = tries_left(flags)
-    if left == 0:
+def wrong_pin(flags: TokenFlag, left: int) -> CardError:
+    """The error of a PIN that was wrong, with the flags after it; ``left`` is an estimate where they don't tell."""
+    if flags & TokenFlag.USER_PIN_LOCKED:
         return PinBlockedError()
-    return PinWrongError(left) if left == 1 else PinWrongError(min(left, LOW_TRIES), _untold("PIN"))
+    return PinWrongError(1) if flags & TokenFlag.USER_PIN_FINAL_TRY else PinWrongError(left, _untold("PIN"))
 
 
 def wrong_puk(flags: TokenFlag) -> CardError:

@@ -10,7 +10,7 @@ from typing import Any
 import pkcs11
 from pkcs11 import Attribute, ObjectClass, TokenFlag
 
-from sra.admin.cards.pkcs11_errors import tries_left, wrong_pin, wrong_puk
+from sra.admin.cards.pkcs11_errors import USUAL_TRIES, tries_left, wrong_pin, wrong_puk
 from sra.admin.cards.pkcs11_slots import FoundKey, found_key
 from sra.admin.cards.pkcs11_use import KEY_TYPES, use
 from sra.errors import KeyMissingError, PinBlockedError, PinNeededError, PukBlockedError
@@ -38,18 +38,20 @@ class CardSession:
         self._slot = slot
         self._session: pkcs11.Session | None = None
         self._is_logged_in = False
+        self._wrong = 0
 
     def flags(self) -> TokenFlag:
         """What the card says of itself now."""
         return self._slot.get_token().flags
 
     def attempts(self) -> int:
-        """PIN tries left, as far as the card tells."""
-        return tries_left(self.flags())
+        """PIN tries left, as far as the card tells, and no more than after the wrong PINs that were seen here."""
+        told = tries_left(self.flags())
+        return min(told, max(1, USUAL_TRIES - self._wrong))
 
     def read(self) -> FoundCard:
         """What everybody may read."""
-        with self._public_session() as session:
+        with contextlib.closing(self._slot.get_token().open()) as session:
             pairs = [_id_and_value(found) for found in _objects(session, ObjectClass.CERTIFICATE)]
             shown = {_get(key, Attribute.ID): _always(key) for key in _objects(session, ObjectClass.PRIVATE_KEY)}
         keys = (found_key(key_id, certificate) for key_id, certificate in pairs if key_id and certificate)
@@ -58,12 +60,8 @@ class CardSession:
     def login(self, pin: str | object) -> bool:
         """Log in, by ``pkcs11.PROTECTED_AUTH`` on the card's own pad; whether some key wants the PIN for each use."""
         self.logout()
-        try:
+        with self._counting():
             self._session = self._open(user_pin=pin)
-        except pkcs11.PinIncorrect as error:
-            raise wrong_pin(self.flags()) from error
-        except pkcs11.PinLocked as error:
-            raise PinBlockedError from error
         self._is_logged_in = True
         return any(map(_always, _objects(self._session, ObjectClass.PRIVATE_KEY)))
 
@@ -78,13 +76,8 @@ class CardSession:
     def change_pin(self, old: str, new: str) -> None:
         """Set another PIN."""
         self.logout()
-        with self._session_to_write() as session:
-            try:
-                session.set_pin(old, new)
-            except pkcs11.PinIncorrect as error:
-                raise wrong_pin(self.flags()) from error
-            except pkcs11.PinLocked as error:
-                raise PinBlockedError from error
+        with self._counting(), contextlib.closing(self._slot.get_token().open(rw=True)) as session:
+            session.set_pin(old, new)
 
     def unblock_pin(self, puk: str, new: str) -> None:
         """Set a new PIN as the security officer, whose PIN is the PUK here."""
@@ -107,10 +100,8 @@ class CardSession:
             pin = None
         elif pin is None:
             raise PinNeededError(f"The key {request.slot:02X} wants the PIN before each use.")
-        try:
+        with self._counting():
             return use(key, request, self._slot.get_mechanisms(), pin)
-        except pkcs11.PinIncorrect as error:
-            raise wrong_pin(self.flags()) from error
 
     def _find(self, session: pkcs11.Session, key_id: bytes, request: KeyRequest) -> pkcs11.PrivateKey:
         wanted = KEY_TYPES[request.algorithm.is_rsa]
@@ -129,14 +120,16 @@ class CardSession:
             return self._slot.get_token().open(**login)
 
     @contextlib.contextmanager
-    def _public_session(self) -> Iterator[pkcs11.Session]:
-        with contextlib.closing(self._slot.get_token().open()) as session:
-            yield session
-
-    @contextlib.contextmanager
-    def _session_to_write(self) -> Iterator[pkcs11.Session]:
-        with contextlib.closing(self._slot.get_token().open(rw=True)) as session:
-            yield session
+    def _counting(self) -> Iterator[None]:
+        """A wrong PIN becomes an error that tells the tries, and is counted; what goes well sets the count back."""
+        try:
+            yield
+        except pkcs11.PinIncorrect as error:
+            self._wrong += 1
+            raise wrong_pin(self.flags(), self.attempts()) from error
+        except pkcs11.PinLocked as error:
+            raise PinBlockedError from error
+        self._wrong = 0
 
 
 def _objects(
