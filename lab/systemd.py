@@ -132,9 +132,17 @@ class SystemdMachine:
     ) -> list[str]:
         """The command that, run on the outer machine, runs ``argv`` on this one."""
         spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wdns=/"]
-        become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--"] if user != "root" else []
+        become = [] if user == "root" else ["setpriv", *self._identity(user), "--init-groups", "--"]
         clean = ["env", "-i", *(f"{name}={value}" for name, value in ENVIRONMENT.items())]
         return ["nsenter", f"--target={self.first_process}", *spaces, "--", *clean, *become, *map(str, argv)]
+
+    def _identity(self, user: str) -> list[str]:
+        """Who setpriv is to become."""
+        for line in self.path("/etc/passwd").read_text().splitlines():
+            name, _, uid, gid, *_ = line.split(":")
+            if name == user:
+                return [f"--reuid={uid}", f"--regid={gid}"]
+        raise LabError(f"the machine has no account {user}")
 
     def run(
         self,
@@ -146,8 +154,15 @@ class SystemdMachine:
         check: bool = True,
     ) -> subprocess.CompletedProcess[str]:
         """Run a program to its end; with ``check``, raise ``LabError`` unless its exit status is 0."""
+        command = self.command(argv, user=user)
         ended = subprocess.run(
-            self.command(argv, user=user), input=input, capture_output=True, text=True, timeout=timeout, check=False
+            command,
+            input=input,
+            capture_output=True,
+            text=True,
+            errors="backslashreplace",
+            timeout=timeout,
+            check=False,
         )
         if check and ended.returncode != 0:
             raise LabError(f"{argv[0]} ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
