@@ -165,6 +165,7 @@ def test_permissions_that_are_too_wide_are_named_with_the_file(remote: Remote) -
         (remote.paths.identity, 0o775, "chmod go-w"),
         (remote.paths.trust / "license.d", 0o757, "chmod go-w"),
         (key, 0o644, "chmod o="),
+        (remote.paths.profiles, 0o700, "chmod 755"),
     ):
         before = path.stat().st_mode & 0o777
         path.chmod(mode)

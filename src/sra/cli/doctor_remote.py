@@ -165,15 +165,21 @@ def _permissions(remote: Remote) -> str:
             raise WrongError(f"Others may write in {path}.", f"chmod go-w {path}")
         if is_secret and status.st_mode & stat.S_IRWXO:
             raise WrongError(f"Everybody can read {path}.", f"chmod o= {path}")
+        if path in _public(remote.paths) and (status.st_mode & 0o005) != 0o005:
+            raise WrongError(f"srad can't look into {path}.", f"chmod 755 {path}")
         if path.is_relative_to(remote.paths.etc) and status.st_uid not in {0, os.geteuid()}:
             raise WrongError(f"{path} belongs to somebody else than root.", f"chown root {path}")
     return f"{remote.paths.etc} and {remote.paths.run} are as they should be"
 
 
+def _public(paths: Paths) -> tuple[Path, ...]:
+    """What root writes and the service, another user, has to read."""
+    return paths.etc, paths.profiles, paths.trust, issuers_folder(paths)
+
+
 def _guarded(paths: Paths) -> Iterator[tuple[Path, bool]]:
     """What nobody else may write in, and whether nobody else may read it either."""
-    settings = (paths.etc, paths.identity, paths.profiles, paths.trust, issuers_folder(paths))
-    folders = (*settings, paths.run, paths.readers, paths.state, paths.audit.parent)
+    folders = (*_public(paths), paths.identity, paths.run, paths.readers, paths.state, paths.audit.parent)
     yield from ((folder, False) for folder in folders if folder.exists())
     secrets = (paths.identity / tls_identity.KEY_FILE, paths.local_secret)
     yield from ((file, True) for file in secrets if file.exists())

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from sra.errors import RefusalCode, RefusedError
+from sra.remote.license.latest_time import LatestTime
 from sra.remote.license.problems import LicenseError, Problem
 from sra.remote.license.profile import ProfileError
-from sra.remote.license.store import INSTALLED_NAME, LicenseStore
+from sra.remote.license.store import INSTALLED_NAME, LicenseStore, Places
 from tests.remote.license.made import HOST, ISSUER, NOW, STRANGER, USUAL, Machine, changed, forged, profile_of
 
 
@@ -200,6 +201,17 @@ def test_what_is_installed_is_found_by_the_next_process(machine: Machine) -> Non
     path = store.install(profile_of(), ISSUER.public_key())
     assert path == machine.profiles / INSTALLED_NAME
     assert store.check(NOW) == machine.store().check(NOW) == USUAL
+
+
+def test_the_service_can_read_it_whatever_the_umask_of_root_is(tmp_path: Path) -> None:
+    places = Places(tmp_path / "etc/sra/profiles", tmp_path / "etc/sra/trust/license.d")
+    before = os.umask(0o077)
+    try:
+        LicenseStore(places, LatestTime(tmp_path / "latest"), HOST).install(profile_of(), ISSUER.public_key())
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "etc").rglob("*"):
+        assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644)
 
 
 def test_one_that_would_not_hold_or_is_none_is_not_judged_good(machine: Machine) -> None:

@@ -122,9 +122,9 @@ class LicenseStore:
     def install(self, data: bytes, key: Ed25519PublicKey | None) -> Path:
         """Put a profile that was judged in its place, and its issuer's key, if given, among those trusted here."""
         if key is not None:
-            files.make_folder(self._places.issuers, 0o755)
+            _make_public(self._places.issuers)
             files.replace(self._places.issuers / f"{statement.key_id(key)}{KEYS}", issuers.pem(key), 0o644)
-        files.make_folder(self._places.profiles, 0o755)
+        _make_public(self._places.profiles)
         path = self._places.profiles / INSTALLED_NAME
         files.replace(path, data, 0o644)
         return path
@@ -222,6 +222,14 @@ def _checked(outcome: License | LicenseError, host: str, clock: float, seen: flo
         raise outcome.with_traceback(None)  # it is raised again and again, and would grow
     outcome.check(host, clock, seen)
     return outcome
+
+
+def _make_public(folder: Path) -> None:
+    """Make the folder, and those above it, so that the service can read it whatever root's umask is."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    files.make_folder(folder, 0o755)
+    for each in missing:
+        each.chmod(0o755)
 
 
 def _list(folder: Path, ending: str) -> list[Path]:
