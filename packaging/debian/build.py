@@ -14,6 +14,7 @@ import py_compile
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path, PurePath
@@ -54,18 +55,20 @@ COMPLETIONS = {
 
 
 def main() -> None:
-    """Build the package, from nothing."""
-    root = CHECKOUT / "build" / "deb" / NAME
-    shutil.rmtree(root, ignore_errors=True)
-    root.mkdir(parents=True)
-    bundled = sorted(closure(NAME), key=str.lower)
-    bundle(root, bundled)
-    install_programs(root)
-    install_driver(root)
-    install_documents(root, bundled)
-    install_completions(root)
+    """Build the package, from nothing, in a folder of its own, so that several can be built at a time."""
+    build = CHECKOUT / "build"
+    build.mkdir(exist_ok=True)
     package = CHECKOUT / "dist" / f"{NAME}_{__version__}_{architecture()}.deb"
-    pack(root, package)
+    with tempfile.TemporaryDirectory(dir=build, prefix="deb-") as folder:
+        root = Path(folder) / NAME
+        root.mkdir()
+        bundled = sorted(closure(NAME), key=str.lower)
+        bundle(root, bundled)
+        install_programs(root)
+        install_driver(root)
+        install_documents(root, bundled)
+        install_completions(root)
+        pack(root, package)
     print(package.relative_to(CHECKOUT))
 
 
@@ -154,9 +157,11 @@ def pack(root: Path, package: Path) -> None:
         copy(HERE / script, root / "DEBIAN" / script, 0o755)
     for folder in (path for path in [root, *root.rglob("*")] if path.is_dir() and not path.is_symlink()):
         folder.chmod(0o755)
-    package.parent.mkdir(exist_ok=True)
+    draft = root.parent / package.name
     environment = {**os.environ, "SOURCE_DATE_EPOCH": said_by("git", "-C", str(CHECKOUT), "log", "-1", "--format=%ct")}
-    said_by("dpkg-deb", "--root-owner-group", "-Zgzip", "--build", str(root), str(package), environment=environment)
+    said_by("dpkg-deb", "--root-owner-group", "-Zgzip", "--build", str(root), str(draft), environment=environment)
+    package.parent.mkdir(exist_ok=True)
+    draft.replace(package)
 
 
 def control(size: int) -> str:

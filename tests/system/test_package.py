@@ -6,12 +6,14 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from typer.main import get_command
 
 from lab.systemd import CHECKOUT, SystemdMachine, differences
 from sra import __version__
 from sra.cli.main import app
+from sra.config import DaemonConfig
 from tests.system.installed import (
     DEPENDENCIES,
     DPKG,
@@ -122,6 +124,12 @@ def test_every_command_is_in_the_manual(unpacked: Path) -> None:
     text = gzip.decompress((unpacked / "usr/share/man/man1/sra.1.gz").read_bytes()).decode().replace("\\-", "-")
     headings = re.findall(r'^\.SS "(sra [a-z -]*[a-z])', text, re.MULTILINE)
     assert {*commands(get_command(app))} <= set(headings)
+
+
+def test_every_setting_is_in_the_manual() -> None:
+    page = (CHECKOUT / "docs" / "man" / "srad.toml.5.md").read_text()
+    names = [each.name for each in msgspec.structs.fields(DaemonConfig)]
+    assert [name for name in names if f"**{name}**" not in page and f"## [{name}]" not in page] == []
 
 
 def commands(command: object, name: str = "sra") -> list[str]:
