@@ -166,10 +166,14 @@ class DirectoryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AccountsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[accounts]``: who may come in, by the names of accounts and of ``@groups``; ``deny`` wins."""
+    """``[accounts]``: who may come in, by the names of accounts and of ``@groups``; ``deny`` wins.
+
+    ``sssd``: let SSSD's own rules find accounts for certificates.
+    """
 
     allow: tuple[str, ...] | None = None
     deny: tuple[str, ...] = ()
+    sssd: bool = False
     ldap: DirectoryConfig | None = None
 
     def __post_init__(self) -> None:

@@ -24,6 +24,7 @@ _SETTINGS = f"""
 include /etc/ldap/schema/core.schema
 include /etc/ldap/schema/cosine.schema
 include /etc/ldap/schema/inetorgperson.schema
+include /etc/ldap/schema/nis.schema
 attributetype ( 1.2.840.113556.1.4.867 NAME 'altSecurityIdentities'
     EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )
 attributetype ( 1.2.840.113556.1.4.656 NAME 'userPrincipalName'

@@ -13,6 +13,7 @@ from sra.remote.accounts.ldap_directory import LdapDirectory, LdapSettings
 from sra.remote.accounts.local_directory import LocalDirectory
 from sra.remote.accounts.pairing import PairingStore
 from sra.remote.accounts.rules import AccountRules
+from sra.remote.accounts.sssd_directory import SssdDirectory
 from sra.remote.accounts.vouching import Vouching
 from sra.remote.accounts.watched_file import WatchedFile
 from sra.remote.revocation.trust_folder import TrustFolder
@@ -27,12 +28,13 @@ def open_finder(paths: Paths, config: AccountsConfig, host: str = "") -> Account
     trust = TrustFolder(paths.trust, _NO_LISTS)
     local = LocalDirectory(paths.attributes)
     ldap = open_directory(config.ldap) if config.ldap else None
+    sssd = [SssdDirectory()] if config.sssd else []
     return AccountFinder(
         host=name,
         pairings=PairingStore(paths.pairings, name),
         login=WatchedFile(paths.attribute_mapping, attribute_mapping.MAX_FILE, attribute_mapping.decode),
         directories=(local, ldap) if ldap else (local,),
-        certificates=ldap if config.ldap and config.ldap.by_certificate else None,
+        certificates=(*([ldap] if ldap and config.ldap and config.ldap.by_certificate else []), *sssd),
         vouching=Vouching(lambda: (trust.current or trust.read()).authorities),
         rules=AccountRules(config.allow, config.deny),
     )

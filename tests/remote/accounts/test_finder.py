@@ -51,6 +51,7 @@ class FakeDirectory:
     answer: Accounts = frozenset()
     failure: DirectoryError | None = None
     name: str = "ldap.example.com"
+    goes_by_names: bool = False
     asked: list[object] = field(default_factory=list)
 
     async def find(self, attribute: str, value: str) -> Accounts:
@@ -224,7 +225,7 @@ def test_a_card_of_two_accounts_opens_none(remote: Remote, caplog: pytest.LogCap
 def test_the_very_certificate_is_looked_for_between_mapping_and_pairing(remote: Remote) -> None:
     remote.pair("alice")
     certificates = FakeDirectory(frozenset({"bob"}))
-    remote.configure(certificates=certificates)
+    remote.configure(certificates=(certificates,))
     assert remote.find() == "bob"
     assert certificates.asked == [CARD]
     certificates.answer = frozenset()
@@ -234,6 +235,16 @@ def test_the_very_certificate_is_looked_for_between_mapping_and_pairing(remote: 
     remote.map(AttributeMapping=MAPPING)
     remote.directory.answer = frozenset({"carol"})
     assert remote.find() == "carol"
+
+
+def test_a_directory_that_goes_by_names_is_asked_only_about_certificates_with_an_authority(remote: Remote) -> None:
+    by_names = FakeDirectory(frozenset({"bob"}), goes_by_names=True)
+    remote.configure(certificates=(FakeDirectory(), by_names))
+    assert remote.find() == "bob"
+    by_names.asked.clear()
+    remote.configure(vouching=nobody_vouches)
+    assert remote.refusal().code is RefusalCode.NOT_PAIRED
+    assert by_names.asked == []
 
 
 def test_an_account_that_the_machine_does_not_have_is_opened_by_nobody(remote: Remote) -> None:
@@ -320,7 +331,7 @@ def test_with_trusted_authorities_one_of_them_vouches_for_every_card(remote: Rem
 def test_every_step_is_told_in_its_order(remote: Remote) -> None:
     remote.pair("alice")
     remote.map(AttributeMapping=MAPPING, TrustedAuthorities=[AUTHORITY.own.sha256])
-    remote.configure(certificates=FakeDirectory())
+    remote.configure(certificates=(FakeDirectory(),))
     decision = remote.explain()
     assert [finding.rule for finding in decision.findings] == [
         "trusted authorities",

@@ -32,14 +32,18 @@ class Directory(Protocol):
 
 
 class CertificateDirectory(Protocol):
-    """Accounts and the very certificates of their cards."""
+    """Accounts that are found by a certificate as a whole."""
 
     @property
     def name(self) -> str:
         """What its administrators call it."""
 
+    @property
+    def goes_by_names(self) -> bool:
+        """Whether the names in a certificate may be enough, so that an authority has to vouch for them."""
+
     async def find_certificate(self, card: CardCertificate) -> Accounts:
-        """The accounts that have this certificate, byte for byte; raise ``SraError`` if unknown."""
+        """The accounts that have this certificate; raise ``SraError`` if unknown."""
 
 
 class AnswerCache:

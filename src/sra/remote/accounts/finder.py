@@ -72,7 +72,7 @@ class AccountFinder:
     pairings: PairingStore
     login: WatchedFile[SmartcardLogin] | None = None
     directories: tuple[Directory, ...] = ()
-    certificates: CertificateDirectory | None = None
+    certificates: tuple[CertificateDirectory, ...] = ()
     vouching: Vouching = _no_authority
     rules: AccountRules = ANYBODY
 
@@ -141,10 +141,7 @@ class AccountFinder:
         """The account whose attribute has the value that the certificate's names make."""
         wanted = wanted_value(mapping, walk.card)
         rule = f"attribute {wanted.attribute}"
-        try:
-            self.vouching(walk.card)
-        except RefusedError as error:
-            walk.note(rule, f"not used, since no authority vouches for the names in the certificate: {error}")
+        if not self._is_vouched_for(walk, rule):
             return None
         if wanted.missing:
             walk.note(rule, f"not used: {'; '.join(wanted.missing)}")
@@ -161,16 +158,27 @@ class AccountFinder:
         return None
 
     async def _by_certificate(self, walk: _Walk) -> str | None:
-        """The account for which the directory holds this very certificate."""
-        if self.certificates is None:
-            return None
-        step = f"certificate in {self.certificates.name}"
+        """The account that a directory has for this certificate."""
+        for directory in self.certificates:
+            step = f"certificate in {directory.name}"
+            if directory.goes_by_names and not self._is_vouched_for(walk, step):
+                continue
+            try:
+                accounts = await directory.find_certificate(walk.card)
+            except SraError as error:
+                raise self._directory_down(walk, step, error) from error
+            walk.note(step, _said(accounts))
+            if accounts:
+                return self._only(accounts)
+        return None
+
+    def _is_vouched_for(self, walk: _Walk, rule: str) -> bool:
         try:
-            accounts = await self.certificates.find_certificate(walk.card)
-        except SraError as error:
-            raise self._directory_down(walk, step, error) from error
-        walk.note(step, _said(accounts))
-        return self._only(accounts) if accounts else None
+            self.vouching(walk.card)
+        except RefusedError as error:
+            walk.note(rule, f"not used, since no authority vouches for the names in the certificate: {error}")
+            return False
+        return True
 
     def _by_key(self, walk: _Walk) -> str:
         try:
