@@ -17,7 +17,7 @@ from sra.admin.cards.pin_policies import pin_policy
 from sra.admin.cards.piv_contents import build_contents, describe_keys
 from sra.admin.cards.pkcs11_module import Module, module_at
 from sra.admin.cards.pkcs11_names import PREFIX, Pkcs11Name, parse_name
-from sra.admin.cards.pkcs11_session import CardSession
+from sra.admin.cards.pkcs11_session import ON_PAD, CardSession
 from sra.admin.cards.pkcs11_slots import FoundKey, choose_slots
 from sra.errors import CardError, KeyMissingError, NoCardError, UsageError
 from sra.piv.keys import KeyDescription, KeyReply, KeyRequest, PinPolicy, Slot
@@ -82,6 +82,8 @@ class Pkcs11Card:
 
     async def verify_pin(self, pin: bytes) -> None:
         """Log in; PINs of such cards may be longer than PIV's."""
+        if not pin:
+            raise CardError("A PIN has at least one character.")
         text = _text(pin)
         self._pin = None
         if await self._module.run(lambda: self._session.login(text)):
@@ -91,7 +93,7 @@ class Pkcs11Card:
         """Log in by the card's own pad, or whatever else it has."""
         self._pin = None
         if await self._module.run(lambda: self._session.login(pkcs11.PROTECTED_AUTH)):
-            self._pin = ""
+            self._pin = ON_PAD
 
     async def change_pin(self, old: bytes, new: bytes) -> None:
         """Set another PIN; the old one is forgotten."""

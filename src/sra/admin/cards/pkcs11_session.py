@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import pkcs11
-from pkcs11 import Attribute, ObjectClass, TokenFlag
+from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass, TokenFlag
 
 from sra.admin.cards.pkcs11_errors import USUAL_TRIES, tries_left, wrong_pin, wrong_puk
 from sra.admin.cards.pkcs11_slots import FoundKey, found_key
 from sra.admin.cards.pkcs11_use import KEY_TYPES, use
-from sra.errors import KeyMissingError, PinBlockedError, PinNeededError, PukBlockedError
-from sra.piv.keys import KeyRequest
+from sra.errors import CardError, KeyMissingError, PinBlockedError, PinNeededError, PukBlockedError
+from sra.piv.keys import KeyRequest, Slot
+
+ON_PAD = ""
+"""In place of the PIN that was just verified: it was typed on the pad."""
 
 MAX_OBJECTS = 256
 """Certificates or keys looked at: ten times what a PIV card can present."""
@@ -31,6 +34,15 @@ class FoundCard:
     shown: dict[bytes, bool]
 
 
+@dataclass(frozen=True)
+class _Usable:
+    """A private key, found once for all its uses; ``always`` if it wants the PIN for each."""
+
+    key: pkcs11.PrivateKey
+    always: bool
+    mechanisms: frozenset[Mechanism]
+
+
 class CardSession:
     """The card in a slot of the module, logged in or not."""
 
@@ -38,6 +50,7 @@ class CardSession:
         self._slot = slot
         self._session: pkcs11.Session | None = None
         self._is_logged_in = False
+        self._keys: dict[tuple[bytes, KeyType], _Usable] = {}
         self._wrong = 0
 
     def flags(self) -> TokenFlag:
@@ -62,13 +75,14 @@ class CardSession:
         self.logout()
         with self._counting():
             self._session = self._open(user_pin=pin)
-        self._is_logged_in = True
+        self._is_logged_in, self._wrong = True, 0
         return any(map(_always, _objects(self._session, ObjectClass.PRIVATE_KEY)))
 
     def logout(self) -> None:
         """Forget the PIN; a card that is gone has done so."""
         session, self._session = self._session, None
         self._is_logged_in = False
+        self._keys = {}
         if session is not None:
             with contextlib.suppress(pkcs11.PKCS11Error):
                 session.close()
@@ -78,6 +92,7 @@ class CardSession:
         self.logout()
         with self._counting(), contextlib.closing(self._slot.get_token().open(rw=True)) as session:
             session.set_pin(old, new)
+        self._wrong = 0
 
     def unblock_pin(self, puk: str, new: str) -> None:
         """Set a new PIN as the security officer, whose PIN is the PUK here."""
@@ -93,24 +108,24 @@ class CardSession:
 
     def use(self, key_id: bytes, request: KeyRequest, pin: str | None) -> bytes:
         """What the key makes of the input; ``pin`` is the one that was just verified, for keys that always want it."""
+        key_type = KEY_TYPES[request.algorithm.is_rsa]
+        usable = self._keys.get((key_id, key_type)) or self._find(key_id, key_type, request.slot)
+        self._keys[key_id, key_type] = usable
+        if usable.always and not pin:
+            raise _needed_each_time(request.slot, on_pad=pin == ON_PAD)
+        with self._counting():
+            return use(usable.key, request, usable.mechanisms, pin if usable.always else None)
+
+    def _find(self, key_id: bytes, key_type: KeyType, slot: Slot) -> _Usable:
+        self._slot.get_token()  # a card that is gone is told here: the library complains if it goes during a search
         if self._session is None:
             self._session = self._open()
-        key = self._find(self._session, key_id, request)
-        if not _always(key):
-            pin = None
-        elif pin is None:
-            raise PinNeededError(f"The key {request.slot:02X} wants the PIN before each use.")
-        with self._counting():
-            return use(key, request, self._slot.get_mechanisms(), pin)
-
-    def _find(self, session: pkcs11.Session, key_id: bytes, request: KeyRequest) -> pkcs11.PrivateKey:
-        wanted = KEY_TYPES[request.algorithm.is_rsa]
-        for key in _objects(session, ObjectClass.PRIVATE_KEY, {Attribute.ID: key_id}):
-            if isinstance(key, pkcs11.PrivateKey) and _get(key, Attribute.KEY_TYPE) == wanted:
-                return key
+        for key in _objects(self._session, ObjectClass.PRIVATE_KEY, {Attribute.ID: key_id}):
+            if isinstance(key, pkcs11.PrivateKey) and _get(key, Attribute.KEY_TYPE) == key_type:
+                return _Usable(key, _always(key), frozenset(self._slot.get_mechanisms()))
         if not self._is_logged_in:
-            raise PinNeededError(f"The card wants its PIN before it uses the key {request.slot:02X}.")
-        raise KeyMissingError(f"The card has a certificate for {request.slot:02X}, but not its private key.")
+            raise PinNeededError(f"The card wants its PIN before it uses the key {slot:02X}.")
+        raise KeyMissingError(f"The card has a certificate for {slot:02X}, but not its private key.")
 
     def _open(self, **login: Any) -> pkcs11.Session:
         """A session that may write: a login that fails leaves it behind, and another would bar the officer."""
@@ -121,7 +136,7 @@ class CardSession:
 
     @contextlib.contextmanager
     def _counting(self) -> Iterator[None]:
-        """A wrong PIN becomes an error that tells the tries, and is counted; what goes well sets the count back."""
+        """A wrong PIN is counted, and becomes an error that tells the tries."""
         try:
             yield
         except pkcs11.PinIncorrect as error:
@@ -129,7 +144,6 @@ class CardSession:
             raise wrong_pin(self.flags(), self.attempts()) from error
         except pkcs11.PinLocked as error:
             raise PinBlockedError from error
-        self._wrong = 0
 
 
 def _objects(
@@ -137,6 +151,13 @@ def _objects(
 ) -> list[pkcs11.Object]:
     found = session.get_objects({Attribute.CLASS: kind, **(more or {})})
     return [one for one, _ in zip(found, range(MAX_OBJECTS), strict=False)]
+
+
+def _needed_each_time(slot: Slot, *, on_pad: bool) -> CardError:
+    if on_pad:  # the library has no way to ask for it again on the pad
+        text = f"The key {slot:02X} wants the PIN before each use, which a PIN pad behind PKCS#11 can't give it."
+        return KeyMissingError(f"{text} Use the card as pcsc:READER, if it is a PIV card.")
+    return PinNeededError(f"The key {slot:02X} wants the PIN before each use.")
 
 
 def _id_and_value(certificate: pkcs11.Object) -> tuple[bytes, bytes]:
