@@ -10,6 +10,7 @@ import pytest
 from lab.hosts import Host, two_hosts
 from lab.processes import Process, wait_until
 from lab.product import SRA
+from sra.cli.remote import DAEMON_UID, DAEMON_USER
 from tests.remote.accounts.issuing import Authority, Issued, principal
 from tests.system.directory_server import BASE, READER, READER_PASSWORD, DirectoryServer
 
@@ -18,6 +19,9 @@ SETTINGS = f"""
 [sssd]
 services = nss, ifp
 domains = example
+
+[ifp]
+allowed_uids = 0, {DAEMON_UID}
 
 [nss]
 entry_negative_timeout = 0
@@ -47,9 +51,10 @@ class Joined:
     directory: DirectoryServer
     bus: Process
 
-    def whois(self, card: Issued) -> dict[str, Any]:
-        self.remote.write("/root/card.pem", card.pem.decode())
-        said = self.remote.run([SRA, "whois", "--json", "/root/card.pem"], check=False)
+    def whois(self, card: Issued, user: str | None = None) -> dict[str, Any]:
+        """What the remote says about a card, as srad would if ``user`` is its user."""
+        self.remote.write("/tmp/card.pem", card.pem.decode())
+        said = self.remote.run([SRA, "whois", "--json", "/tmp/card.pem"], user=user, check=False)
         assert said.returncode in {0, 3}, said.stderr
         found: dict[str, Any] = json.loads(said.stdout)
         return found
@@ -94,6 +99,14 @@ def test_sssds_own_rules_find_the_account(joined: Joined) -> None:
     said = joined.whois(card("ann@EXAMPLE.COM"))
     assert {"rule": "certificate in SSSD", "outcome": "ann"} in said["rules"]
     assert said["account"] == "ann"
+
+
+def test_srads_user_may_ask_once_sssd_allows_it(joined: Joined) -> None:
+    joined.remote.run(["useradd", "--system", "--uid", str(DAEMON_UID), DAEMON_USER])
+    assert joined.whois(card("ann@EXAMPLE.COM"), user=DAEMON_USER)["account"] == "ann"
+    joined.remote.run(["useradd", "--system", "stranger"])
+    said = joined.whois(card("ann@EXAMPLE.COM"), user="stranger")
+    assert "SSSD says no: " in said["rules"][-1]["outcome"]
 
 
 @pytest.mark.parametrize("upn", ["dora@EXAMPLE.COM", "*", "ann*", "*)(uid=ann"])
