@@ -54,7 +54,7 @@ class Scene:
         self.lender = lender(
             self.card, watching=self.watching, person=self.person, terms=terms, clock=self.clock, known=True
         )
-        self.lending = Lending(self.lender, "remote.example.com", "ann", self.clock)
+        self.lending = Lending(self.lender, "remote.example.com", "ann")
         self.guard = self.new_guard()
 
     def new_guard(self) -> Guard:

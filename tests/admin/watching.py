@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from sra.admin import clock as clocks
 from sra.admin.cards.base import Card
 from sra.admin.events import Event
 from sra.admin.lending import Lender, Switch, Terms
@@ -61,7 +61,7 @@ def lender(
     watching: Watching | None = None,
     person: PersonLike | None = None,
     terms: Terms | None = None,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = clocks.now,
     known: bool = False,
 ) -> Lender:
     """Somebody who lends the card, forwards what is typed, and keeps the PIN, which is ``known`` already or not."""
@@ -69,4 +69,6 @@ def lender(
     memory = PinMemory(float("inf"), clock)
     if known:
         memory.learn_right(PIN)
-    return Lender(card, person or Person(), watcher, terms or Terms(PinEntry.FORWARD), memory, Switch(watcher))
+    return Lender(
+        card, person or Person(), watcher, terms or Terms(PinEntry.FORWARD), memory, Switch(watcher), clock=clock
+    )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
+from sra.admin import clock as clocks
 from sra.admin import rules
 from sra.admin.rules import Answer, Rule, Verdict
 from sra.piv.keys import Slot
@@ -25,7 +25,7 @@ class Need(Enum):
 class Consent:
     """The answers of one connection."""
 
-    def __init__(self, table: Sequence[Rule], remote: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, table: Sequence[Rule], remote: str, clock: Callable[[], float] = clocks.now) -> None:
         self._table = table
         self._remote = remote
         self._clock = clock
@@ -41,16 +41,21 @@ class Consent:
         self._granted[slot] = self._clock()
 
     def need(self, slot: Slot) -> Need:
-        """What a use of this key needs now; a PIN that was given for it is used up."""
+        """What a use of this key needs now; a PIN that was given is used up, whatever the rules say."""
+        pin_counts = self._take_pin()
         answer = rules.decide(self._table, self._remote, slot)
         if answer.verdict is Verdict.DENY:
             return Need.NEVER
         if answer.verdict is Verdict.ALLOW:
             return Need.NOTHING
-        if self._take_pin():
+        if pin_counts:
             self.granted(slot)
             return Need.NOTHING
         return Need.NOTHING if self._is_granted(slot, answer) else Need.QUESTION
+
+    def is_granted(self, slot: Slot) -> bool:
+        """Whether an answer that the person gave meanwhile is about this use too."""
+        return self._is_granted(slot, rules.decide(self._table, self._remote, slot))
 
     def _take_pin(self) -> bool:
         given, self._pin_given = self._pin_given, None

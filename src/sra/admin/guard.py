@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
 
 from sra.admin.consent import Need
 from sra.admin.events import CardWaits, CodeClosed, KeyUsed, PinAsked, Refused
@@ -39,6 +40,8 @@ MAX_USES = 10_000
 WAIT_NOTICE = 1.5
 """Seconds after which the person is told that the card waits, perhaps for a touch."""
 
+_T = TypeVar("_T")
+
 
 class Guard:
     """Decides what a remote gets of the inserted card."""
@@ -53,6 +56,7 @@ class Guard:
         self._recent: collections.deque[float] = collections.deque()
         self._flood_told = False
         self._one_at_a_time = asyncio.Lock()
+        self._ended = asyncio.Event()
 
     async def answer(self, request: KeyRequest | PinRequest) -> KeyReply | PinReply:
         """Do what the remote asks, or raise ``RefusedError`` or ``CardError``."""
@@ -65,6 +69,13 @@ class Guard:
         except (RefusedError, CardError) as error:
             self._watcher.notice(Refused(_describe(request), str(error)))
             raise
+        except asyncio.CancelledError:
+            self._watcher.notice(Refused(_describe(request), "Nobody waits for it any more."))
+            raise
+
+    def end(self) -> None:
+        """The card is ejected: questions to the person disappear, and nothing is answered any more."""
+        self._ended.set()
 
     def _check_rate(self, what: str) -> None:
         """Refuse what comes too fast; only the first of a flood is an event, or a remote could fill the log with it."""
@@ -81,9 +92,14 @@ class Guard:
             self._watcher.notice(Refused(what, error.text))
         raise error
 
-    def _check_open(self) -> None:
+    def _check_lent(self) -> None:
+        if self._ended.is_set():
+            raise RefusedError(RefusalCode.NOT_INSERTED, "The card is ejected.")
         if self._lending.lender.switch.paused:
             raise not_allowed("the person has paused it")
+
+    def _check_open(self) -> None:
+        self._check_lent()
         if not self._lending.lender.code.is_open:
             raise not_allowed("something wrong was typed too often; the person has to open it again")
         if self._lending.uses >= MAX_USES:
@@ -106,6 +122,7 @@ class Guard:
         self._lending.uses += 1
         self._lending.last_use = self._lending.clock()
         self._watcher.notice(KeyUsed(request.slot, request.operation, signed.hash_name, signed.digest, took))
+        self._check_lent()  # what was made while the person stopped it stays here
         return reply
 
     def _take_verified(self, key: KeyDescription) -> bool:
@@ -123,18 +140,40 @@ class Guard:
         if need is Need.NEVER:
             raise not_allowed(f"a rule forbids the use of key {request.slot:02X}")
         if need is Need.QUESTION:
-            await self._ask(request, signed)
+            await self._while_lent(self._ask(request, signed))
             self._lending.consent.granted(request.slot)
 
     async def _ask(self, request: KeyRequest, signed: Signed) -> None:
         lender = self._lending.lender
         question = UseQuestion(self._lending.asker(), request.slot, request.operation, signed.hash_name, signed.digest)
         try:
-            reply = await lender.queue.ask(lambda waiting: lender.person.ask_use(question, waiting), Reply.UNANSWERED)
+            reply = await lender.queue.ask(lambda waiting: self._ask_in_turn(question, waiting), Reply.UNANSWERED)
         except TooManyQuestionsError:
             raise not_allowed("too many questions wait for the person") from None
         if reply is not Reply.YES:
             raise not_allowed("the person said no" if reply is Reply.NO else "the person did not answer")
+
+    async def _ask_in_turn(self, question: UseQuestion, waiting: int) -> Reply:
+        """The answer; not asked again where the one to another question, given while this one waited, is enough."""
+        if self._lending.consent.is_granted(question.slot):
+            return Reply.YES
+        return await self._lending.lender.person.ask_use(question, waiting)
+
+    async def _while_lent(self, question: Coroutine[Any, Any, _T]) -> _T:
+        """The answer, or ``RefusedError`` as soon as the person pauses or ejects: then the question disappears."""
+        asking = asyncio.ensure_future(question)
+        ends = [asyncio.ensure_future(self._lending.lender.switch.wait_paused()),
+                asyncio.ensure_future(self._ended.wait())]  # fmt: skip
+        try:
+            done, _ = await asyncio.wait([asking, *ends], return_when=asyncio.FIRST_COMPLETED)
+            self._check_lent()
+            if not done.isdisjoint(ends):  # paused and resumed in one moment
+                raise not_allowed("the person has paused it")
+            return asking.result()
+        finally:
+            for task in (asking, *ends):
+                task.cancel()
+            await asyncio.gather(asking, *ends, return_exceptions=True)
 
     async def _use_on_card(self, request: KeyRequest, key: KeyDescription) -> KeyReply:
         kept = self._lending.lender.memory.kept()
@@ -170,11 +209,10 @@ class Guard:
     # PIN
 
     async def _check_pin(self, request: PinRequest) -> PinReply:
-        if self._lending.lender.switch.paused:
-            raise not_allowed("the person has paused it")
+        self._check_lent()
         code = self._lending.lender.code
         was_open = code.is_open
-        reply = await self._lending.desk.check(request) if was_open else PinReply(PinOutcome.BLOCKED, 0)
+        reply = await self._while_lent(self._lending.desk.check(request)) if was_open else _BLOCKED
         if reply.outcome not in (PinOutcome.CANCELLED, PinOutcome.TIMED_OUT):
             self._verified = self._verified_for_next = reply.outcome is PinOutcome.VERIFIED
         if reply.outcome is PinOutcome.VERIFIED and request.typed is None:
@@ -183,6 +221,9 @@ class Guard:
         if was_open and not code.is_open:
             self._watcher.notice(CodeClosed())
         return reply
+
+
+_BLOCKED = PinReply(PinOutcome.BLOCKED, 0)
 
 
 def _describe(request: KeyRequest | PinRequest) -> str:

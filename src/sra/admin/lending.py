@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sra.admin import clock as clocks
 from sra.admin.cards.base import Card
 from sra.admin.consent import Consent
 from sra.admin.events import Paused, Watcher
@@ -33,12 +34,24 @@ class Switch:
     """Whether the person has paused the lending; a new connection does not end the pause."""
 
     def __init__(self, watcher: Watcher) -> None:
-        self.paused = False
         self._watcher = watcher
+        self._paused = asyncio.Event()
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is lent."""
+        return self._paused.is_set()
+
+    async def wait_paused(self) -> None:
+        """Return when the person pauses."""
+        await self._paused.wait()
 
     def pause(self, *, paused: bool) -> None:
         """Lend nothing from this moment on, or again."""
-        self.paused = paused
+        if paused:
+            self._paused.set()
+        else:
+            self._paused.clear()
         self._watcher.notice(Paused(paused))
 
 
@@ -54,17 +67,18 @@ class Lender:
     switch: Switch
     code: SessionCode = field(default_factory=SessionCode)
     queue: Queue = field(default_factory=Queue)
+    clock: Callable[[], float] = clocks.now
 
 
 class Lending:
     """One connection's share: what was consented to, and whether anything is lent just now."""
 
-    def __init__(self, lender: Lender, remote: str, account: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, lender: Lender, remote: str, account: str) -> None:
         self.lender = lender
-        self.clock = clock
-        self.consent = Consent(lender.terms.rules, remote, clock)
+        self.clock = lender.clock
+        self.consent = Consent(lender.terms.rules, remote, lender.clock)
         self.uses = 0
-        self.last_use = clock()
+        self.last_use = lender.clock()
         self._remote = remote
         self._account = account
         self._remark = ("", 0.0)

@@ -12,6 +12,8 @@ from sra.piv.keys import Operation, Slot
 
 DEADLINE = 60.0
 """Seconds that a question waits for its answer."""
+CALM = 1.0
+"""Seconds before the next question, after one that disappeared: the key pressed for that one answers no other."""
 MAX_WAITING = 8
 """Questions that may wait behind the one that is asked; a remote that asks more than that floods."""
 
@@ -89,8 +91,10 @@ class TooManyQuestionsError(Exception):
 class Queue:
     """Asks one question at a time, in the order in which they came; each has its own deadline, from its turn on."""
 
-    def __init__(self, deadline: float = DEADLINE) -> None:
+    def __init__(self, deadline: float = DEADLINE, calm: float = CALM) -> None:
         self._deadline = deadline
+        self._calm = calm
+        self._calm_until = 0.0
         self._turn = asyncio.Lock()
         self._waiting = 0
 
@@ -104,9 +108,21 @@ class Queue:
         finally:
             self._waiting -= 1
         try:
-            async with asyncio.timeout(self._deadline):
-                return await question(self._waiting)
-        except TimeoutError:
-            return unanswered
+            await asyncio.sleep(self._calm_until - asyncio.get_running_loop().time())
+            return await self._ask_now(question, unanswered)
         finally:
             self._turn.release()
+
+    async def _ask_now(self, question: Callable[[int], Awaitable[_T]], unanswered: _T) -> _T:
+        is_answered = False
+        try:
+            async with asyncio.timeout(self._deadline):
+                answer = await question(self._waiting)
+            is_answered = True
+        except TimeoutError:
+            return unanswered
+        else:
+            return answer
+        finally:
+            if not is_answered:
+                self._calm_until = asyncio.get_running_loop().time() + self._calm

@@ -6,16 +6,18 @@ does it reach the card at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from sra.admin.cards.base import Card
 from sra.admin.events import RealPinTyped, Watcher
 from sra.admin.person import Asker, Person, PinGiven, PinQuestion, Queue, Reply, TooManyQuestionsError
 from sra.admin.pins import PinMemory
 from sra.admin.session_code import SessionCode
-from sra.errors import PinBlockedError, PinWrongError, RefusalCode, RefusedError
+from sra.errors import PinBlockedError, PinNeededError, PinWrongError, RefusalCode, RefusedError
 from sra.piv.keys import PinOutcome, PinReply, PinRequest
 
 ASKED = 3
@@ -44,20 +46,22 @@ class PinDesk:
     queue: Queue
     watcher: Watcher
     asker: Callable[[], Asker]
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held from looking at the card's counter to the end of the try: two tries at once would both see the same."""
 
     async def check(self, request: PinRequest) -> PinReply:
         """The answer to the question; raises ``RefusedError`` or ``CardError`` where there is none."""
         if request.typed is None:
             return await self._on_pad()
         if self.entry is PinEntry.FORWARD:
-            return await self._forward(request.typed)
+            return await _to_its_end(self._forward(request.typed))
         return self._by_code(request.typed)
 
     def _by_code(self, typed: bytes) -> PinReply:
         """The session code. The real PIN gets the same answer as any wrong one: the remote must not learn it here."""
         right = self.code.matches(typed)
-        if not right and self.memory.is_right(typed):
-            self.watcher.notice(RealPinTyped())
+        if not right and self.memory.is_right(typed):  # told after the answer has left, which would be late otherwise
+            asyncio.get_running_loop().call_soon(self.watcher.notice, RealPinTyped())
         return self._counted(right=right)
 
     def _counted(self, *, right: bool) -> PinReply:
@@ -69,17 +73,22 @@ class PinDesk:
 
     async def _forward(self, typed: bytes) -> PinReply:
         """To the card, but only if that can't take the counter below the floor; what is known costs nothing."""
-        remaining = await self.card.attempts_remaining()
-        known = self.memory.is_right(typed)
-        if known is not None:
+        async with self._turn:
+            if not self.code.is_open:  # closed by those that came before
+                return PinReply(PinOutcome.BLOCKED, 0)
+            known = self.memory.is_right(typed)
+            if known is None:
+                await self._check_floor()
+                known = (await self._verify(typed)).outcome is PinOutcome.VERIFIED
             return self._counted(right=known)
+
+    async def _check_floor(self) -> None:
+        remaining = await self.card.attempts_remaining()
         if remaining <= FLOOR:
             raise RefusedError(
                 RefusalCode.NOT_ALLOWED,
                 f"Only {remaining} PIN tries are left, so none is forwarded: give the PIN on the admin's side.",
             )
-        reply = await self._verify(typed)
-        return self._counted(right=reply.outcome is PinOutcome.VERIFIED)
 
     async def _verify(self, pin: bytes) -> PinReply:
         try:
@@ -122,8 +131,7 @@ class PinDesk:
 
     async def _take(self, given: PinGiven, remaining: int) -> PinReply:
         if self.card.has_pin_pad and not given.pin:
-            await self.card.verify_on_pad()
-            return PinReply(PinOutcome.VERIFIED, remaining)
+            return await self._verify_on_readers_pad(remaining)
         pin = given.pin or self.memory.kept() or b""
         if not pin:
             return PinReply(PinOutcome.TIMED_OUT, remaining)  # it was kept when it was asked for, and is not any more
@@ -132,4 +140,24 @@ class PinDesk:
             return PinReply(PinOutcome.VERIFIED, remaining)  # the card is asked when it wants the PIN itself
         if self.memory.is_known_wrong(pin):
             return PinReply(PinOutcome.WRONG, remaining)
-        return await self._verify(pin)
+        return await _to_its_end(self._verify_in_turn(pin))
+
+    async def _verify_in_turn(self, pin: bytes) -> PinReply:
+        async with self._turn:
+            return await self._verify(pin)
+
+    async def _verify_on_readers_pad(self, remaining: int) -> PinReply:
+        try:
+            await self.card.verify_on_pad()
+        except PinWrongError as error:
+            return PinReply(PinOutcome.WRONG, error.attempts_remaining)
+        except PinBlockedError:
+            return PinReply(PinOutcome.BLOCKED, 0)
+        except PinNeededError:  # nothing was typed there
+            return PinReply(PinOutcome.CANCELLED, remaining)
+        return PinReply(PinOutcome.VERIFIED, remaining)
+
+
+async def _to_its_end(work: Coroutine[Any, Any, PinReply]) -> PinReply:
+    """What the work gives. It goes on when nobody waits any more: a try that has begun is counted, whoever gives up."""
+    return await asyncio.shield(asyncio.ensure_future(work))

@@ -9,9 +9,9 @@ from __future__ import annotations
 import ctypes
 import hmac
 import secrets
-import time
 from collections.abc import Callable
 
+from sra.admin import clock as clocks
 from sra.piv.keys import MAX_PIN
 
 MAX_KNOWN_WRONG = 64
@@ -21,7 +21,7 @@ MAX_KNOWN_WRONG = 64
 class PinMemory:
     """The PIN of one card, as far as it is known."""
 
-    def __init__(self, keep_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, keep_seconds: float, clock: Callable[[], float] = clocks.now) -> None:
         self._keep = keep_seconds
         self._clock = clock
         self._key = secrets.token_bytes(32)

@@ -152,6 +152,8 @@ async def _authenticate(
     welcome = await channel.ask(Proof(proof), ANSWER_DEADLINE)
     if not isinstance(welcome, Welcome):
         raise ProtocolError("The remote answered something else.")
+    if not welcome.account:  # its questions would look like our own, which have none
+        raise ProtocolError("The remote named no account.")
     return welcome
 
 
@@ -200,6 +202,7 @@ class Session:
         self._out = asyncio.Event()
         self._out.set()
         self._ejecting = False
+        self._inserting = asyncio.Lock()
         self._serving = asyncio.create_task(channel.serve(self))
 
     @property
@@ -220,7 +223,8 @@ class Session:
         self._guard = Guard(self.lending, contents.keys)
         self._out.clear()
         try:
-            answer = await self._channel.ask(question, ANSWER_DEADLINE)
+            async with self._inserting:
+                answer = await self._channel.ask(question, ANSWER_DEADLINE)
         except BaseException:
             self._empty()
             raise
@@ -259,13 +263,20 @@ class Session:
         """Take the card out of the remote's reader; returns when the remote says that it is."""
         if self._out.is_set():
             return
-        self._guard = None  # from this moment on nothing is answered, whatever the remote says
+        self._end_guard()  # from this moment on nothing is answered, whatever the remote says
+        async with self._inserting:  # until that is over the remote can't be told
+            if not self._out.is_set():
+                await self._have_ejected(reason)
+
+    async def _have_ejected(self, reason: str) -> None:
         self._ejecting = True
         self._channel.notify(EjectCard(reason))
         waits = [asyncio.ensure_future(self._out.wait()), asyncio.ensure_future(self._channel.wait_lost())]
         await asyncio.wait(waits, timeout=EJECT_DEADLINE, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
+        if not self._out.is_set() and not self._channel.is_lost:
+            self._channel.abort(LinkError("The remote did not say that the card is out of its reader."))
 
     async def close(self, reason: str) -> None:
         """Eject the card and close the connection."""
@@ -295,6 +306,11 @@ class Session:
                 self._watcher.notice(Ejected(notice.reason))
 
     def _empty(self) -> None:
-        self._guard = None
+        self._end_guard()
         self._ejecting = False
         self._out.set()
+
+    def _end_guard(self) -> None:
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.end()

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
+from sra.admin import clock
 from sra.admin.events import LinkLost, Watcher
 from sra.admin.session import Session
 from sra.errors import LinkError, RefusalCode, RefusedError
 from sra.piv.keys import Slot
+from sra.wire.messages import NO_LIMITS, SessionLimits
 
 FIRST_WAIT = 0.5
 """Seconds before the first new try."""
@@ -17,6 +19,7 @@ LONGEST_WAIT = 15.0
 """Seconds between tries, when they have failed for long."""
 LONGEST_SLEEP = 30.0
 """Seconds between looks at the limits: a clock that was asleep with its machine is noticed soon."""
+_NEVER = float("inf")
 _PASSING = (RefusalCode.NO_READER, RefusalCode.BUSY, RefusalCode.TIMEOUT)
 """Refusals that may be over soon."""
 
@@ -26,7 +29,10 @@ Dial = Callable[[float], Awaitable[Session]]
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the person wants of the connection. ``idle`` and ``total`` are seconds, 0 for no limit."""
+    """What the person wants of the connection. ``idle`` and ``total`` are seconds, 0 for no limit.
+
+    Both count on from one link to the next: who can break a link gains nothing by it.
+    """
 
     slots: Collection[Slot]
     reconnect: bool = True
@@ -37,8 +43,10 @@ class Wishes:
 class Staying:
     """Connects, inserts, and holds until the person ends it or an error says why it is over."""
 
-    def __init__(self, dial: Dial, wishes: Wishes, watcher: Watcher) -> None:
+    def __init__(self, dial: Dial, wishes: Wishes, watcher: Watcher, now: Callable[[], float] = clock.now) -> None:
         self.session: Session | None = None
+        self._now = now
+        self._begun = self._last_use = 0.0
         self._dial = dial
         self._wishes = wishes
         self._watcher = watcher
@@ -52,8 +60,10 @@ class Staying:
         unless the person or the remote wants it otherwise.
         """
         self.session = await self._dial(0)
+        self._begun = self._now()
         patient = False
         while True:
+            slept = self._slept()
             try:
                 await self._hold_within_limits(self.session, patient=patient)
             except LinkError as error:
@@ -62,8 +72,10 @@ class Staying:
                 self._watcher.notice(LinkLost(str(error), FIRST_WAIT))
             finally:
                 session, self.session = self.session, None
+                self._last_use = session.lending.last_use
                 await session.close("The admin disconnected.")
-            self.session = await self._dial_again()
+            self.session = await self._dial_again(self._slept() - slept)
+            self.session.lending.last_use = self._last_use
             patient = True
 
     async def eject(self) -> None:
@@ -90,19 +102,24 @@ class Staying:
 
     async def _reach_limit(self, session: Session) -> None:
         """Raise ``RefusedError`` when the connection has been idle, or been there, for as long as it may."""
-        idle = _stricter(self._wishes.idle, session.limits.idle)
-        total = _stricter(self._wishes.total, session.limits.total)
-        begun = session.lending.clock()
+        connected = self._now()
         while True:
-            now = session.lending.clock()
-            left = {
-                "The card was not used for as long as it may be unused": session.lending.last_use + idle - now,
-                "The connection has lasted as long as it may": begun + total - now,
-            }
-            reason, seconds = min(left.items(), key=lambda item: item[1])
-            if seconds <= 0:
-                raise RefusedError(RefusalCode.TIMEOUT, f"{reason}; connect again to go on.")
+            seconds = self._time_left(session.limits, session.lending.last_use, connected)
             await asyncio.sleep(min(seconds, LONGEST_SLEEP))
+
+    def _time_left(self, limits: SessionLimits, last_use: float, connected: float) -> float:
+        """Seconds until the next limit; ``RefusedError`` when one is reached."""
+        now = self._now()
+        idle = min(self._wishes.idle or _NEVER, limits.idle or _NEVER)
+        total = min(self._begun + (self._wishes.total or _NEVER), connected + (limits.total or _NEVER))
+        left = {
+            "The card was not used for as long as it may be unused": last_use + idle - now,
+            "The connection has lasted as long as it may": total - now,
+        }
+        reason, seconds = min(left.items(), key=lambda item: item[1])
+        if seconds <= 0:
+            raise RefusedError(RefusalCode.TIMEOUT, f"{reason}; connect again to go on.")
+        return seconds
 
     async def _hold(self, session: Session, *, patient: bool) -> None:
         """Keep the card inserted until an error ends it; only a ``patient`` first insertion is tried again."""
@@ -123,15 +140,16 @@ class Staying:
                 await asyncio.sleep(wait)  # the remote's virtual card process is being started again
                 wait = min(wait * 2, LONGEST_WAIT)
 
-    async def _dial_again(self) -> Session:
-        clock = asyncio.get_running_loop().time
-        lost_at = clock()
+    async def _dial_again(self, slept: float) -> Session:
+        """A new connection. The link was away since now, and while the machine slept, which nothing notices then."""
+        lost_at = self._now() - slept
         wait = FIRST_WAIT
         while True:
             await asyncio.sleep(wait)
             wait = min(wait * 2, LONGEST_WAIT)
+            self._time_left(NO_LIMITS, self._last_use, self._begun)
             try:
-                return await self._dial(clock() - lost_at)
+                return await self._dial(max(self._now() - lost_at, 0))
             except LinkError as error:
                 reason = str(error)
             except RefusedError as error:
@@ -140,7 +158,6 @@ class Staying:
                 reason = error.text
             self._watcher.notice(LinkLost(reason, wait))
 
-
-def _stricter(ours: float, theirs: float) -> float:
-    """The shorter of two limits, 0 being none."""
-    return min(filter(None, (ours, theirs)), default=float("inf"))
+    def _slept(self) -> float:
+        """What grows by the seconds for which the machine sleeps."""
+        return self._now() - asyncio.get_running_loop().time()
