@@ -22,6 +22,8 @@ MAX_LINE = 4096
 """Bytes of a question or an answer."""
 DEADLINE = 15.0
 """Seconds for an answer: an ejection waits for the remote."""
+STATUS_DEADLINE = 3.0
+"""Seconds to tell how a connection stands: who doesn't is stopped, and the others are not to wait for it."""
 _CREDENTIALS = struct.Struct("3i")
 _BROKEN = (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
 
@@ -94,7 +96,7 @@ class Control:
 async def tell(path: Path, order: Order) -> Standing:
     """What the connection that listens there answers to the order; raise ``LinkError`` if there is none."""
     try:
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(STATUS_DEADLINE if order is Order.STATUS else DEADLINE):
             reader, writer = await asyncio.open_unix_connection(path, limit=MAX_LINE)
             try:
                 writer.write(msgspec.json.encode(order) + b"\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,9 +12,9 @@ import typer
 from sra.admin import control
 from sra.admin.control import Order, Standing
 from sra.cli.options import AsJson, ConfigDir, examples
-from sra.cli.output import print_json, print_note, print_table
+from sra.cli.output import print_error, print_json, print_note, print_table
 from sra.config import admin_paths
-from sra.errors import UsageError
+from sra.errors import LinkError, UsageError
 from sra.logs import clean
 
 app = typer.Typer(no_args_is_help=True, help="The connections that run now: eject the card, pause, go on.")
@@ -24,7 +25,7 @@ Remote = Annotated[str, typer.Argument(metavar="[HOST]", help="The remote; not n
 @app.command("list", epilog=examples("sra session list", "sra session list --json"))
 def list_(*, as_json: AsJson = False, config_dir: ConfigDir = None) -> None:
     """Show the connections that run, and how they stand."""
-    standings = asyncio.run(_all(config_dir))
+    standings = list(asyncio.run(_all(config_dir)).values())
     if as_json:
         print_json(standings)
         return
@@ -77,16 +78,19 @@ def _order(remote: str, order: Order, config_dir: ConfigDir, done: str) -> Stand
     return standing
 
 
-async def _all(config_dir: ConfigDir) -> list[Standing]:
-    folder = admin_paths(config_dir, os.environ).sessions
-    return [await control.tell(path, Order.STATUS) for path in control.running(folder)]
+async def _all(config_dir: ConfigDir) -> dict[Path, Standing]:
+    """Every connection that answers; those that don't hold up nobody."""
+    paths = control.running(admin_paths(config_dir, os.environ).sessions)
+    answers = await asyncio.gather(*(control.tell(path, Order.STATUS) for path in paths), return_exceptions=True)
+    for path, answer in zip(paths, answers, strict=True):
+        if isinstance(answer, LinkError):
+            print_error(f"Process {path.stem} does not answer; end it if it hangs.")
+    return {path: answer for path, answer in zip(paths, answers, strict=True) if isinstance(answer, Standing)}
 
 
 async def _tell(remote: str, order: Order, config_dir: ConfigDir) -> Standing:
     """Give the order to the connection with that remote, or to the only one."""
-    folder = admin_paths(config_dir, os.environ).sessions
-    paths = control.running(folder)
-    standings = {path: await control.tell(path, Order.STATUS) for path in paths}
+    standings = await _all(config_dir)
     chosen = [path for path, one in standings.items() if remote in ("", one.remote)]
     if len(chosen) == 1:
         return await control.tell(chosen[0], order)
