@@ -38,6 +38,12 @@ class Terminal:
             except BlockingIOError:
                 return parts
 
+    def wait_echoed(self, text: bytes) -> None:
+        """Return when the terminal has taken in what was typed."""
+        seen = b""
+        while text not in seen:
+            seen += self.shown()
+
     async def until_shown(self, text: bytes) -> bytes:
         """All that was shown up to this text."""
         seen = b""
@@ -108,9 +114,12 @@ def test_nothing_is_echoed_while_a_hidden_question_waits(screen: Terminal) -> No
     run(body())
 
 
-def test_what_was_typed_before_a_hidden_question_is_no_answer_to_it(screen: Terminal) -> None:
-    screen.types(b"typed ahead\n")
-    answer, _ = ask(screen, terminal.ask_line("PIN? ", hidden=True), b"123456\n")
+@pytest.mark.parametrize("hidden", [True, False])
+@pytest.mark.parametrize("before", [b"typed ahead\n", b"typed a"])
+def test_what_was_typed_before_a_question_is_no_answer_to_it(screen: Terminal, hidden: bool, before: bytes) -> None:
+    screen.types(before)
+    screen.wait_echoed(before.strip())
+    answer, _ = ask(screen, terminal.ask_line("PIN? ", hidden=hidden), b"123456\n")
     assert answer == b"123456"
 
 

@@ -50,8 +50,7 @@ def _terminal(*, hidden: bool) -> Iterator[int]:
     quiet = list(before)
     quiet[3] &= ~termios.ECHO if hidden else quiet[3]
     try:
-        if hidden:
-            termios.tcsetattr(descriptor, termios.TCSAFLUSH, quiet)
+        termios.tcsetattr(descriptor, termios.TCSAFLUSH, quiet)  # what was typed before is no answer to this
         yield descriptor
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

@@ -69,12 +69,19 @@ class TerminalPerson:
                 return b""
 
 
+_NO_QUOTES = str.maketrans(dict.fromkeys("“”„‟«»", "'"))
+"""What the remote says ends where the quotation marks do."""
+
+
 def _who(asker: Asker) -> str:
     return f"{asker.remote} (account {clean(asker.account)})"
 
 
 def _remark(asker: Asker) -> str:
-    return f"The remote says, and nothing proves it: “{clean(asker.remark)}”.\n" if asker.remark else ""
+    if not asker.remark:
+        return ""
+    said = clean(asker.remark).translate(_NO_QUOTES)
+    return f"The remote says, and nothing proves it: “{said}”.\n"
 
 
 def _more(waiting: int) -> str:
