@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from sra.piv.keys import Algorithm, Slot
 from tests.admin.cards.card_in_reader import __file__ as card_in_reader
 from tests.admin.cards.private_pcscd import private_pcscd
+from tests.admin.cards.soft_hsm import SoftHsm
 
 COMMAND = "import typer; from sra.cli.cards import cards; typer.run(cards)"
 CREATE = "from sra.cli.softcard import app; app()"
@@ -58,3 +60,30 @@ def test_without_the_service_the_software_cards_are_still_there(tmp_path: Path) 
     assert software["name"] == "software:ann"
     assert readers["name"] == "pcsc:"
     assert "isn't running; start it" in readers["problem"]
+
+
+def test_cards_behind_modules_are_listed_and_modules_that_are_none(tmp_path: Path) -> None:
+    hsm = SoftHsm(tmp_path)
+    hsm.add_card()
+    hsm.add_key(Slot.AUTHENTICATION, Algorithm.P256, "01")
+    env = {**hsm.environment, "PCSCLITE_CSOCK_NAME": str(tmp_path / "nowhere")}
+    (tmp_path / "config.toml").write_text(f'pkcs11_modules = ["{hsm.module}"]\n')
+    words = ["--json", "--cards-dir", str(tmp_path), "--config-dir", str(tmp_path), "--module", "/nowhere.so"]
+    found = {one["name"]: one for one in json.loads(python(COMMAND, *words, env=env))}
+    assert found["pkcs11:ann"] == {
+        "name": "pkcs11:ann",
+        "description": "SoftHSM project SoftHSM v2: 9A P256",
+        "problem": "",
+    }
+    assert found["pkcs11:"]["problem"] == "There is no PKCS#11 module /nowhere.so; give the path of its file."
+
+
+def test_the_library_for_modules_is_not_loaded_without_one(tmp_path: Path) -> None:
+    program = """
+import sys
+from pathlib import Path
+from sra.cli.cards import card_backends
+card_backends(Path(sys.argv[1]))
+print("pkcs11" in sys.modules)
+"""
+    assert python(program, str(tmp_path)) == "False\n"
