@@ -26,6 +26,7 @@ class RefusalCode(StrEnum):
     LICENSE = "license"
     NO_READER = "no-reader"
     NOT_INSERTED = "not-inserted"
+    NO_SCREEN = "no-screen"
     NOT_ALLOWED = "not-allowed"
     PIN_NEEDED = "pin-needed"
     CARD = "card"
