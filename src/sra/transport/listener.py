@@ -11,10 +11,13 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import cast
 
 from sra.errors import LinkError
 from sra.transport.channel import Channel
+from sra.transport.stream import Stream
 from sra.wire.connection import Connection
+from sra.wire.messages import SCREEN_ALPN
 
 TLS_DEADLINE = 5.0
 """Seconds for a TLS handshake."""
@@ -85,16 +88,43 @@ Welcome = Callable[[Channel, Callable[[], None]], Awaitable[None]]
 """Called with each new channel and a function to be called once when it is no stranger any more."""
 
 
+StreamWelcome = Callable[[Stream, Callable[[], None]], Awaitable[None]]
+"""The same for a stream. It is closed when this returns."""
+
+
+class _Arrival(asyncio.Protocol):
+    """Becomes a channel or a stream as soon as the handshake has said which it is to be."""
+
+    def __init__(self, connection: Callable[[], Connection], address: str) -> None:
+        self._connection = connection
+        self._address = address
+        self.became: Channel | Stream | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Hand the transport over. A session is ``sra/1``, or said nothing; the context takes nothing else."""
+        tls = transport.get_extra_info("ssl_object")
+        is_stream = tls.selected_alpn_protocol() == SCREEN_ALPN
+        self.became = Stream() if is_stream else Channel(self._connection(), self._address)
+        cast("asyncio.Transport", transport).set_protocol(self.became)
+        self.became.connection_made(transport)
+
+
 class Listener:
-    """Listens on one address and passes every TLS connection on."""
+    """Listens on one address and passes every TLS connection on; a context that offers streams needs their welcome."""
 
     def __init__(
-        self, context: ssl.SSLContext, connection: Callable[[], Connection], gate: Gate, welcome: Welcome
+        self,
+        context: ssl.SSLContext,
+        connection: Callable[[], Connection],
+        gate: Gate,
+        welcome: Welcome,
+        stream_welcome: StreamWelcome | None = None,
     ) -> None:
         self._context = context
         self._connection = connection
         self._gate = gate
         self._welcome = welcome
+        self._stream_welcome = stream_welcome
         self._sockets: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -145,14 +175,25 @@ class Listener:
     async def _greet(self, accepted: socket.socket, address: str) -> None:
         leave = _once(lambda: self._gate.leave(address))
         try:
-            channel = await self._handshake(accepted, address)
+            arrived = await self._handshake(accepted, address)
         except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
             log.info("%s: no TLS connection: %s", address, getattr(error, "reason", None) or error)
         else:
-            await self._serve(channel, leave)
+            await (self._pass_on(arrived, leave) if isinstance(arrived, Stream) else self._serve(arrived, leave))
         finally:
             leave()
             accepted.close()
+
+    async def _pass_on(self, stream: Stream, leave: Callable[[], None]) -> None:
+        try:
+            if self._stream_welcome is not None:
+                await self._stream_welcome(stream, leave)
+        except Exception:
+            log.exception("%s: the stream failed", stream.peer_address)
+        finally:
+            stream.close()
+            with contextlib.suppress(asyncio.CancelledError):
+                await stream.wait_ended()
 
     async def _serve(self, channel: Channel, leave: Callable[[], None]) -> None:
         goodbye = "The service is stopping."
@@ -165,15 +206,17 @@ class Listener:
             with contextlib.suppress(asyncio.CancelledError):
                 await channel.close(goodbye)
 
-    async def _handshake(self, accepted: socket.socket, address: str) -> Channel:
+    async def _handshake(self, accepted: socket.socket, address: str) -> Channel | Stream:
         accepted.setblocking(False)
-        _, channel = await asyncio.get_running_loop().connect_accepted_socket(
-            lambda: Channel(self._connection(), address),
+        _, arrival = await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: _Arrival(self._connection, address),
             accepted,
             ssl=self._context,
             ssl_handshake_timeout=TLS_DEADLINE,
         )
-        return channel
+        if arrival.became is None:
+            raise OSError(errno.ECONNRESET, "the connection ended at once")
+        return arrival.became
 
 
 def _listen(address: str, port: int) -> socket.socket:

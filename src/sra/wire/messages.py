@@ -20,8 +20,11 @@ VERSIONS = (1,)
 
 ALPN = "sra/1"
 """The TLS application protocol of a session."""
+SCREEN_ALPN = "sra-screen/1"
+"""That of a screen's stream: a ticket, then the viewer's and the screen server's bytes."""
 
 NONCE_BYTES = 32
+TICKET_BYTES = 32
 MAX_CERTIFICATE = 16384
 """Bytes of a card's certificate; SP 800-73-4 allows 1,856."""
 MAX_SECONDS = 7 * 24 * 3600
@@ -105,6 +108,27 @@ class EjectCard(Struct, frozen=True, forbid_unknown_fields=True, tag="eject-card
     reason: Text
 
 
+class ScreenRequest(Struct, frozen=True, forbid_unknown_fields=True, tag="screen-request"):
+    """Admin: share the screen, to be watched only, or to be worked at."""
+
+    view_only: bool
+
+
+class ScreenGrant(Struct, frozen=True, forbid_unknown_fields=True, tag="screen-grant"):
+    """Remote: what opens the stream, and what opens the screen at its end; each works once, and not for long."""
+
+    ticket: Annotated[bytes, Meta(min_length=TICKET_BYTES, max_length=TICKET_BYTES)]
+    username: ShortText
+    password: Annotated[str, Meta(min_length=16, max_length=63)]
+
+
+class NoScreen(Struct, frozen=True, forbid_unknown_fields=True, tag="no-screen"):
+    """Remote: the screen is not shared, and why. A Refusal would say that the card is not inserted, if one was."""
+
+    code: RefusalCode
+    text: Text
+
+
 class Remark(Struct, frozen=True, forbid_unknown_fields=True, tag="remark"):
     """Remote: what it says that the next requests are for. Its word, and no more."""
 
@@ -152,6 +176,9 @@ Message = (
     | InsertCard
     | CardInserted
     | EjectCard
+    | ScreenRequest
+    | ScreenGrant
+    | NoScreen
     | KeyRequest
     | KeyReply
     | PinRequest
@@ -169,6 +196,7 @@ ANSWERS: dict[type[Message], tuple[type[Message], ...]] = {
     Hello: (Challenge, Refusal),
     Proof: (Welcome, Refusal),
     InsertCard: (CardInserted, Refusal),
+    ScreenRequest: (ScreenGrant, NoScreen),
     KeyRequest: (KeyReply, Refusal),
     PinRequest: (PinReply, Refusal),
     Ping: (Pong,),

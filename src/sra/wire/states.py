@@ -22,11 +22,14 @@ from sra.wire.messages import (
     Hello,
     InsertCard,
     Message,
+    NoScreen,
     Ping,
     Pong,
     Proof,
     Refusal,
     Remark,
+    ScreenGrant,
+    ScreenRequest,
     Welcome,
 )
 
@@ -88,6 +91,11 @@ def _late(state: State) -> Moves:
     )
 
 
+def _screen(state: State) -> Moves:
+    """The screen, which has nothing to do with where the card is."""
+    return _stay(state, (Role.ADMIN, ScreenRequest), (Role.REMOTE, ScreenGrant), (Role.REMOTE, NoScreen))
+
+
 TABLE: dict[State, Moves] = {
     State.OPENED: {
         (Role.ADMIN, Hello): State.GREETED,
@@ -116,17 +124,20 @@ TABLE: dict[State, Moves] = {
     },
     State.AUTHENTICATED: _always(State.AUTHENTICATED)
     | _late(State.AUTHENTICATED)
+    | _screen(State.AUTHENTICATED)
     | {
         (Role.ADMIN, InsertCard): State.INSERTING,
     },
     State.INSERTING: _always(State.INSERTING)
     | _late(State.INSERTING)
+    | _screen(State.INSERTING)
     | {
         (Role.REMOTE, CardInserted): State.INSERTED,
         (Role.REMOTE, Refusal): State.AUTHENTICATED,
     },
     State.INSERTED: _always(State.INSERTED)
     | _late(State.INSERTED)
+    | _screen(State.INSERTED)
     | _stay(State.INSERTED, (Role.REMOTE, KeyRequest), (Role.REMOTE, PinRequest))
     | {
         (Role.ADMIN, EjectCard): State.EJECTED_BY_ADMIN,
@@ -134,12 +145,14 @@ TABLE: dict[State, Moves] = {
     },
     State.EJECTED_BY_ADMIN: _always(State.EJECTED_BY_ADMIN)
     | _late(State.EJECTED_BY_ADMIN)
+    | _screen(State.EJECTED_BY_ADMIN)
     | _stay(State.EJECTED_BY_ADMIN, (Role.REMOTE, KeyRequest), (Role.REMOTE, PinRequest))
     | {
         (Role.REMOTE, EjectCard): State.AUTHENTICATED,
     },
     State.EJECTED_BY_REMOTE: _always(State.EJECTED_BY_REMOTE)
     | _late(State.EJECTED_BY_REMOTE)
+    | _screen(State.EJECTED_BY_REMOTE)
     | {
         (Role.ADMIN, EjectCard): State.AUTHENTICATED,
     },
