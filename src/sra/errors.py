@@ -105,11 +105,11 @@ class PinNeededError(CardError):
 
 
 class PinWrongError(CardError):
-    """The PIN was wrong."""
+    """The PIN was wrong; ``text`` is for cards that don't tell how many tries are left."""
 
-    def __init__(self, attempts_remaining: int) -> None:
+    def __init__(self, attempts_remaining: int, text: str = "") -> None:
         tries = "1 try is" if attempts_remaining == 1 else f"{attempts_remaining} tries are"
-        super().__init__(f"The PIN is wrong; {tries} left before the card blocks it.")
+        super().__init__(text or f"The PIN is wrong; {tries} left before the card blocks it.")
         self.attempts_remaining = attempts_remaining
 
 
@@ -121,11 +121,11 @@ class PinBlockedError(CardError):
 
 
 class PukWrongError(CardError):
-    """The PUK was wrong."""
+    """The PUK was wrong; ``text`` is for cards that don't tell how many tries are left."""
 
-    def __init__(self, attempts_remaining: int) -> None:
+    def __init__(self, attempts_remaining: int, text: str = "") -> None:
         tries = "1 try is" if attempts_remaining == 1 else f"{attempts_remaining} tries are"
-        super().__init__(f"The PUK is wrong; {tries} left before the card blocks it for ever.")
+        super().__init__(text or f"The PUK is wrong; {tries} left before the card blocks it for ever.")
         self.attempts_remaining = attempts_remaining
 
 
