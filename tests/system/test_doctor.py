@@ -11,6 +11,8 @@ from lab.hosts import Host, two_hosts
 from lab.licenses import DAY, a_license
 from lab.processes import Process, wait_until
 from lab.product import CARDS, SRA, Service, World
+from lab.systemd import SystemdMachine
+from tests.system.installed import Admin, give_license, installed_machine
 
 Finding = dict[str, str | bool]
 
@@ -180,3 +182,52 @@ def test_people_read_the_same_in_lines(patient: Patient) -> None:
     assert lines[0].split() == ["ok", "settings", "ports", "4116", "and", "4117,", "2", "readers"]
     at = next(number for number, line in enumerate(lines) if line.startswith("WRONG  pcscd "))
     assert lines[at + 1].strip() == "run: systemctl start pcscd.socket"
+
+
+@pytest.fixture(scope="module")
+def activated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SystemdMachine, Admin]]:
+    """A machine where the remote is a service, with a license and somebody who may come."""
+    with installed_machine() as machine:
+        machine.run(["sra", "activate", "-g"])
+        give_license(machine)
+        admin = Admin(tmp_path_factory.mktemp("admin"))
+        machine.run(["useradd", "--create-home", "ann"])
+        machine.write("/root/ann.pem", admin.make_card("ann"))
+        machine.run(["sra", "pair", "ann", "--certificate", "/root/ann.pem"])
+        yield machine, admin
+
+
+def test_a_remote_that_is_a_service_is_all_right_and_its_log_is_in_the_journal(
+    activated: tuple[SystemdMachine, Admin],
+) -> None:
+    machine, admin = activated
+    connection = admin.connect(machine, "ann")
+    done = machine.run(["sra", "doctor"], check=False)
+    connection.terminate()
+    assert (done.returncode, "WRONG" in done.stdout) == (0, False), done.stdout
+    assert re.search(r"ok +card +ann opens the account ann", done.stdout)
+    logged = machine.run(["sra", "log", "--since", "1h"]).stdout
+    assert re.search(r" srad\[\d+\]: .* connected as ann", logged)
+    assert re.search(r" sra-card\[\d+\]: the card is in reader 0", logged)
+    assert " authenticated account=ann " in machine.run(["sra", "audit", "show"]).stdout
+    assert machine.run(["stat", "--format=%U", "/var/lib/sra/latest-time"]).stdout == "_sra\n"
+
+
+def test_services_that_are_stopped_are_named_with_the_command_that_starts_them(
+    activated: tuple[SystemdMachine, Admin],
+) -> None:
+    machine, _ = activated
+    machine.run(["systemctl", "stop", "srad.service", "pcscd.socket", "pcscd.service"])
+    found = json.loads(machine.run(["sra", "doctor", "--json"], check=False).stdout)
+    commands = {finding["check"]: finding["command"] for finding in found if not finding["ok"]}
+    start = "systemctl restart sra.target"
+    assert commands == {
+        "admins' port": start,
+        "local port": start,
+        "virtual cards": start,
+        "pcscd": "systemctl start pcscd.socket",
+        "readers": "systemctl restart pcscd.service",
+    }
+    for command in commands.values():
+        machine.run(command.split())
+    wait_until(lambda: machine.run(["sra", "doctor"], check=False).returncode == 0, "the doctor's content", 20)
