@@ -24,7 +24,7 @@ REQUIREMENTS = ["requirements-build.txt", "requirements.txt"]
 SERVICE_POLICY = Path("/usr/sbin/policy-rc.d")
 """Asked by Debian's packages before they start their service; exit status 101 means "do not"."""
 
-UNWANTED_SERVICES = {"openssh-server": "ssh.service"}
+UNWANTED_SERVICES = {"openssh-server": "ssh.service", "slapd": "slapd.service", "lightdm": "lightdm.service"}
 """The tests start their own; installing a package for them must not open the machine to the network."""
 
 
