@@ -141,7 +141,6 @@ class Guard:
             raise not_allowed(f"a rule forbids the use of key {request.slot:02X}")
         if need is Need.QUESTION:
             await self._while_lent(self._ask(request, signed))
-            self._lending.consent.granted(request.slot)
 
     async def _ask(self, request: KeyRequest, signed: Signed) -> None:
         lender = self._lending.lender
@@ -157,7 +156,10 @@ class Guard:
         """The answer; not asked again where the one to another question, given while this one waited, is enough."""
         if self._lending.consent.is_granted(question.slot):
             return Reply.YES
-        return await self._lending.lender.person.ask_use(question, waiting)
+        reply = await self._lending.lender.person.ask_use(question, waiting)
+        if reply is Reply.YES:
+            self._lending.consent.granted(question.slot)
+        return reply
 
     async def _while_lent(self, question: Coroutine[Any, Any, _T]) -> _T:
         """The answer, or ``RefusedError`` as soon as the person pauses or ejects: then the question disappears."""
