@@ -1,0 +1,236 @@
+"""Telling a running connection what to do: only its own user can, and only what there is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from sra.admin import control
+from sra.admin.control import MAX_LINE, Control, Order, Standing, running, tell
+from sra.errors import LinkError
+
+STANDING = Standing("remote", "ann", "software:ann", connected=True, inserted=True, paused=False, uses=3)
+NOBODY = 65534
+
+
+class Connection:
+    """What a running connection does with its orders."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.orders: list[Order] = []
+        self.broken = False
+
+    @property
+    def path(self) -> Path:
+        return self.folder / f"{os.getpid()}.socket"
+
+    def table(self) -> dict[Order, Callable[[], Awaitable[Standing]]]:
+        def does(order: Order) -> Callable[[], Awaitable[Standing]]:
+            async def done() -> Standing:
+                self.orders.append(order)
+                if self.broken:
+                    raise LinkError("it broke")
+                return msgspec.structs.replace(STANDING, paused=order is Order.PAUSE)
+
+            return done
+
+        return {order: does(order) for order in Order}
+
+
+@asynccontextmanager
+async def listening(folder: Path) -> AsyncIterator[Connection]:
+    connection = Connection(folder)
+    taking = Control(folder, connection.table())
+    await taking.open()
+    try:
+        yield connection
+    finally:
+        await taking.close()
+
+
+def play(folder: Path, body: Callable[[Connection], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with asyncio.timeout(10), listening(folder / "sessions") as connection:
+            await body(connection)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("order", Order)
+def test_every_order_is_done_and_answered(order: Order, tmp_path: Path) -> None:
+    async def body(connection: Connection) -> None:
+        standing = await tell(connection.path, order)
+        assert standing == msgspec.structs.replace(STANDING, paused=order is Order.PAUSE)
+        assert connection.orders == [order]
+
+    play(tmp_path, body)
+
+
+def test_folder_and_socket_are_their_users_alone(tmp_path: Path) -> None:
+    (tmp_path / "sessions").mkdir(mode=0o777)
+
+    async def body(connection: Connection) -> None:
+        assert stat.S_IMODE(connection.folder.stat().st_mode) == 0o700
+        assert stat.S_IMODE(connection.path.stat().st_mode) == 0o600
+
+    play(tmp_path, body)
+
+
+GARBAGE = {
+    "nothing": b"",
+    "no line": b'"status"',
+    "an empty line": b"\n",
+    "no order": b'"reboot"\n',
+    "no JSON": b"\xff\xfe\n",
+    "a number": b"7\n",
+    "a list": b'["eject"]\n',
+    "depth": b"[" * 2000 + b"\n",
+    "an endless line": b'"' + b"x" * (2 * MAX_LINE) + b'"\n',
+}
+
+
+@pytest.mark.parametrize("said", GARBAGE.values(), ids=GARBAGE)
+def test_garbage_gets_no_answer_and_does_nothing(said: bytes, tmp_path: Path) -> None:
+    async def body(connection: Connection) -> None:
+        reader, writer = await asyncio.open_unix_connection(connection.path)
+        writer.write(said)
+        writer.write_eof()
+        assert await _all_of(reader) == b""
+        writer.close()
+        assert connection.orders == []
+        assert (await tell(connection.path, Order.STATUS)).remote == "remote"
+
+    play(tmp_path, body)
+
+
+async def _all_of(reader: asyncio.StreamReader) -> bytes:
+    """What comes; a connection that is reset has brought nothing more."""
+    try:
+        return await reader.read()
+    except ConnectionResetError:
+        return b""
+
+
+def test_one_order_is_taken_on_each_connection(tmp_path: Path) -> None:
+    async def body(connection: Connection) -> None:
+        reader, writer = await asyncio.open_unix_connection(connection.path)
+        writer.write(b'"pause"\n"eject"\n')
+        assert (await _all_of(reader)).count(b"\n") <= 1
+        writer.close()
+        assert connection.orders == [Order.PAUSE]
+
+    play(tmp_path, body)
+
+
+def test_an_order_that_fails_gets_no_answer(tmp_path: Path) -> None:
+    async def body(connection: Connection) -> None:
+        connection.broken = True
+        with pytest.raises(LinkError, match="did not answer"):
+            await tell(connection.path, Order.EJECT)
+        assert connection.orders == [Order.EJECT]
+
+    play(tmp_path, body)
+
+
+AS_NOBODY = """
+import os, socket, sys
+with socket.socket(socket.AF_UNIX) as there:
+    os.setuid(int(sys.argv[2]))
+    try:
+        there.connect(sys.argv[1])
+    except PermissionError:
+        sys.exit("no permission")
+    try:
+        there.sendall(b'"eject"\\n')
+        print(there.recv(100))
+    except ConnectionError:
+        print(b"")
+"""
+
+
+@pytest.mark.parametrize("let_in", [False, True], ids=["as it is", "where the modes were opened by mistake"])
+def test_another_user_is_not_obeyed(let_in: bool) -> None:
+    async def body(connection: Connection) -> None:
+        if let_in:
+            connection.folder.chmod(0o755)
+            connection.path.chmod(0o666)
+        command = [sys.executable, "-c", AS_NOBODY, str(connection.path), str(NOBODY)]
+        tried = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+        assert ("no permission" in tried.stderr, tried.stdout) == (not let_in, "b''\n" if let_in else "")
+        assert connection.orders == []
+
+    if os.geteuid() == 0:
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder).chmod(0o755)
+            play(Path(folder), body)
+    else:
+        with pytest.raises(PermissionError):
+            os.setuid(NOBODY)
+
+
+def test_what_a_killed_connection_has_left_is_removed_and_the_others_are_found(tmp_path: Path) -> None:
+    async def body(connection: Connection) -> None:
+        left = connection.folder / "1.socket"
+        with socket.socket(socket.AF_UNIX) as gone:
+            gone.bind(str(left))
+        (connection.folder / "notes.txt").write_text("mine")
+        assert running(connection.folder) == [connection.path]
+        assert not left.exists()
+        assert (connection.folder / "notes.txt").exists()
+
+    play(tmp_path, body)
+    assert running(tmp_path / "sessions") == []
+
+
+def test_without_a_folder_nothing_runs(tmp_path: Path) -> None:
+    assert running(tmp_path / "sessions") == []
+
+
+def test_where_no_socket_can_be_made_it_says_so(tmp_path: Path) -> None:
+    (tmp_path / "sessions").write_text("in the way")
+
+    async def body() -> None:
+        with pytest.raises(LinkError, match="sessions"):
+            await Control(tmp_path / "sessions", {}).open()
+
+    asyncio.run(body())
+
+
+def test_who_does_not_answer_is_not_waited_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "STATUS_DEADLINE", 0.05)
+
+    async def body() -> None:
+        with socket.socket(socket.AF_UNIX) as silent:
+            silent.bind(str(tmp_path / "1.socket"))
+            silent.listen()
+            with pytest.raises(LinkError, match="did not answer"):
+                await tell(tmp_path / "1.socket", Order.STATUS)
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("said", [b"", b"{}\n", b"garbage\n", b"x" * (2 * MAX_LINE)], ids=range(4))
+def test_an_answer_that_is_none_is_an_error(said: bytes, tmp_path: Path) -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(said)
+        writer.close()
+
+    async def body() -> None:
+        server = await asyncio.start_unix_server(answer, tmp_path / "1.socket")
+        async with server:
+            with pytest.raises(LinkError, match="did not answer"):
+                await tell(tmp_path / "1.socket", Order.STATUS)
+
+    asyncio.run(body())
