@@ -334,3 +334,12 @@ def test_a_journal_of_somebody_else_is_not_obeyed(world: World, monkeypatch: pyt
 
 def stranger_s(path: Path) -> FileContent:
     return FileContent(path.read_bytes(), 0o600, 4711, None)
+
+
+def test_the_service_ends_before_anything_that_it_uses_is_gone(world: World) -> None:
+    activate(world, Setup(programs=SETUP.programs, readers=2, identity=SETUP.identity))
+    activate(world)
+    world.programs.ran.clear()
+    deactivate(world)
+    assert [argv[:2] for argv in world.programs.ran[:2]] == [("systemctl", "disable"), ("systemctl", "stop")]
+    assert ("userdel", "_srascreen") in world.programs.ran[2:]

@@ -6,7 +6,6 @@ What stands in it is done by root, so it has a folder of its own that only root 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
@@ -87,11 +86,11 @@ def with_entry(record: Record, entry: Entry) -> Record:
     return msgspec.structs.replace(record, entries=(*record.entries, entry))
 
 
-def without_last(record: Record) -> Record:
-    """The journal without its last entry, that was taken back."""
-    return msgspec.structs.replace(record, entries=record.entries[:-1])
+def next_to_take_back(record: Record) -> Entry:
+    """The last entry, or before it what goes first."""
+    return next((entry for entry in record.entries if entry.undo.goes_first), record.entries[-1])
 
 
-def steps_of(record: Record | None) -> Sequence[str]:
-    """The steps that were begun, in order."""
-    return [] if record is None else [entry.step for entry in record.entries]
+def without(record: Record, gone: Entry) -> Record:
+    """The journal without an entry that was taken back."""
+    return msgspec.structs.replace(record, entries=tuple(entry for entry in record.entries if entry is not gone))

@@ -36,16 +36,19 @@ def activate(machine: Machine, steps: Sequence[Step], wanted: Wanted, tell: Tell
 
 
 def deactivate(machine: Machine, tell: Tell) -> bool:
-    """Take back what is in the journal, the last step first; whether there was anything. Can be run again."""
+    """Take back what is in the journal: services end first, then the last step; whether there was anything.
+
+    Can be run again.
+    """
     record = journal.read(machine)
     if record is None:
         return False
     while record.entries:
-        last = record.entries[-1]
-        note = last.undo.take_back(machine)
-        if note or last.undo.is_told:
-            tell(note or f"taken back: {last.step}")
-        record = msgspec.structs.replace(journal.without_last(record), complete=False)
+        entry = journal.next_to_take_back(record)
+        note = entry.undo.take_back(machine)
+        if note or entry.undo.is_told:
+            tell(note or f"taken back: {entry.step}")
+        record = msgspec.structs.replace(journal.without(record, entry), complete=False)
         journal.write(machine, record)
     journal.remove(machine)
     return True

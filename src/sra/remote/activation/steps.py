@@ -17,6 +17,7 @@ from sra.remote.activation.undo import (
     RemoveUser,
     RestoreOwner,
     RunPrograms,
+    StopUnit,
     keep_file,
 )
 
@@ -280,9 +281,7 @@ class Enabled(Change):
     def before(self, machine: Machine) -> AnyUndo:
         """Stop and disable it, unless it was so."""
         was_enabled = machine.succeeds(["systemctl", "--quiet", "is-enabled", self.unit])
-        disable = ("systemctl", "disable", self.unit)
-        stop = ("systemctl", "stop", self.unit, *self.parts)
-        return RunPrograms(() if was_enabled else (disable, stop))
+        return RunPrograms(()) if was_enabled else StopUnit(self.unit, self.parts)
 
     def do(self, machine: Machine) -> None:
         """Enable it, and start it anew."""

@@ -24,6 +24,8 @@ class Undo(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=
 
     is_told: ClassVar[bool] = True
     """Whether a person wants to know."""
+    goes_first: ClassVar[bool] = False
+    """Whether it is taken back before all others, whenever it was done."""
 
     def take_back(self, machine: Machine) -> str | None:
         """Make it as it was before; a note if something has to stay. Raises ``SraError``."""
@@ -151,6 +153,21 @@ class RunPrograms(Undo, frozen=True, tag="run"):
         return None
 
 
+class StopUnit(Undo, frozen=True, tag="stop-unit"):
+    """The unit was not enabled. It and its ``parts`` (names or patterns) end before anything that they use is gone."""
+
+    goes_first: ClassVar[bool] = True
+
+    unit: str
+    parts: tuple[str, ...]
+
+    def take_back(self, machine: Machine) -> str | None:
+        """Disable it, and wait until all of it has ended."""
+        machine.run(["systemctl", "disable", self.unit])
+        machine.run(["systemctl", "stop", self.unit, *self.parts])
+        return None
+
+
 class Distrust(Undo, frozen=True, tag="distrust"):
     """The certificate was not trusted by this machine."""
 
@@ -173,6 +190,7 @@ AnyUndo = (
     | RemoveUser
     | RemoveGroup
     | RunPrograms
+    | StopUnit
     | Distrust
 )
 
