@@ -9,7 +9,7 @@ import typer
 from typer._completion_classes import completion_init
 
 from sra import __version__, logs
-from sra.cli import activation, cards, connect, identity, pairing, remote, rules, session, softcard, trust
+from sra.cli import activation, cards, connect, identity, pairing, pam, remote, rules, session, softcard, trust
 from sra.cli import audit as audit_
 from sra.cli import doctor as doctor_
 from sra.cli import license as license_
@@ -41,6 +41,7 @@ app.command("log", epilog=log_.EXAMPLES)(log_.log)
 app.command("status", epilog=status_.EXAMPLES)(status_.status)
 app.command("doctor", epilog=doctor_.EXAMPLES)(doctor_.doctor)
 app.add_typer(pairing.app)
+app.add_typer(pam.app, name="pam")
 app.add_typer(activation.app)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from sra.cli import logins
 from sra.cli.accounts import open_finder
 from sra.cli.options import AsJson, Root, examples
 from sra.cli.output import print_facts, print_json, print_note, print_table
@@ -48,11 +49,13 @@ def pair(
     if certificate is not None and key_hash is None:
         card = _read(certificate)
         is_new = store.pair_certificate(name, card)
+        logins.paired_cards(Paths(root)).add(card)
         _note_validity(card)
     elif key_hash is not None and certificate is None:
         is_new = store.pair(name, key_hash)
     else:
         raise UsageError("Name the card either by --certificate FILE or by --hash HASH.")
+    logins.refresh(Paths(root))
     print_note(f"paired with {name}" if is_new else f"this card was paired with {name} before")
 
 
@@ -61,6 +64,8 @@ def unpair(account: Account, key_hash: KeyHash = None, *, root: Root = Path("/")
     """Take an account's cards away (as root): all of them, or one. Sessions that are open stay open."""
     for gone in PairingStore(Paths(root).pairings).unpair(account, key_hash):
         print_note(f"unpaired {gone.account} from {gone.hash}")
+    logins.forget_unpaired(Paths(root))
+    logins.refresh(Paths(root))
 
 
 @app.command(epilog=examples("sra pairings", "sra pairings --json"))

@@ -1,0 +1,48 @@
+"""The units of the login, put in and taken out where systemd runs; ``sra remote run`` does without them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sra import files
+from sra.cli.logins import SYSTEMD
+from sra.cli.output import print_note
+from sra.remote.logins.units import SERVICE, STARTED, unit_files
+
+UNITS = Path("/etc/systemd/system")
+MAX_UNIT = 64 * 1024
+
+
+def install() -> None:
+    """Put the units in and start watching; nothing where systemd does not run."""
+    if not SYSTEMD.is_dir():
+        return
+    changed = False
+    for name, text in unit_files(sys.executable).items():
+        content = files.read(UNITS / name, MAX_UNIT)
+        if content is None or content.data != text:
+            files.replace(UNITS / name, text, 0o644)
+            changed = True
+    if changed:
+        _run("daemon-reload")
+    _run("enable", "--now", *STARTED)
+
+
+def remove() -> None:
+    """Stop watching and remove the units."""
+    if not SYSTEMD.is_dir():
+        return
+    _run("disable", "--now", *STARTED)
+    for name in (SERVICE, *STARTED):
+        (UNITS / name).unlink(missing_ok=True)
+    _run("daemon-reload")
+
+
+def _run(*arguments: str) -> None:
+    command: Sequence[str] = ("systemctl", *arguments)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        print_note(f"note: “{' '.join(command)}” failed: {' '.join(done.stderr.split())}")

@@ -1,0 +1,107 @@
+"""How the login gets to know of cards: ``srad`` leaves what it has seen, and root is called when something changes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from sra import files
+from sra.cli.logins import MAX_FILE, is_enabled, paired_cards, seen_cards
+from sra.config import Paths
+from sra.errors import SraError
+from sra.identity.certificates import CardCertificate
+from sra.remote.logins import mapping
+from sra.remote.logins.login_paths import LoginPaths
+
+LOOK_EVERY = 0.1
+"""Seconds between two looks at what may have changed, under ``sra remote run``."""
+ANYWAY = 3600.0
+"""Seconds after which it is done anyway: certificates expire, and lists become stale."""
+PATIENCE = 3.0
+"""Seconds for which ``srad`` lets an admin wait whose certificate is new to the login."""
+
+log = logging.getLogger("sra.logins")
+
+
+def remembering(
+    paths: Paths, find_account: Callable[[CardCertificate], Awaitable[str]]
+) -> Callable[[CardCertificate], Awaitable[str]]:
+    """``find_account`` that leaves the certificate for root to see, and waits a moment until the login knows it."""
+    seen, login = seen_cards(paths), LoginPaths(paths.root)
+
+    async def find_and_remember(card: CardCertificate) -> str:
+        account = await find_account(card)
+        try:
+            is_new = await asyncio.to_thread(seen.add, card)
+        except SraError as error:
+            log.warning("the login does not get to know this card: %s", error)
+        else:
+            if is_new and is_enabled(login):
+                await _wait_until_known(login, card)
+        return account
+
+    return find_and_remember
+
+
+async def _wait_until_known(login: LoginPaths, card: CardCertificate) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        with contextlib.suppress(SraError):
+            content = files.read(login.mapping, MAX_FILE)
+            if content is not None and mapping.account_of(content.data.decode(), card.der):
+                return
+        await asyncio.sleep(LOOK_EVERY / 2)
+    log.warning("the login does not know this card yet; is sra-logins.path active?")
+
+
+async def keep_fresh(paths: Paths) -> None:
+    """Start ``refresh`` in a process of its own whenever something changes, until cancelled."""
+    known: object = None
+    when = 0.0
+    while True:
+        now = _stamps(paths)
+        if now != known or time.monotonic() > when:
+            known, when = now, time.monotonic() + ANYWAY
+            if is_enabled(LoginPaths(paths.root)):
+                await _refresh_apart(paths)
+        await asyncio.sleep(LOOK_EVERY)
+
+
+async def _refresh_apart(paths: Paths) -> None:
+    command = [sys.executable, "-P", "-c", "import sra.cli.logins; sra.cli.logins.main()", "--root", str(paths.root)]
+    refreshing = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL)
+    try:
+        if await refreshing.wait() != 0:
+            log.error("the login's files could not be made anew")
+    except asyncio.CancelledError:
+        with contextlib.suppress(ProcessLookupError):
+            refreshing.kill()
+        await refreshing.wait()
+        raise
+
+
+def _stamps(paths: Paths) -> object:
+    """What changes when the login's files may have to: names, sizes and times of what they are made from."""
+    login = LoginPaths(paths.root)
+    folders = (paths.etc, paths.trust, seen_cards(paths).path, paired_cards(paths).path, paths.revocation)
+    single = (login.mapping, *(folder for folder in folders))
+    inside = [path for folder in folders if folder.is_dir() for path in _plain(folder)]
+    return tuple((path, _stamp(path)) for path in (*single, *inside))
+
+
+def _plain(folder: Path) -> list[Path]:
+    with contextlib.suppress(OSError):
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    return []
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    with contextlib.suppress(OSError):
+        status = path.lstat()
+        return (status.st_ino, 0 if path.is_dir() else status.st_size, status.st_mtime_ns)
+    return ()

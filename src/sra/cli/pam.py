@@ -1,0 +1,150 @@
+"""``sra pam``: let this machine's own logins take the card (docs/logins.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sra import files
+from sra.cli import login_units, logins
+from sra.cli.options import AsJson, Root, examples
+from sra.cli.output import print_json, print_note, print_table
+from sra.config import Paths, load_daemon_config
+from sra.errors import UsageError
+from sra.remote.logins import mapping, marks, settings
+from sra.remote.logins.login_paths import ANNOUNCE, OPENSC, PAM_MODULES, LoginPaths
+from sra.remote.logins.services import KNOWN, Service, service_of
+from sra.remote.logins.stack_files import StackFiles
+from sra.remote.logins.stacks import State, Wish
+
+CHECKOUT_ANNOUNCE = Path(__file__).resolve().parents[3] / "reader" / "build" / "sra-announce"
+"""The same program in a checkout, where nothing is installed."""
+
+app = typer.Typer(help="The remote's logins: which of them take the card.", no_args_is_help=True)
+
+Services = Annotated[list[str], typer.Argument(metavar="SERVICE…", help="su, sudo, login, lightdm, xscreensaver, …")]
+
+
+@app.command(epilog=examples("sra pam enable su sudo lightdm", "sra pam enable --card-only sudo"))
+def enable(
+    services: Services,
+    *,
+    card_only: Annotated[bool, typer.Option("--card-only", help="No password any more.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Even if then no password opens this machine.")] = False,
+    root: Root = Path("/"),
+) -> None:
+    """Have these services ask for the card first, and for the password when there is none (as root)."""
+    paths, login = Paths(root), LoginPaths(root)
+    _check_modules(login)
+    stacks = StackFiles(login)
+    wanted = [service_of(name) for name in services]
+    is_first = not logins.is_enabled(login)
+    config = load_daemon_config(paths.config)
+    logins.write(paths, login, config)
+    try:
+        if card_only:
+            _check_not_locked_out(login, stacks, wanted, yes=yes)
+        announce = _announce(paths, login)
+        _enable(stacks, [Wish(service, card_only, announce) for service in wanted])
+    except UsageError:
+        if is_first and not _enabled(stacks):
+            _withdraw(login)
+        raise
+    logins.write(paths, login, config)
+    if root == Path("/"):
+        login_units.install()
+
+
+@app.command(epilog=examples("sra pam disable su", "sra pam disable  (all of them)"))
+def disable(
+    services: Annotated[list[str] | None, typer.Argument(metavar="[SERVICE…]", help="Without: all.")] = None,
+    *,
+    root: Root = Path("/"),
+) -> None:
+    """Leave these services as they were before “sra pam enable” (as root)."""
+    login = LoginPaths(root)
+    stacks = StackFiles(login)
+    wanted = [service_of(name) for name in services] if services else _enabled(stacks)
+    for service in wanted:
+        said = "is as it was" if stacks.disable(service) else "did not ask for a card"
+        print_note(f"{service.name} {said}")
+    if not _enabled(stacks) and logins.is_enabled(login):
+        _withdraw(login)
+        if root == Path("/"):
+            login_units.remove()
+
+
+@app.command(epilog=examples("sra pam status", "sra pam status --json"))
+def status(*, as_json: AsJson = False, root: Root = Path("/")) -> None:
+    """Show which services take the card."""
+    states = StackFiles(LoginPaths(root)).states()
+    if as_json:
+        print_json({service.name: state for service, state in states.items()})
+        return
+    rows = [(service.name, state, service.what) for service, state in states.items()]
+    print_table(("SERVICE", "TAKES", "FOR"), rows, "This machine has no PAM services that are known here.")
+
+
+def _enable(stacks: StackFiles, wishes: Sequence[Wish]) -> None:
+    """All of them or, if one can't be, none: what could be wrong is looked at before anything is written."""
+    for wish in wishes:
+        stacks.check(wish)
+    for wish in wishes:
+        takes = "the card only" if wish.card_only else "the card, or the password"
+        changed = "" if stacks.enable(wish) else " already"
+        print_note(f"{wish.service.name} takes {takes}{changed}")
+
+
+def _enabled(stacks: StackFiles) -> list[Service]:
+    return [service for service, state in stacks.states().items() if state is not State.OFF]
+
+
+def _check_modules(login: LoginPaths) -> None:
+    """Raise ``UsageError`` where the modules are missing that every login would then wait for."""
+    if login.first(PAM_MODULES) is None:
+        raise UsageError("pam_pkcs11 is missing. Run: apt-get install libpam-pkcs11")
+    if login.first(OPENSC) is None:
+        raise UsageError("OpenSC's module is missing. Run: apt-get install opensc-pkcs11")
+
+
+def _check_not_locked_out(login: LoginPaths, stacks: StackFiles, wanted: Sequence[Service], *, yes: bool) -> None:
+    """Raise ``UsageError`` if nobody could get in any more."""
+    content = files.read(login.mapping, logins.MAX_FILE)
+    if content is None or not mapping.accounts_in(content.data.decode()):
+        raise UsageError(
+            "No card could log in yet, so nobody could. Pair one with its certificate first: "
+            "sra pair ACCOUNT --certificate FILE"
+        )
+    states = {**stacks.states(), **dict.fromkeys(wanted, State.CARD_ONLY)}
+    left = [service.name for service, state in states.items() if service in KNOWN and state is not State.CARD_ONLY]
+    if not left and not yes:
+        raise UsageError(
+            "Then no password opens this machine any more, and a broken smart card service locks everybody out. "
+            "Leave one of them alone, or say --yes."
+        )
+
+
+def _announce(paths: Paths, login: LoginPaths) -> str:
+    """The command that announces a login; nothing where it is not installed."""
+    installed = login.root / ANNOUNCE
+    program = login.named(installed) if installed.exists() else str(CHECKOUT_ANNOUNCE)
+    if not installed.exists() and not CHECKOUT_ANNOUNCE.exists():
+        print_note("note: sra-announce is not installed, so admins are not told which program asks for their card")
+        return ""
+    return f"{program} {login.named(paths.announce)}"
+
+
+def _withdraw(login: LoginPaths) -> None:
+    """Remove what only the login needs; pam_pkcs11's former settings come back."""
+    content = files.read(login.configuration, logins.MAX_FILE)
+    before = files.read(login.before / "pam_pkcs11.conf", logins.MAX_FILE)
+    if content is not None and marks.is_as_signed(settings.HEAD, content.data.decode(errors="replace")):
+        login.configuration.unlink()
+        if before is not None:
+            files.replace(login.configuration, before.data, 0o644)
+    elif content is not None and marks.is_signed(settings.HEAD, content.data.decode(errors="replace")):
+        print_note(f"{login.configuration} was edited by hand, so it stays")
+    login.remove_ours()

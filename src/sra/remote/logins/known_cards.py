@@ -1,0 +1,78 @@
+"""The certificates of cards that were paired or have come in: what a mapping by certificate can be made of.
+
+A certificate in such a folder is no permission: which account it opens, if any, is decided anew from the pairings by
+whoever makes the mapping. So it does no harm that the daemon, which may be broken into, can write one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from sra import files
+from sra.errors import SraError
+from sra.identity import certificates
+from sra.identity.certificates import MAX_CERTIFICATE, CardCertificate
+
+MAX_CARDS = 2000
+"""Certificates in one folder: more people than share a machine. The one that was seen longest ago goes first."""
+
+_SUFFIX = ".der"
+_SEEN_EVERY = 24 * 60 * 60
+"""Seconds: how exactly it has to be known when a card was seen last."""
+
+log = logging.getLogger("sra.logins")
+
+
+class KnownCards:
+    """The folder at ``path``; whoever makes it owns it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def add(self, card: CardCertificate) -> bool:
+        """Keep the certificate; whether it is new here. Raises ``FileError``."""
+        path = self._file(card.der)
+        if self._is_kept(path):
+            return False
+        files.make_folder(self.path, 0o755)
+        for oldest in self._newest_first()[MAX_CARDS - 1 :]:
+            oldest.unlink(missing_ok=True)
+        files.replace(path, card.der, 0o644)
+        return True
+
+    def remove(self, card: CardCertificate) -> None:
+        """Forget the certificate."""
+        self._file(card.der).unlink(missing_ok=True)
+
+    def cards(self) -> Iterator[CardCertificate]:
+        """Those that can be read, the newest first."""
+        for path in self._newest_first()[:MAX_CARDS]:
+            try:
+                content = files.read(path, MAX_CERTIFICATE)
+                if content is not None:
+                    yield certificates.parse(content.data)
+            except SraError as error:
+                log.debug("%s is not used: %s", path, error)
+
+    def _file(self, der: bytes) -> Path:
+        return self.path / f"{hashlib.sha256(der).hexdigest()}{_SUFFIX}"
+
+    def _is_kept(self, path: Path) -> bool:
+        try:
+            if time.time() - path.lstat().st_mtime > _SEEN_EVERY:
+                os.utime(path, follow_symlinks=False)
+        except OSError:
+            return False
+        return True
+
+    def _newest_first(self) -> list[Path]:
+        try:
+            found = [(path.lstat().st_mtime, path) for path in self.path.iterdir() if path.suffix == _SUFFIX]
+        except OSError:
+            return []
+        return [path for _, path in sorted(found, reverse=True)]

@@ -1,0 +1,86 @@
+"""The files of a machine's login, below one root."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+OPENSC = (
+    "usr/lib/*/opensc-pkcs11.so", "usr/lib/opensc-pkcs11.so", "usr/lib64/opensc-pkcs11.so",
+    "usr/lib64/pkcs11/opensc-pkcs11.so",
+)  # fmt: skip
+"""Where distributions put OpenSC's PKCS #11 module."""
+PAM_MODULES = (
+    "lib/*/security/pam_pkcs11.so", "usr/lib/*/security/pam_pkcs11.so", "lib64/security/pam_pkcs11.so",
+    "usr/lib64/security/pam_pkcs11.so", "usr/lib/security/pam_pkcs11.so",
+)  # fmt: skip
+"""Where they put pam_pkcs11."""
+ANNOUNCE = "usr/lib/secure-remote-access/sra-announce"
+"""Where ``make -C reader install`` puts the program that announces a login."""
+
+
+@dataclass(frozen=True)
+class LoginPaths:
+    """See pam.d(5), pam_pkcs11(8) and sssd.conf(5). ``ours`` holds only what this product has put there."""
+
+    root: Path = Path("/")
+
+    @property
+    def stacks(self) -> Path:
+        """One file for each service."""
+        return self.root / "etc/pam.d"
+
+    @property
+    def vendor_stacks(self) -> Path:
+        """Those of services that nobody has set up here yet."""
+        return self.root / "usr/lib/pam.d"
+
+    @property
+    def configuration(self) -> Path:
+        """pam_pkcs11's settings."""
+        return self.root / "etc/pam_pkcs11/pam_pkcs11.conf"
+
+    @property
+    def ours(self) -> Path:
+        """The folder beside it that is ours; everybody may read it: some programs log in without being root."""
+        return self.root / "etc/pam_pkcs11/sra"
+
+    @property
+    def mapping(self) -> Path:
+        """Certificates and accounts."""
+        return self.ours / "mapping"
+
+    @property
+    def trust(self) -> Path:
+        """Authorities and revocation lists, with OpenSSL's names."""
+        return self.ours / "trust"
+
+    @property
+    def sssd(self) -> Path:
+        """SSSD's folder of settings: there, if SSSD is."""
+        return self.root / "etc/sssd"
+
+    @property
+    def sssd_pairings(self) -> Path:
+        """Our part of SSSD's settings."""
+        return self.sssd / "conf.d/50-sra-pairing.conf"
+
+    @property
+    def before(self) -> Path:
+        """The files as they were before: root's alone."""
+        return self.root / "var/lib/sra-login"
+
+    def named(self, path: Path) -> str:
+        """The path as programs of this machine know it."""
+        return f"/{path.relative_to(self.root)}"
+
+    def first(self, patterns: tuple[str, ...]) -> Path | None:
+        """The first file that matches."""
+        return next((path for pattern in patterns for path in sorted(self.root.glob(pattern))), None)
+
+    def remove_ours(self) -> None:
+        """Remove everything that only this product has put there, and what was kept for taking it back."""
+        self.sssd_pairings.unlink(missing_ok=True)
+        for folder in (self.ours, self.before):
+            shutil.rmtree(folder, ignore_errors=True)

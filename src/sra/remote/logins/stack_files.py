@@ -1,0 +1,103 @@
+"""The files of ``/etc/pam.d``: read, kept for later, and replaced as a whole."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sra import files
+from sra.errors import UsageError
+from sra.remote.logins import stacks
+from sra.remote.logins.login_paths import LoginPaths
+from sra.remote.logins.services import KNOWN, Service, service_of
+from sra.remote.logins.stacks import State, Wish
+
+MAX_FILE = 64 * 1024
+"""Bytes of a stack: the longest of a distribution have 5 KiB."""
+
+_COPY = "# A copy of {}, for the card's turn; “sra pam disable” removes it again.\n"
+
+
+@dataclass(frozen=True)
+class StackFiles:
+    """The stacks of one machine."""
+
+    paths: LoginPaths
+
+    def state(self, service: Service) -> State | None:
+        """What the service does with a card; ``None`` if this machine has no such service."""
+        text = self._read(service)
+        return None if text is None else stacks.state_of(text)
+
+    def states(self) -> dict[Service, State]:
+        """Those of the services that are known or changed, as far as this machine has them."""
+        with suppress(OSError):
+            named = [service_of(path.name) for path in sorted(self.paths.stacks.iterdir()) if _is_plain(path)]
+            others = [each for each in named if each not in KNOWN and self.state(each) is not State.OFF]
+            return {each: state for each in (*KNOWN, *others) if (state := self.state(each)) is not None}
+        return {}
+
+    def check(self, wish: Wish) -> None:
+        """Raise ``UsageError`` if the card's turn can't be put into the stack."""
+        self._changed(wish)
+
+    def enable(self, wish: Wish) -> bool:
+        """Put the card's turn into the stack; whether that changed anything. Raises ``UsageError``."""
+        old, new = self._changed(wish)
+        if new == old:
+            return False
+        if stacks.state_of(old) is State.OFF:
+            self._keep(wish.service, old)
+        files.replace(self._file(wish.service), new.encode(errors="surrogateescape"), self._mode(wish.service))
+        return True
+
+    def disable(self, service: Service) -> bool:
+        """Take the card's turn out of the stack; whether there was one. Raises ``UsageError``."""
+        old = self._read(service)
+        if old is None or stacks.state_of(old) is State.OFF:
+            return False
+        new = stacks.disabled(old, service)
+        if new == self._copy_of_vendor(service):
+            self._file(service).unlink()
+        else:
+            files.replace(self._file(service), new.encode(errors="surrogateescape"), self._mode(service))
+        self.backup(service).unlink(missing_ok=True)
+        return True
+
+    def backup(self, service: Service) -> Path:
+        """Where the stack is as it was."""
+        return self.paths.before / "pam.d" / service.name
+
+    def _changed(self, wish: Wish) -> tuple[str, str]:
+        """The stack as it is, and as it is wished."""
+        old = self._read(wish.service)
+        if old is None:
+            raise UsageError(f"This machine has no service {wish.service.name} ({self._file(wish.service)}).")
+        return old, stacks.enabled(old, wish)
+
+    def _file(self, service: Service) -> Path:
+        return self.paths.stacks / service.name
+
+    def _read(self, service: Service) -> str | None:
+        content = files.read(self._file(service), MAX_FILE)
+        return self._copy_of_vendor(service) if content is None else content.data.decode(errors="surrogateescape")
+
+    def _copy_of_vendor(self, service: Service) -> str | None:
+        path = self.paths.vendor_stacks / service.name
+        content = files.read(path, MAX_FILE)
+        return None if content is None else _COPY.format(self.paths.named(path)) + content.data.decode()
+
+    def _mode(self, service: Service) -> int:
+        content = files.read(self._file(service), MAX_FILE)
+        return 0o644 if content is None else content.mode
+
+    def _keep(self, service: Service, text: str) -> None:
+        backup = self.backup(service)
+        files.make_folder(self.paths.before, 0o700)
+        files.make_folder(backup.parent, 0o700)
+        files.replace(backup, text.encode(errors="surrogateescape"), 0o600)
+
+
+def _is_plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink() and not path.name.startswith(".")
