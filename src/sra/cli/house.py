@@ -11,6 +11,7 @@ from sra import files
 from sra.audit import Audit
 from sra.cli.accounts import open_finder
 from sra.cli.licensing import open_licenses
+from sra.cli.logins_watch import remembering
 from sra.cli.policy import checking
 from sra.config import DaemonConfig, Paths, SessionConfig
 from sra.errors import SraError
@@ -28,7 +29,8 @@ def open_house(paths: Paths, config: DaemonConfig, certificate: bytes) -> House:
     admit = open_licenses(paths).admit
     check = checking(paths, config.policy)
     limits = session_limits(config.session)
-    return House(host, certificate, finder.find_account, record, config.limits.sessions, admit, check, limits)
+    find_account = remembering(paths, finder.find_account)
+    return House(host, certificate, find_account, record, config.limits.sessions, admit, check, limits)
 
 
 def session_limits(config: SessionConfig) -> SessionLimits:

@@ -11,6 +11,7 @@ import pwd
 import secrets
 import signal
 import sys
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,7 @@ import typer
 
 from sra import files, logs
 from sra.cli.log import log_file
+from sra.cli.logins_watch import keep_fresh
 from sra.config import DaemonConfig, Paths, load_daemon_config
 from sra.errors import UsageError
 from sra.transport import tls_identity
@@ -65,7 +67,8 @@ def remote_run(
     _make_folders(paths, users)
     os.environ[logs.FILE_VARIABLE] = str(logs.begin_file(log_file(paths)))
     logs.set_up(log_level, sys.stderr)
-    asyncio.run(_supervise(_processes(paths, config, users, log_level)))
+    also = [] if users.daemon.uid is None else [keep_fresh(paths)]
+    asyncio.run(_supervise(_processes(paths, config, users, log_level), also))
 
 
 @dataclass(frozen=True)
@@ -151,9 +154,12 @@ def _python(module: str) -> tuple[str, ...]:
     return (sys.executable, "-P", "-c", f"import {module}; {module}.main()")
 
 
-async def _supervise(processes: list[Process]) -> None:
-    """Keep them running until a signal, or until one can't be started; then end them all, each in its own time."""
-    keeping = [asyncio.create_task(_keep(process)) for process in processes]
+async def _supervise(processes: list[Process], also: Sequence[Coroutine[None, None, None]] = ()) -> None:
+    """Keep them running, and do ``also``, until a signal, or until one can't be started; then end them all.
+
+    Each ends in its own time.
+    """
+    keeping = [asyncio.create_task(each) for each in (*map(_keep, processes), *also)]
 
     def end() -> None:
         for task in keeping:
