@@ -48,7 +48,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     (made.root / "run/systemd/system").mkdir(parents=True)
     made.write(DRIVER, "driver")
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(activation_machine, "is_root", lambda: True)
     monkeypatch.setattr(activation, "this_machine", lambda: made.machine)
     monkeypatch.setattr(activation, "programs", lambda: Path("/opt/sra/bin"))
     srad = Srad(made)
@@ -267,7 +267,7 @@ def test_without_pcscd_the_package_is_named(world: World, capsys: pytest.Capture
 def test_only_root_can(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(activation_machine, "is_root", lambda: False)
     assert run(command) == 2
     assert "sudo" in capsys.readouterr().err
 

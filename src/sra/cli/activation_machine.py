@@ -40,9 +40,14 @@ def _execute(argv: Sequence[str]) -> tuple[int, str]:
     return ended.returncode, ended.stderr or ended.stdout
 
 
+def is_root() -> bool:
+    """Whether root runs this."""
+    return os.geteuid() == 0
+
+
 def check_root() -> None:
     """Raise ``UsageError`` for anybody else."""
-    if os.geteuid() != 0:
+    if not is_root():
         raise UsageError("This needs root: run it with sudo.")
 
 
