@@ -15,7 +15,7 @@ from rich.console import Console
 
 from sra.admin import session
 from sra.admin.audit_trail import AuditTrail
-from sra.admin.cards.base import Card
+from sra.admin.cards.base import Card, CardBackend
 from sra.admin.lending import Lender, Switch, Terms
 from sra.admin.pin_entry import PinEntry
 from sra.admin.pins import PinMemory
@@ -24,7 +24,7 @@ from sra.admin.unlocking import Unlocking
 from sra.audit import Audit, AuditError
 from sra.cli import hardening, rules, terminal
 from sra.cli.card_choice import open_card
-from sra.cli.cards import CardsDir, card_backends
+from sra.cli.cards import CardsDir, Modules, card_backends, chosen_modules
 from sra.cli.options import ConfigDir, examples
 from sra.cli.output import print_error, print_note
 from sra.cli.pins import PinFd
@@ -90,6 +90,7 @@ def connect(
     allow_raw_rsa: Annotated[
         bool, typer.Option("--allow-raw-rsa", help="Sign any RSA block. A hostile remote can then be you elsewhere.")
     ] = False,
+    module: Modules = None,
     cards_dir: CardsDir,
     config_dir: ConfigDir = None,
 ) -> None:
@@ -103,7 +104,9 @@ def connect(
         card, parse_slots(slots), pin_fd, parse_fingerprint(fingerprint) if fingerprint else None,
         ca_file, yes, reconnect, pin_entry, pin_cache, allow_raw_rsa,
     )  # fmt: skip
-    asyncio.run(_until_interrupted(_connect(remote, options, paths, load_admin_config(paths.config), cards_dir)))
+    config = load_admin_config(paths.config)
+    backends = card_backends(cards_dir, chosen_modules(config, module))
+    asyncio.run(_until_interrupted(_connect(remote, options, paths, config, backends)))
 
 
 def parse_slots(text: str) -> frozenset[Slot]:
@@ -135,13 +138,15 @@ async def _until_interrupted(work: Awaitable[None]) -> None:
     task.result()
 
 
-async def _connect(remote: str, options: Options, paths: AdminPaths, config: AdminConfig, cards_dir: Path) -> None:
+async def _connect(
+    remote: str, options: Options, paths: AdminPaths, config: AdminConfig, backends: dict[str, CardBackend]
+) -> None:
     host, port = parse_address(remote)
     target = session.Remote(host, port or DEFAULT_PORT, _trust(options, paths, config))
     console = Console(stderr=True)
     view = StatusView(console, str(target))
     lender = _lender(
-        await open_card(card_backends(cards_dir), options.card or config.card),
+        await open_card(backends, options.card or config.card),
         options,
         paths,
         config,
@@ -150,15 +155,18 @@ async def _connect(remote: str, options: Options, paths: AdminPaths, config: Adm
     )
     unlocking = Unlocking(lender, config.resume_seconds)
 
+    shows_code = console.is_terminal or options.pin_entry is PinEntry.CODE
+
     async def dial(away: float) -> session.Session:
         with view.paused():  # the PIN and the fingerprint are asked here
             await unlocking.was_away(away)
-            return await session.connect(target, lender, unlocking)
+            connected = await session.connect(target, lender, unlocking)
+        if shows_code and away == 0:
+            show_code(console, lender.code.shown)
+        return connected
 
     wishes = Wishes(options.slots, options.reconnect, config.idle_minutes * 60, config.total_minutes * 60)
     staying = Staying(dial, wishes, lender.watcher)
-    if console.is_terminal or options.pin_entry is PinEntry.CODE:
-        show_code(console, lender.code.shown)
     try:
         async with SessionControl(paths.sessions, staying, lender, str(target)):
             await staying.run()

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from sra.cli import handshakes, machine
-from sra.cli.cards import card_backends, find_cards
+from sra.cli.cards import card_backends, chosen_modules, find_cards
 from sra.cli.checks import Check, WrongError
 from sra.config import AdminPaths, load_admin_config
 from sra.errors import RefusalCode, RefusedError, UntrustedRemoteError
@@ -32,7 +32,8 @@ def _settings(admin: Admin) -> str:
 
 
 def _cards(admin: Admin) -> str:
-    listings = asyncio.run(find_cards(card_backends(admin.cards_dir)))
+    modules = chosen_modules(load_admin_config(admin.paths.config), None)
+    listings = asyncio.run(find_cards(card_backends(admin.cards_dir, modules)))
     usable = [listing.name for listing in listings if not listing.problem]
     if not usable:
         raise WrongError(" ".join(listing.problem for listing in listings) or "There is no card.")

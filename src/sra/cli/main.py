@@ -11,6 +11,7 @@ from typer._completion_classes import completion_init
 from sra import __version__, logs
 from sra.cli import activation, cards, connect, identity, pairing, pam, remote, rules, session, softcard, trust
 from sra.cli import audit as audit_
+from sra.cli import card as card_
 from sra.cli import doctor as doctor_
 from sra.cli import license as license_
 from sra.cli import log as log_
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.command("connect", epilog=connect.EXAMPLES)(connect.connect)
 app.add_typer(session.app, name="session")
 app.add_typer(rules.app, name="rules")
+app.add_typer(card_.app, name="card")
 app.command("cards", epilog=examples("sra cards", "sra cards --json"))(cards.cards)
 app.add_typer(softcard.app, name="softcard")
 app.add_typer(trust.app, name="trust")

@@ -22,6 +22,8 @@ from sra.errors import (
     PinNeededError,
     PinWrongError,
     ProtocolError,
+    PukBlockedError,
+    PukWrongError,
     RefusedError,
     SraError,
     UntrustedRemoteError,
@@ -44,6 +46,8 @@ EXIT_CODES: dict[type, int] = {
     PinNeededError: 7,
     PinWrongError: 7,
     PinBlockedError: 7,
+    PukWrongError: 7,
+    PukBlockedError: 7,
 }
 """Error -> exit status; an error that isn't listed has that of its nearest ancestor."""
 

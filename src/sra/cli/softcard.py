@@ -32,7 +32,9 @@ _ALGORITHMS = {
     "P256": Algorithm.P256,
     "P384": Algorithm.P384,
 }
-_USUAL_SLOTS = ("9A", "9C", "9D", "9E")
+_USUAL_SLOTS = ("9A=P256", "9C=P256", "9D=RSA2048", "9E=P256")
+"""Signing keys that are lent for everything a remote may ask (docs/decisions/0003), and one that decrypts mail."""
+_USUAL_ALGORITHM = "P256"
 _NAMES = {algorithm: name for name, algorithm in _ALGORITHMS.items()}
 _COLUMNS = ("slot", "algorithm", "PIN", "subject", "issuer", "valid until", "SHA-256")
 _CHOICES = ", ".join(_ALGORITHMS)
@@ -44,7 +46,9 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The card's name.")]
 def create(
     name: Name,
     cards_dir: CardsDir,
-    algorithm: Annotated[str, typer.Option(help=f"The keys' algorithm: {_CHOICES}.")] = "RSA2048",
+    algorithm: Annotated[
+        str | None, typer.Option(help=f"The keys' algorithm: {_CHOICES}. Without it P256, and RSA2048 in 9D.")
+    ] = None,
     slot: Annotated[
         list[str] | None, typer.Option(metavar="SLOT[=ALGORITHM]", help="Only this key (9A=P256); may be repeated.")
     ] = None,
@@ -60,7 +64,7 @@ def create(
     folder = CardFolder(cards_dir)
     folder.check_free(name)
     order = Order(
-        algorithms=_parse_slots(slot or _USUAL_SLOTS, algorithm),
+        algorithms=_wanted_keys(slot, algorithm),
         holder=Holder(parse_subject(subject or name), email, upn),
         issuer=_load_issuer(ca_cert, ca_key),
         valid=validity(datetime.now(UTC), days),
@@ -123,6 +127,15 @@ def remove(
     if not yes:
         typer.confirm(f"Delete the software card {name} and its keys for ever?", abort=True)
     CardFolder(cards_dir).remove(name)
+
+
+def _wanted_keys(slots: list[str] | None, algorithm: str | None) -> dict[Slot, Algorithm]:
+    """The keys to make: those that are named, else the usual four, all of one algorithm if that is named."""
+    if slots:
+        return _parse_slots(slots, algorithm or _USUAL_ALGORITHM)
+    if algorithm:
+        return _parse_slots((slot.partition("=")[0] for slot in _USUAL_SLOTS), algorithm)
+    return _parse_slots(_USUAL_SLOTS, _USUAL_ALGORITHM)
 
 
 def _parse_slots(wanted: Iterable[str], usual: str) -> dict[Slot, Algorithm]:
