@@ -63,7 +63,9 @@ async def half_open(admin: Channel, request: KeyRequest) -> None:
     """Say nothing when the card is ejected, keep the link, and ask on."""
     tell("the PIN", await outcome(admin, PinRequest(None)))
     tell("before", await outcome(admin, request))
-    while (last := await outcome(admin, request)) in {"done", "not-allowed", "card"}:
+    last = ""
+    while last in {"", "done", "not-allowed", "card"}:
+        last = await outcome(admin, request)
         await asyncio.sleep(0.05)
     tell("after", last)
     await admin.wait_lost()
