@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -14,7 +15,7 @@ from sra.admin.session import Session
 from sra.admin.staying import Staying, Wishes
 from sra.errors import LinkError, RefusalCode, RefusedError
 from sra.piv.keys import Slot
-from sra.wire.messages import NO_LIMITS, SessionLimits
+from sra.wire.messages import NO_LIMITS
 from tests.admin.connecting import Pins, connect
 from tests.admin.guard_scene import Clock
 from tests.admin.watching import Watching
@@ -276,5 +277,23 @@ def test_an_ejection_in_the_middle_of_an_insertion_comes_after_it() -> None:
     play(body)
 
 
-def test_limits_of_a_remote_are_the_whole_of_what_it_demands() -> None:
-    assert SessionLimits(pin_cache=0, limit_pin_cache=False, idle=0, total=0) == NO_LIMITS
+@pytest.mark.parametrize(("limit", "reason"), [("idle", "was not used for as long"), ("total", "lasted as long")])
+def test_the_remote_ends_it_by_itself_at_its_owners_limit_and_wants_no_new_connection(limit: str, reason: str) -> None:
+    async def body() -> None:
+        async with running_remote() as remote:
+            limits = msgspec.structs.replace(NO_LIMITS, **{limit: 1})
+            house = dataclasses.replace(remote.sessions.house, session_limits=limits)
+            remote.sessions.house = remote.network._house = house
+            card = MemoryCard()
+            remote.accounts.pair(card, "ann")
+            session = await connect(remote.port, card)
+            assert session.limits == limits
+            await session.insert(SLOTS)
+            with pytest.raises(LinkError, match=f"{reason} as the remote's owner allows"):
+                await session.hold(asyncio.Event().wait)
+            assert session.is_final
+            assert remote.readers[0].present == []
+            assert "owner allows" in str(remote.records.of("ejected")[0]["reason"])
+            await session.close("over")
+
+    run(body())
