@@ -3,8 +3,7 @@
     desktop = Desktop(remote)
     desktop.start()
     desktop.wait_for_greeter()
-    desktop.press("Return")
-    desktop.wait_for_message("PIN on the pinpad")
+    desktop.press("Return", "Return")
     desktop.wait_for_session("ann")
     desktop.picture(Path("session.png"))
     desktop.log_out("ann")
@@ -73,14 +72,14 @@ mkdir -p /mnt
 mount -t tmpfs -o mode=0755 dev /mnt
 for node in null zero full random urandom tty; do cp -a "/dev/$node" /mnt/; done
 mkdir /mnt/pts /mnt/shm
-mount --rbind /dev/pts /mnt/pts
+mount -t devpts -o newinstance,mode=0620,gid=5,ptmxmode=0666 devpts /mnt/pts
 mount --rbind /dev/shm /mnt/shm
 ln -s pts/ptmx /mnt/ptmx
 ln -s /proc/self/fd /mnt/fd
 for number in 0 1 2; do ln -s "fd/$number" "/mnt/$(echo stdin stdout stderr | cut -d' ' -f$((number + 1)))"; done
 mount --move /mnt /dev
 """
-"""Without tty0: LightDM then leaves the machine's virtual terminals alone."""
+"""Without tty0: LightDM then leaves the machine's virtual terminals alone. And terminals for others than root."""
 
 
 class Desktop:
@@ -119,6 +118,11 @@ class Desktop:
         if self._lightdm is not None:
             self._lightdm.terminate()
             self._lightdm.wait()
+
+    def restart(self) -> None:
+        """End everything on the screen, and begin anew."""
+        self.stop()
+        self.start()
 
     def _write_files(self) -> None:
         host = self._host
@@ -160,9 +164,10 @@ class Desktop:
     def wait_for_greeter(self, timeout: float = 30) -> None:
         """Return when the greeter has come, at first or after a logout, and can be typed at."""
         self.wait_for("Greeter connected", timeout)
+        self.wait_for_message(timeout)
         wait_until(self._is_focused, "the greeter's window", timeout)
 
-    def wait_for_messages(self, timeout: float = 20) -> None:
+    def wait_for_message(self, timeout: float = 20) -> None:
         """Return when the login asks, or says, something at the greeter."""
         self.wait_for("Prompt greeter with", timeout)
 
@@ -195,4 +200,6 @@ class Desktop:
         self._seen += found[0].end()
 
     def _is_focused(self) -> bool:
-        return self._host.run(["xdotool", "getwindowfocus"], env=self.environment, check=False).returncode == 0
+        """Whether a window has the keyboard: 0 and 1 stand for none, and for the one below the pointer."""
+        found = self._host.run(["xdotool", "getwindowfocus"], env=self.environment, check=False).stdout.strip()
+        return found not in {"", "0", "1"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ from sra import files
 from sra.cli import login_units, logins
 from sra.cli.options import AsJson, Root, examples
 from sra.cli.output import print_json, print_note, print_table
+from sra.cli.removal import watch_removal
 from sra.config import Paths, load_daemon_config
 from sra.errors import UsageError
 from sra.remote.logins import mapping, marks, settings
@@ -23,7 +25,18 @@ from sra.remote.logins.stacks import State, Wish
 CHECKOUT_ANNOUNCE = Path(__file__).resolve().parents[3] / "reader" / "build" / "sra-announce"
 """The same program in a checkout, where nothing is installed."""
 
+AUTOSTART = """\
+# Written by “sra pam enable”, removed by “sra pam disable”; what it does: [login] on_removal in /etc/sra/srad.toml
+[Desktop Entry]
+Type=Application
+Name=Secure Remote Access: removal of the card
+Exec={command}
+NoDisplay=true
+"""
+
 app = typer.Typer(help="The remote's logins: which of them take the card.", no_args_is_help=True)
+
+app.command("watch-removal")(watch_removal)
 
 Services = Annotated[list[str], typer.Argument(metavar="SERVICE…", help="su, sudo, login, lightdm, xscreensaver, …")]
 
@@ -54,6 +67,7 @@ def enable(
             _withdraw(login)
         raise
     logins.write(paths, login, config)
+    _write_autostart(login)
     if root == Path("/"):
         login_units.install()
 
@@ -135,6 +149,13 @@ def _announce(paths: Paths, login: LoginPaths) -> str:
         print_note("note: sra-announce is not installed, so admins are not told which program asks for their card")
         return ""
     return f"{program} {login.named(paths.announce)}"
+
+
+def _write_autostart(login: LoginPaths) -> None:
+    """Have every session watch for its card; one that has none waits and does nothing."""
+    command = f"{Path(sys.executable).parent / 'sra'} pam watch-removal"
+    files.make_folder(login.autostart.parent, 0o755)
+    files.replace(login.autostart, AUTOSTART.format(command=command).encode(), 0o644)
 
 
 def _withdraw(login: LoginPaths) -> None:

@@ -67,6 +67,11 @@ class LoginPaths:
         return self.sssd / "conf.d/50-sra-pairing.conf"
 
     @property
+    def autostart(self) -> Path:
+        """What starts in every session (XDG's autostart)."""
+        return self.root / "etc/xdg/autostart/sra-watch-removal.desktop"
+
+    @property
     def before(self) -> Path:
         """The files as they were before: root's alone."""
         return self.root / "var/lib/sra-login"
@@ -82,5 +87,6 @@ class LoginPaths:
     def remove_ours(self) -> None:
         """Remove everything that only this product has put there, and what was kept for taking it back."""
         self.sssd_pairings.unlink(missing_ok=True)
+        self.autostart.unlink(missing_ok=True)
         for folder in (self.ours, self.before):
             shutil.rmtree(folder, ignore_errors=True)

@@ -16,12 +16,14 @@ class Service:
     """A PAM service, by the name of its file in ``/etc/pam.d``.
 
     ``names_nobody``: it may begin without an account, so that the card says whose turn it is; then the card has to be
-    asked before pam_nologin, which would ask for a name.
+    asked before pam_nologin, which would ask for a name. ``arguments`` of pam_pkcs11: ``quiet`` where each message of
+    its own waits for somebody to press Enter.
     """
 
     name: str
     what: str
     names_nobody: bool = False
+    arguments: str = ""
 
 
 KNOWN = (
@@ -30,7 +32,7 @@ KNOWN = (
     Service("sudo", "commands as root"),
     Service("sudo-i", "sudo --login"),
     Service("lightdm", "the login window", names_nobody=True),
-    Service("xscreensaver", "unlocking the screen"),
+    Service("xscreensaver", "unlocking the screen", arguments=" quiet"),
     Service("polkit-1", "administration in windows, and pkexec"),
 )
 """Those whose ways are known. Others, sshd among them, are touched only if they are named; without surprises."""

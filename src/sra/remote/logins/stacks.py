@@ -134,4 +134,5 @@ def _shared_in(line: str) -> str | None:
 def _inner(shared: str, wish: Wish, moved: Sequence[str]) -> list[str]:
     announce = [f"auth [default=ignore] pam_exec.so seteuid quiet {wish.announce}"] if wish.announce else []
     card = [_CARD_ONLY] if wish.card_only else [_CARD, _ENOUGH, f"auth substack {shared}"]
+    card[0] += wish.service.arguments
     return [*announce, *card, *moved]

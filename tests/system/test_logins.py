@@ -1,0 +1,191 @@
+"""su, sudo, login and pkexec with the card of an admin elsewhere; the login's map stays true to the pairings."""
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from lab.hosts import two_hosts
+from lab.processes import LabError, Process, wait_until
+from lab.product import SRA, Terminal, World, code_of, make_card, remote_at_work, wait_for_card
+
+PASSWORD = "a password that no test uses"  # of lab.product.World.add_person
+MAPPING = "/etc/pam_pkcs11/sra/mapping"
+STACKS = ("su", "sudo", "login", "polkit-1")
+SUDOERS = "Defaults !lecture, timestamp_timeout=0\nann ALL=(ALL) ALL\n"
+ADMIN_RULES = 'polkit.addAdminRule(function () { return ["unix-user:ann"]; });\n'
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with two_hosts() as (admin, remote):
+        world = remote_at_work(admin, remote)
+        world.add_person("ann", ["9A=P256"])
+        world.add_person("bob", ["9A=RSA2048"])
+        remote.write("/etc/sudoers.d/ann", SUDOERS, mode=0o440)
+        remote.run([SRA, "pam", "enable", *STACKS])
+        yield world
+
+
+def at_terminal(world: World, user: str, *command: str) -> Terminal:
+    """A command of a user at a terminal."""
+    become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--reset-env"]
+    return Terminal(world.remote, [*(become if user != "root" else []), *command])
+
+
+def output_of(terminal: Terminal) -> str:
+    terminal.process.wait(20)
+    return terminal.process.output
+
+
+def test_su_asks_the_admin_and_says_for_whom(world: World) -> None:
+    with world.inserted("ann") as connection:
+        said = output_of(at_terminal(world, "bob", "su", "ann", "-c", "id -un"))
+        assert "Enter your smart card PIN on the pinpad" in said
+        assert said.splitlines()[-1] == "ann"
+        assert "PIN asked on the PIN pad: right." in connection.output
+
+
+def test_the_admin_reads_which_program_asks(world: World) -> None:
+    """At a terminal of the admin's the question has the remote's word for it."""
+    connecting = ["connect", "remote", "--card", "software:ann", "--cards-dir", "/root/cards"]
+    admin = Terminal(world.admin, [SRA, *connecting, "--fingerprint", world.service.fingerprint])
+    admin.answer("To connect to remote: PIN of software:ann", "271828")
+    admin.process.wait_for("The card is inserted")
+    wait_for_card(world.remote)
+    su = at_terminal(world, "bob", "su", "ann", "-c", "id -un")
+    admin.process.wait_for("su for ann", 10)
+    admin.answer("asks for your PIN", "271828")
+    admin.answer("Allow", "y") if "Allow" in admin.process.output else None
+    assert output_of(su).splitlines()[-1] == "ann"
+    admin.process.terminate()
+    admin.process.wait()
+
+
+def test_the_session_code_is_typed_at_sus_own_question(world: World) -> None:
+    with world.inserted("ann", entry="code") as connection:
+        su = at_terminal(world, "bob", "su", "ann", "-c", "id -un")
+        su.answer("smart card PIN: ", code_of(connection))
+        assert output_of(su).splitlines()[-1] == "ann"
+
+
+def test_sudo_runs_as_root_after_the_card(world: World) -> None:
+    with world.inserted("ann") as connection:
+        said = output_of(at_terminal(world, "ann", "sudo", "id", "-un"))
+        assert said.splitlines()[-1] == "root"
+        assert connection.output.count("Key 9A signed") == 1
+
+
+def test_login_at_a_terminal_begins_a_session(world: World) -> None:
+    with world.inserted("ann"):
+        console = at_terminal(world, "root", "login")
+        console.answer("login:", "ann")
+        console.process.wait_for("ann@remote", 20)
+        console.answer("ann@remote", "id -un; exit")
+        assert "\nann\n" in output_of(console).replace("\r", "")
+
+
+def test_without_a_card_the_password_is_asked(world: World) -> None:
+    su = at_terminal(world, "bob", "su", "ann", "-c", "id -un")
+    su.answer("Password: ", PASSWORD)
+    assert output_of(su).splitlines()[-1] == "ann"
+
+
+def test_another_persons_card_leaves_the_password(world: World) -> None:
+    with world.inserted("bob"):
+        su = at_terminal(world, "bob", "su", "ann", "-c", "id -un")
+        su.answer("Password: ", PASSWORD)
+        assert output_of(su).splitlines()[-1] == "ann"
+
+
+def test_a_wrong_password_and_anothers_card_open_nothing(world: World) -> None:
+    with world.inserted("bob"):
+        su = at_terminal(world, "bob", "su", "ann", "-c", "id -un")
+        su.answer("Password: ", "wrong")
+        assert "Authentication failure" in output_of(su)
+
+
+def test_a_refused_pin_is_the_end_and_no_password_is_asked(world: World) -> None:
+    with world.inserted("ann", yes=False):
+        said = output_of(at_terminal(world, "bob", "su", "ann", "-c", "id -un"))
+        assert "Password" not in said
+        assert "Authentication failure" in said
+
+
+def test_pkexec_asks_the_admin(world: World) -> None:
+    agent = start_polkit(world)
+    with world.inserted("ann") as connection:
+        shell = "pkttyagent --process $$ & sleep 1; exec pkexec --disable-internal-agent id -un"
+        said = output_of(at_terminal(world, "ann", "sh", "-c", shell))
+        assert "PIN asked on the PIN pad: right." in connection.output
+        assert said.splitlines()[-1] == "root"
+    agent.kill()
+
+
+def start_polkit(world: World) -> Process:
+    remote = world.remote
+    remote.write("/etc/polkit-1/rules.d/10-lab.rules", ADMIN_RULES)
+    remote.run(["install", "-d", "/run/dbus"])
+    remote.run(["dbus-daemon", "--system", "--fork"])
+    daemon = remote.start(["/usr/lib/polkit-1/polkitd"])
+    names = [
+        "dbus-send",
+        "--system",
+        "--print-reply",
+        "--dest=org.freedesktop.DBus",
+        "/",
+        "org.freedesktop.DBus.ListNames",
+    ]
+    wait_until(lambda: "org.freedesktop.PolicyKit1" in remote.run(names).stdout, "polkit", 10)
+    return daemon
+
+
+def test_a_card_paired_by_its_hash_logs_in_as_soon_as_it_has_come_in(world: World) -> None:
+    pem = make_card(world.admin, "eve", ["9A=P256"])
+    world.remote.add_account("eve", "secret")
+    world.remote.run([SRA, "pair", "eve", "--hash", key_hash(world, pem)])
+    assert "-> eve" not in world.remote.read(MAPPING)
+    with world.inserted("eve"):
+        assert output_of(at_terminal(world, "bob", "su", "eve", "-c", "id -un")).splitlines()[-1] == "eve"
+    world.remote.run([SRA, "unpair", "eve"])
+    assert "-> eve" not in world.remote.read(MAPPING)
+
+
+def key_hash(world: World, pem: str) -> str:
+    said = json.loads(world.remote.run([SRA, "whois", "--json", "-"], input=pem, check=False).stdout)
+    rules = " ".join(rule["rule"] for rule in said["rules"])
+    return re.findall(r"sha256:[0-9a-f]{64}", rules)[0]
+
+
+def test_a_pairing_that_is_edited_away_is_gone_from_the_login(world: World) -> None:
+    pairings = world.remote.read("/etc/sra/pairings.toml")
+    world.remote.write("/etc/sra/pairings.toml", pairings.replace('account = "bob"', 'account = "root"'))
+    wait_until(lambda: "-> bob" not in world.remote.read(MAPPING), "the map without bob", 10)
+    assert "-> root" in world.remote.read(MAPPING)
+    world.remote.write("/etc/sra/pairings.toml", pairings)
+    wait_until(lambda: "-> bob" in world.remote.read(MAPPING), "the map with bob", 10)
+
+
+def test_what_srads_user_writes_maps_nobody(world: World) -> None:
+    """Broken into, srad may leave any certificate it likes; root asks the pairings about each."""
+    stranger = make_card(world.admin, "mallory", ["9A=P256"])
+    before = world.remote.read(MAPPING)
+    world.remote.run(
+        [
+            "sh",
+            "-c",
+            "openssl x509 -outform DER | setpriv --reuid=61416 --clear-groups tee /var/lib/sra/certificates/x.der",
+        ],
+        input=stranger,
+    )
+    with pytest.raises(LabError):
+        world.remote.run(["setpriv", "--reuid=61416", "--clear-groups", "tee", MAPPING], input="x -> root\n")
+    world.remote.run([SRA, "pair", "ann", "--certificate", "/root/ann.pem"])  # makes the map anew
+    assert world.remote.read(MAPPING) == before
+
+
+def test_disabling_leaves_every_file_as_it_was(world: World) -> None:
+    untouched = "cd /etc && sha256sum pam.d/* && ls pam_pkcs11"
+    world.remote.run([SRA, "pam", "disable"])
+    assert world.remote.run(["sh", "-c", untouched]).stdout == world.admin.run(["sh", "-c", untouched]).stdout
