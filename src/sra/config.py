@@ -224,6 +224,12 @@ class SessionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pin_every_use: bool = False
 
 
+class LoginConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[login]``: ``on_removal`` is what a session does when its person's card leaves the reader (docs/logins.md)."""
+
+    on_removal: Literal["lock", "log-out", "nothing"] = "lock"
+
+
 class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``srad.toml``. ``port`` is for admins, ``local_port`` (loopback only) for the virtual card; 0 is any free one.
 
@@ -239,6 +245,7 @@ class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     session: SessionConfig = SessionConfig()
     accounts: AccountsConfig = AccountsConfig()
     policy: PolicyConfig = PolicyConfig()
+    login: LoginConfig = LoginConfig()
 
     def __post_init__(self) -> None:
         """Refuse what no daemon could listen on."""
