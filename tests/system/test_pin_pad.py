@@ -184,9 +184,16 @@ def test_the_persons_rules_decide(world: World, answer: str) -> None:
 
 
 def test_both_audit_logs_are_whole_and_tell_of_it(world: World) -> None:
-    admin = [record["event"] for record in records(world.admin)]
-    remote = [record["event"] for record in records(world.remote, "--root", "/")]
-    assert {"connected", "inserted", "pin", "key-use", "refused", "paused", "code-closed"} <= set(admin)
-    assert {"authenticated", "inserted", "pin", "key-use", "ejected", "disconnected"} <= set(remote)
-    shown = "".join(map(str, records(world.admin) + records(world.remote, "--root", "/")))
-    assert PIN not in shown
+    with world.inserted("ann") as connection:
+        assert start(world.remote, "pamtester").wait(15) == 0
+        session(world, "pause")
+        assert start(world.remote, "pamtester").wait(15) != 0
+        session(world, "resume")
+        send(world, SELECT, WRONG, WRONG, WRONG)
+        connection.wait_for("Nothing is lent until")
+    admin, remote = records(world.admin), records(world.remote, "--root", "/")
+    told = {str(record["event"]) for record in admin}
+    assert {"connected", "inserted", "pin", "key-use", "refused", "paused", "code-closed"} <= told
+    told = {str(record["event"]) for record in remote}
+    assert {"authenticated", "inserted", "pin", "key-use", "ejected", "disconnected"} <= told
+    assert PIN not in str(admin + remote)
