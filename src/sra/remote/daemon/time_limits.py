@@ -8,7 +8,7 @@ from collections.abc import Callable
 from sra.wire.messages import SessionLimits
 
 LONGEST_SLEEP = 30.0
-"""Seconds between looks: a machine that slept notices soon after."""
+"""Seconds between looks. The time that a remote sleeps does not count; no connection outlives it."""
 
 
 async def reach(limits: SessionLimits, last_use: Callable[[], float]) -> str:
