@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from lab.desktop import Desktop
 from lab.hosts import CHECKOUT, two_hosts
 from lab.processes import Process
-from lab.product import PYTHON, World, make_card, pair, start_remote
+from lab.product import PYTHON, SRA, World, make_card, pair, start_remote
 from tests.system.pin_pad import ACCOUNT, ASKS, at_pad
 from tests.system.secrets_search import forms, in_files, in_memory, in_words, name_of, processes_of
 
@@ -37,8 +38,7 @@ def world() -> Iterator[World]:
         remote.add_account(ACCOUNT, "a password that no test uses")
         remote.add_account("bob", "another one")
         pair(remote, ACCOUNT, certificate)
-        for service_name in ("su", "sudo"):
-            remote.configure_pam_pkcs11(service_name, ACCOUNT, certificate)
+        remote.run([SRA, "pam", "enable", "su", "sudo", "lightdm"])
         remote.write("/etc/sudoers.d/lab", f"{ACCOUNT} ALL=(ALL) ALL\n", mode=0o440)
         yield world
 
@@ -59,6 +59,12 @@ def test_the_pin_is_nowhere_on_the_remote(world: World) -> None:
         by_sudo = logged_in(world, ACCOUNT, ["sudo", "--stdin", "sh", "-c", stay])
         pad.says(f"{ASKS}. Give it?", "y")
         by_sudo.wait_for("logged in")
+        desktop = Desktop(world.remote)
+        desktop.start()
+        desktop.wait_for_greeter()
+        desktop.press("Return", "Return")
+        pad.says(f"{ASKS}. Give it?", "y")
+        desktop.wait_for_session(ACCOUNT)
 
         looked = 0
         for pid in processes_of(world.remote):
@@ -68,7 +74,7 @@ def test_the_pin_is_nowhere_on_the_remote(world: World) -> None:
             looked += size
         names = " ".join(name_of(pid) for pid in processes_of(world.remote))
         assert looked > MUCH
-        for program in ("sra.cli.srad", "--reader 0", "pcscd", "su ann", "sudo"):
+        for program in ("sra.cli.srad", "--reader 0", "pcscd", "su ann", "sudo", "lightdm", "Xvfb", "openbox"):
             assert program in names
         found_files, count = in_files(world.remote, wanted, since)
         assert found_files == []
@@ -93,3 +99,4 @@ def test_the_pin_is_nowhere_on_the_remote(world: World) -> None:
         assert PIN not in pad.output
         for process in (by_su, by_sudo):
             process.kill()
+        desktop.stop()
