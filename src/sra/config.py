@@ -116,6 +116,16 @@ class Paths:
         """The folder of the virtual readers' sockets; it belongs to the virtual card's user (docs/reader-socket.md)."""
         return self.run / "readers"
 
+    @property
+    def screen(self) -> Path:
+        """The folder of the screen server, which belongs to the screen's account."""
+        return self.run / "screen/server"
+
+    @property
+    def screen_helper(self) -> Path:
+        """The socket of the root helper for the screen."""
+        return self.run / "screen/helper"
+
     def reader(self, number: int) -> Path:
         """The socket of a virtual reader, from 0."""
         return self.readers / str(number)
@@ -224,6 +234,21 @@ class SessionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pin_every_use: bool = False
 
 
+class ScreenConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[screen]``: what admins may see and do of the screen (docs/screen.md).
+
+    ``consent``: ask whoever is logged in there, who has ``consent_seconds`` to allow it. ``notice``: say on the screen
+    with whom it is shared. ``password_seconds``: how long an unused password lives.
+    """
+
+    enabled: bool = True
+    view_only: bool = False
+    consent: bool = False
+    consent_seconds: Annotated[int, msgspec.Meta(ge=5, le=120)] = 30
+    notice: bool = True
+    password_seconds: Annotated[int, msgspec.Meta(ge=1, le=60)] = 60
+
+
 class LoginConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[login]``: ``on_removal`` is what a session does when its person's card leaves the reader (docs/logins.md)."""
 
@@ -246,6 +271,7 @@ class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     accounts: AccountsConfig = AccountsConfig()
     policy: PolicyConfig = PolicyConfig()
     login: LoginConfig = LoginConfig()
+    screen: ScreenConfig = ScreenConfig()
 
     def __post_init__(self) -> None:
         """Refuse what no daemon could listen on."""
@@ -303,7 +329,8 @@ class AdminConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``pkcs11_modules``: the files of the PKCS#11 modules whose cards are used too. ``pin_cache_minutes``: how long the
     PIN given at connect may answer the PIN pad, after a yes. ``idle_minutes`` and ``total_minutes`` end a connection,
-    0 never. ``resume_seconds``: a link may be away so long without the PIN being asked again.
+    0 never. ``resume_seconds``: a link may be away so long without the PIN being asked again. ``viewer``: the command
+    that shows a remote's screen (docs/screen.md).
     """
 
     card: str = ""
@@ -313,6 +340,7 @@ class AdminConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idle_minutes: Minutes = 0
     total_minutes: Minutes = 0
     resume_seconds: Annotated[int, msgspec.Meta(ge=0, le=3600)] = 120
+    viewer: tuple[str, ...] = ()
 
 
 def admin_paths(config_dir: Path | None, environment: Mapping[str, str]) -> AdminPaths:

@@ -15,6 +15,7 @@ from sra.cli.logins_watch import remembering
 from sra.cli.policy import checking
 from sra.config import DaemonConfig, Paths, SessionConfig
 from sra.errors import SraError
+from sra.remote.daemon.screens import Screens
 from sra.remote.daemon.sessions import House, Record
 from sra.wire.messages import SessionLimits
 
@@ -30,7 +31,8 @@ def open_house(paths: Paths, config: DaemonConfig, certificate: bytes) -> House:
     check = checking(paths, config.policy)
     limits = session_limits(config.session)
     find_account = remembering(paths, finder.find_account)
-    return House(host, certificate, find_account, record, config.limits.sessions, admit, check, limits)
+    screens = Screens(paths.screen_helper, record)
+    return House(host, certificate, find_account, record, config.limits.sessions, admit, check, limits, screens)
 
 
 def session_limits(config: SessionConfig) -> SessionLimits:

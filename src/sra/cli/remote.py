@@ -29,7 +29,7 @@ RESTART_WAIT = 0.3
 """Seconds before a process that ended is started again."""
 STOP_DEADLINE = 5.0
 """Seconds that the processes get to end."""
-DAEMON_USER, CARD_USER = "_sra", "_sra-card"
+DAEMON_USER, CARD_USER, SCREEN_USER = "_sra", "_sra-card", "_srascreen"
 DAEMON_UID, CARD_UID = 61416, 61417
 """Where those users don't exist: numbers of the range that systemd keeps for services without an account."""
 
@@ -147,7 +147,17 @@ def _processes(paths: Paths, config: DaemonConfig, users: Users, log_level: str)
         Process(f"sra-card {number}", (*_python("sra.cli.virtual_card"), "--reader", str(number), *common), users.card)
         for number in range(config.readers)
     ]
-    return [srad, *cards]
+    return [srad, *cards, *_screen(users, common)]
+
+
+def _screen(users: Users, common: tuple[str, ...]) -> list[Process]:
+    """The helper for the screen, where there is somebody to share it with."""
+    with contextlib.suppress(KeyError):
+        pwd.getpwnam(SCREEN_USER)
+        if users.daemon.uid is not None:
+            argv = (*_python("sra.cli.screen_helper"), "--daemon-uid", str(users.daemon.uid), *common)
+            return [Process("sra-screen", argv, User(None, None))]
+    return []
 
 
 def _python(module: str) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from sra.remote.daemon.network_listener import NetworkListener
 from sra.remote.daemon.sessions import Sessions
 from sra.transport import tls_identity
 from sra.transport.listener import Limits
-from sra.wire.messages import ALPN
+from sra.wire.messages import ALPN, SCREEN_ALPN
 
 SECRET_BYTES = 32
 
@@ -55,10 +55,10 @@ async def _serve(paths: Paths, config: DaemonConfig) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     identity = tls_identity.load(paths.identity)
-    context = tls_identity.server_context(identity, [ALPN])
     house = open_house(paths, config, identity.certificate)
     sessions = Sessions(house)
-    local = LocalListener(context, _local_secret(paths.local_secret), sessions)
+    local = LocalListener(tls_identity.server_context(identity, [ALPN]), _local_secret(paths.local_secret), sessions)
+    context = tls_identity.server_context(identity, [ALPN, SCREEN_ALPN])
     network = NetworkListener(context, house, sessions, _limits(config))
     announcements = Announcements(paths.announce, sessions.remark)
     try:

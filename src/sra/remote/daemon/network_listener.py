@@ -22,7 +22,8 @@ class NetworkListener:
     def __init__(self, context: ssl.SSLContext, house: House, sessions: Sessions, limits: Limits) -> None:
         self._house = house
         self._sessions = sessions
-        self._listener = Listener(context, lambda: Connection(Role.REMOTE), Gate(limits), self._welcome)
+        streams = house.screens.serve if house.screens is not None else None
+        self._listener = Listener(context, lambda: Connection(Role.REMOTE), Gate(limits), self._welcome, streams)
 
     async def open(self, addresses: tuple[str, ...], port: int) -> int:
         """Listen; the port."""

@@ -19,6 +19,7 @@ from sra.identity.certificates import parse as parse_certificate
 from sra.piv.keys import KeyReply, KeyRequest, PinReply, PinRequest
 from sra.remote.daemon import time_limits
 from sra.remote.daemon.readers import Reader
+from sra.remote.daemon.screens import Screens
 from sra.transport.channel import Channel
 from sra.wire.messages import (
     MAX_TEXT,
@@ -31,9 +32,11 @@ from sra.wire.messages import (
     Hello,
     InsertCard,
     Message,
+    NoScreen,
     Proof,
     Refusal,
     Remark,
+    ScreenRequest,
     SessionLimits,
     Welcome,
 )
@@ -81,6 +84,8 @@ class House:
     """After the proof and the certificate's time: does the remote's policy accept it? ``RefusedError`` if not."""
     session_limits: SessionLimits = NO_LIMITS
     """What the owner demands of every connection."""
+    screens: Screens | None = None
+    """The machine's screen, where it can be shared."""
 
 
 async def authenticate(channel: Channel, house: House) -> tuple[str, CardCertificate]:
@@ -169,6 +174,8 @@ class Session:
         finally:
             ending.cancel()
             await self._eject("The connection ended.")
+            if self._sessions.house.screens is not None:
+                await self._sessions.house.screens.end(self)
             self._record("disconnected", **self._facts())
 
     async def _end_at_limit(self) -> None:
@@ -183,9 +190,20 @@ class Session:
                 self._channel.notify(Remark(text))
 
     async def answer(self, question: Message) -> Message:
-        """Answer the admin: an InsertCard is all that it may ask."""
-        if not isinstance(question, InsertCard):
-            raise ProtocolError(f"{type(question).__name__} from an admin")
+        """Answer the admin: an InsertCard and a ScreenRequest are all that it may ask."""
+        if isinstance(question, InsertCard):
+            return await self._insert(question)
+        if isinstance(question, ScreenRequest):
+            return await self._share_screen(question)
+        raise ProtocolError(f"{type(question).__name__} from an admin")
+
+    async def _share_screen(self, question: ScreenRequest) -> Message:
+        screens = self._sessions.house.screens
+        if screens is None:
+            return NoScreen(RefusalCode.NO_SCREEN, "This remote does not share its screen.")
+        return await screens.grant(self, self._facts(), view_only=question.view_only)
+
+    async def _insert(self, question: InsertCard) -> CardInserted:
         await self._sessions.replace(self)
         reader = self._sessions.take_reader()
         self._reader = reader

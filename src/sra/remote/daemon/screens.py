@@ -1,0 +1,155 @@
+"""The screen's shares: what a session was granted, and the stream that it opens with it.
+
+A share ends with its session, its stream, the screen server or the helper, whichever is first, and then all of them
+do. A ticket is worth something once, from its session's address, and only while the share lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sra.errors import LinkError, RefusedError
+from sra.remote.screen_sharing.link import ScreenLink
+from sra.transport.stream import Stream, join
+from sra.wire.messages import MAX_TEXT, TICKET_BYTES, Message, NoScreen, ScreenGrant
+
+TICKET_DEADLINE = 5.0
+"""Seconds for a stranger's ticket."""
+REASON_PATIENCE = 1.0
+"""Seconds for the helper to say why the screen server ended."""
+
+log = logging.getLogger("sra.screen")
+
+Record = Callable[..., None]
+"""``Audit.record``: an event's name, and facts by name."""
+
+
+@dataclass(eq=False)
+class Share:
+    """What one session was granted. ``facts`` says whose it is."""
+
+    link: ScreenLink
+    facts: Mapping[str, str]
+    ticket_hash: bytes
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the session wants it over."""
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    is_streaming: bool = False
+
+
+class Screens:
+    """All shares of this machine, by the session (any object) that each belongs to."""
+
+    def __init__(self, helper: Path, record: Record) -> None:
+        self._helper = helper
+        self._record = record
+        self._shares: dict[object, Share] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def grant(self, session: object, facts: Mapping[str, str], *, view_only: bool) -> Message:
+        """A ticket and a password, which end what the session had before; or why there are none."""
+        await self.end(session)
+        link = ScreenLink(self._helper)
+        try:
+            credential = await link.grant(f"{facts['account']} ({facts['address']})", view_only=view_only)
+        except RefusedError as error:
+            link.close()
+            self._record("screen-refused", code=error.code, reason=error.text, **facts)
+            return NoScreen(error.code, error.text[:MAX_TEXT])
+        except BaseException:
+            link.close()
+            raise
+        ticket = secrets.token_bytes(TICKET_BYTES)
+        share = Share(link, facts, hashlib.sha256(ticket).digest())
+        self._shares[session] = share
+        self._record("screen-granted", view_only=int(view_only), **facts)
+        watching = asyncio.create_task(self._watch(session, share))
+        self._tasks.add(watching)
+        watching.add_done_callback(self._tasks.discard)
+        return ScreenGrant(ticket, credential.username, credential.password)
+
+    async def end(self, session: object) -> None:
+        """The session is over, or asks anew: so is what it was granted."""
+        share = self._shares.pop(session, None)
+        if share is not None:
+            share.ending.set()
+            share.link.close()
+            if share.is_streaming:
+                await share.ended.wait()
+
+    async def serve(self, stream: Stream, leave: Callable[[], None]) -> None:
+        """Join a stranger's stream to the screen, if its ticket is good; returns when it is over."""
+        try:
+            ticket = await stream.read(TICKET_BYTES, TICKET_DEADLINE)
+        except LinkError as error:
+            log.info("%s: a stream without a ticket: %s", stream.peer_address, error)
+            return
+        share = self._take(hashlib.sha256(ticket).digest(), stream.peer_address)
+        if share is None:
+            log.warning("%s: a ticket for the screen that is not good (any more)", stream.peer_address)
+            self._record("screen-ticket-refused", address=stream.peer_address)
+            return
+        leave()
+        await self._show(share, stream)
+
+    def _take(self, ticket_hash: bytes, address: str) -> Share | None:
+        """The share that the ticket opens, if it was not used before and comes from its session's address."""
+        found = next((share for share in self._shares.values() if share.ticket_hash == ticket_hash), None)
+        if found is None or found.is_streaming or found.facts["address"] != address:
+            return None
+        found.is_streaming = True
+        return found
+
+    async def _show(self, share: Share, stream: Stream) -> None:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        screen: Stream | None = None
+        reason = "The remote's service is stopping."
+        try:
+            connection = await share.link.open()
+            _, screen = await loop.create_unix_connection(Stream, sock=connection)
+            self._record("screen-started", **share.facts)
+            join(stream, screen)
+            reason = await _until_over(share, stream, screen)
+        except (RefusedError, OSError) as error:
+            reason = str(error)
+        finally:
+            for end in (stream, screen):
+                if end is not None:
+                    end.close()
+            share.link.close()
+            share.ended.set()
+            counts = {"sent": screen.received if screen else 0, "received": stream.received}
+            seconds = round(loop.time() - begun)
+            self._record("screen-ended", reason=reason, seconds=seconds, **counts, **share.facts)
+
+    async def _watch(self, session: object, share: Share) -> None:
+        """Forget a share that ended by itself; one that was never used is told of here."""
+        reason = await share.link.wait_ended()
+        if self._shares.get(session) is share:
+            del self._shares[session]
+        if not share.is_streaming:
+            self._record("screen-ended", reason=reason, seconds=0, sent=0, received=0, **share.facts)
+
+
+async def _until_over(share: Share, stream: Stream, screen: Stream) -> str:
+    """Return when one of those that a share needs is gone; which, in words."""
+    helper = asyncio.ensure_future(share.link.wait_ended())
+    waits = [asyncio.ensure_future(end) for end in (stream.wait_ended(), screen.wait_ended(), share.ending.wait())]
+    try:
+        await asyncio.wait([*waits, helper], return_when=asyncio.FIRST_COMPLETED)
+        if share.ending.is_set():
+            return "The session ended, or asked anew."
+        if stream.ended_first:
+            return "The viewer was closed."
+        await asyncio.wait([helper], timeout=REASON_PATIENCE)
+        return helper.result() if helper.done() else "The screen server closed the connection."
+    finally:
+        for wait in (*waits, helper):
+            wait.cancel()

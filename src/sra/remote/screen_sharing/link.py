@@ -1,0 +1,102 @@
+"""srad's side of ``sra-screen``: a grant is a connection to it, and ends with it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from sra.errors import ProtocolError, RefusalCode, RefusedError
+from sra.remote.screen_sharing import vocabulary
+from sra.remote.screen_sharing.vocabulary import MAX_PACKET, Done, Ended, Failed, Grant, Granted, Open, Reply, Request
+
+NOT_SET_UP = "Screen sharing is not set up on this remote: have “sra activate -s” run there as root."
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What opens the screen, once, within so many seconds."""
+
+    username: str
+    password: str
+    seconds: int
+
+
+class ScreenLink:
+    """One share of the screen, from the grant to ``close``."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        self._socket.setblocking(False)
+        self._replies: asyncio.Queue[tuple[Reply, list[int]]] = asyncio.Queue()
+        self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._is_open = False
+
+    async def grant(self, by: str, *, view_only: bool) -> Credential:
+        """Have the screen shared; raise ``RefusedError`` where it is not."""
+        try:
+            self._socket.connect(str(self._path))
+        except OSError as error:
+            raise RefusedError(RefusalCode.NO_SCREEN, NOT_SET_UP) from error
+        asyncio.get_running_loop().add_reader(self._socket, self._read)
+        self._is_open = True
+        reply, _ = await self._ask(Grant(view_only, by))
+        if isinstance(reply, Granted):
+            return Credential(reply.username, reply.password, reply.seconds)
+        raise _refused(reply)
+
+    async def open(self) -> socket.socket:
+        """A connection to the screen server; raise ``RefusedError`` if it has ended."""
+        reply, descriptors = await self._ask(Open())
+        if not isinstance(reply, Done) or not descriptors:
+            raise _refused(reply)
+        return socket.socket(fileno=descriptors[0])
+
+    async def wait_ended(self) -> str:
+        """Return when the share has ended by itself; the reason."""
+        return await asyncio.shield(self._ended)
+
+    def close(self) -> None:
+        """End the share: the password is void and the screen server ends."""
+        self._end("The share was ended.")
+
+    async def _ask(self, request: Request) -> tuple[Reply, list[int]]:
+        if not self._ended.done():
+            try:
+                self._socket.send(vocabulary.encode(request))
+            except OSError as error:
+                self._end(f"sra-screen is gone: {error.strerror}.")
+        if self._ended.done():
+            return Ended(self._ended.result()), []
+        return await self._replies.get()
+
+    def _read(self) -> None:
+        try:
+            packet, descriptors, _, _ = socket.recv_fds(self._socket, MAX_PACKET, 1)
+            reply = vocabulary.reply(packet) if packet else Ended("sra-screen, the remote's helper, ended.")
+        except BlockingIOError:
+            return
+        except (OSError, ProtocolError) as error:
+            reply, descriptors = Ended(f"sra-screen, the remote's helper, failed: {error}"), []
+        if isinstance(reply, Ended):
+            self._end(reply.reason)
+        else:
+            self._replies.put_nowait((reply, list(descriptors)))
+
+    def _end(self, reason: str) -> None:
+        if not self._ended.done():
+            self._ended.set_result(reason)
+            self._replies.put_nowait((Ended(reason), []))
+        if self._is_open:
+            self._is_open = False
+            asyncio.get_running_loop().remove_reader(self._socket)
+        self._socket.close()
+
+
+def _refused(reply: Reply) -> RefusedError:
+    if isinstance(reply, Failed):
+        return RefusedError(RefusalCode.NOT_ALLOWED if reply.is_refusal else RefusalCode.NO_SCREEN, reply.reason)
+    reason = reply.reason if isinstance(reply, Ended) else "The screen can't be shared just now."
+    return RefusedError(RefusalCode.NO_SCREEN, reason)

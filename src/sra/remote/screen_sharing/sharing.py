@@ -1,0 +1,173 @@
+"""One share of the screen: a server on the display, a password that opens it once, and everything gone at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sra import files
+from sra.errors import SraError
+from sra.remote.screen_sharing import displays_linux, people_linux, vnc_linux
+from sra.remote.screen_sharing.displays_linux import Display, NoDisplayError
+from sra.remote.screen_sharing.password import OnePassword
+from sra.remote.screen_sharing.vnc_linux import Account, ServerError
+from sra.remote.screen_sharing.vocabulary import Grant
+
+PATIENCE = 2.0
+"""Seconds for a display to come: after a log-out the X server is a new one."""
+LOOK_AGAIN = 0.1
+"""Seconds between looks at what runs."""
+
+log = logging.getLogger("sra.screen")
+
+
+class DeniedError(SraError):
+    """The owner's policy, or whoever sits at the screen, said no."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the owner of this machine demands.
+
+    ``consent``: seconds to wait for a yes of who is logged in, 0 asks nobody. ``expire``: how many an unused password
+    lives.
+    """
+
+    enabled: bool = True
+    view_only: bool = False
+    consent: int = 0
+    notice: bool = True
+    expire: int = 60
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where shares are made: a ``folder`` of the screen's account, and how the display is found."""
+
+    folder: Path
+    account: Account
+    policy: Policy
+    find_display: Callable[[], Display] = lambda: displays_linux.find(
+        tuple(displays_linux.processes()), displays_linux.console()
+    )
+
+    @property
+    def socket(self) -> Path:
+        """Where the server listens."""
+        return self.folder / "vnc"
+
+    @property
+    def cookies(self) -> Path:
+        """The display's cookie, for the server."""
+        return self.folder / "cookie"
+
+
+class Share:
+    """The screen as it is shared with one admin."""
+
+    def __init__(self, place: Place, password: OnePassword, grant: Grant) -> None:
+        self._place = place
+        self._password = password
+        self._grant = grant
+        self._programs: list[asyncio.subprocess.Process] = []
+
+    async def open(self) -> str:
+        """Begin: the password. Raises ``DeniedError``, ``NoDisplayError``, ``ServerError`` or ``PasswordError``."""
+        if not self._place.policy.enabled:
+            raise DeniedError("The owner of this remote does not share its screen.")
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while True:
+            try:
+                display = self._place.find_display()
+                values = await self._prepare(display)
+                await self._start_server(display, values)
+                break
+            except (NoDisplayError, ServerError):
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+            await asyncio.sleep(LOOK_AGAIN)
+        await self._tell(values)
+        return await self._password.issue()
+
+    async def _prepare(self, display: Display) -> dict[str, str]:
+        place = self._place
+        self._clear()
+        files.replace(place.cookies, displays_linux.cookie_file(display), 0o600)
+        values = vnc_linux.environment(display.name, place.cookies)
+        if place.policy.consent and displays_linux.is_somebody_logged_in(display):
+            await self._ask_for_consent(values)
+        return values
+
+    async def _ask_for_consent(self, values: dict[str, str]) -> None:
+        place = self._place
+        if not await people_linux.consents(self._grant.by, place.policy.consent, place.account, values):
+            raise DeniedError("Whoever is logged in at the remote did not allow it.")
+
+    async def _start_server(self, display: Display, values: dict[str, str]) -> None:
+        place = self._place
+        view_only = self._grant.view_only or place.policy.view_only
+        argv = vnc_linux.arguments(display.name, place.socket, place.account, view_only=view_only)
+        server = await vnc_linux.start(argv, place.account, values)
+        self._programs = [server]
+        try:
+            await vnc_linux.wait_until_it_listens(server, place.socket)
+        except ServerError:
+            await vnc_linux.stop(server)
+            raise
+
+    async def _tell(self, values: dict[str, str]) -> None:
+        if self._place.policy.notice:
+            text = people_linux.notice(self._grant.by, f"{datetime.now():%H:%M}")
+            self._programs.append(await vnc_linux.start(text, self._place.account, values))
+
+    def connect(self) -> socket.socket:
+        """A connection to the server."""
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(str(self._place.socket))
+        except OSError as error:
+            connection.close()
+            raise ServerError(f"The screen server takes no connection: {error.strerror}.") from error
+        return connection
+
+    async def wait_ended(self) -> str:
+        """Return when the server has ended, or the password was not used in time; the reason."""
+        server = asyncio.create_task(self._programs[0].wait())
+        try:
+            await asyncio.wait([server], timeout=self._place.policy.expire)
+            if not server.done() and self._password.is_unused:
+                return f"The screen's password was not used within {self._place.policy.expire} s."
+            await server
+        finally:
+            server.cancel()
+        return "The screen went away: somebody logged out there, or its X server ended."
+
+    async def close(self) -> None:
+        """The password is void, the server has ended, and nothing of it is left."""
+        try:
+            await self._password.lock()
+        finally:
+            await asyncio.gather(*(vnc_linux.stop(program) for program in self._programs))
+            self._clear()
+
+    def _clear(self) -> None:
+        for path in (self._place.socket, self._place.cookies):
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+
+
+def make_folder(folder: Path, account: Account) -> None:
+    """A folder that only the screen's account (and root) can enter."""
+    files.make_folder(folder.parent, 0o755)
+    folder.parent.chmod(0o755)
+    files.make_folder(folder, 0o700)
+    folder.chmod(0o700)
+    if os.geteuid() == 0:
+        os.chown(folder, account.uid, account.gid, follow_symlinks=False)

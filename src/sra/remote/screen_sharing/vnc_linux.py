@@ -1,0 +1,111 @@
+"""X0tigervnc on a display, as a user without rights, at a UNIX socket that only this user and root can reach."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sra.errors import SraError
+
+PROGRAM = "X0tigervnc"
+"""The server itself; Debian's x0tigervncserver is a script around it."""
+PAM_SERVICE = "sra-vnc"
+START_DEADLINE = 5.0
+"""Seconds until the server takes connections."""
+STOP_DEADLINE = 2.0
+"""Seconds for it to end; then it is killed."""
+LOOK_AGAIN = 0.01
+_PR_SET_PDEATHSIG = 1
+"""From linux/prctl.h."""
+_PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+
+_VIEW_ONLY = ("-AcceptKeyEvents=0", "-AcceptPointerEvents=0", "-AcceptCutText=0")
+
+
+class ServerError(SraError):
+    """The screen server can't be started."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """The local user that the server runs as, and whose password opens it."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+def arguments(display: str, socket: Path, account: Account, *, view_only: bool) -> tuple[str, ...]:
+    """The server's command line. It says nothing secret: everybody can read it.
+
+    ``Plain`` sends the password in clear, and is alone in being checked in full by PAM and needing no certificate of
+    its own: it never leaves this machine but inside the admin's TLS stream.
+    """
+    return (
+        PROGRAM, f"-display={display}", f"-rfbunixpath={socket}", "-rfbunixmode=384", "-rfbport=-1",
+        "-SecurityTypes=Plain", f"-PlainUsers={account.name}", f"-PAMService={PAM_SERVICE}",
+        "-NeverShared=1", "-DisconnectClients=0", "-UseBlacklist=0", "-AcceptSetDesktopSize=0",
+        "-desktop=Secure Remote Access", "-Log=*:stderr:0", *(_VIEW_ONLY if view_only else ()),
+    )  # fmt: skip
+
+
+def environment(display: str, cookies: Path) -> dict[str, str]:
+    """What programs of the screen's account need to know; nothing of this process's own environment."""
+    return {"DISPLAY": display, "XAUTHORITY": str(cookies), "PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
+
+
+async def start(argv: Sequence[str], account: Account, values: dict[str, str]) -> asyncio.subprocess.Process:
+    """Run a program as the screen's account; it ends with this process, however that ends."""
+    if shutil.which(argv[0], path=values["PATH"]) is None:
+        raise ServerError(f"{argv[0]} is not installed on the remote (Debian: tigervnc-scraping-server, x11-utils).")
+    is_root = os.geteuid() == 0
+    return await asyncio.create_subprocess_exec(
+        *argv,
+        user=account.uid if is_root else None,
+        group=account.gid if is_root else None,
+        extra_groups=[] if is_root else None,
+        env=values,
+        cwd="/",
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=_end_with_parent,
+    )
+
+
+async def wait_until_it_listens(process: asyncio.subprocess.Process, socket: Path) -> None:
+    """Return when the server has made its socket; ``ServerError`` if it ends before, or takes too long."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + START_DEADLINE
+    while not socket.exists():  # noqa: ASYNC240 - one stat(2); X0tigervnc has no way to say that it listens
+        if process.returncode is not None:
+            raise ServerError(f"{PROGRAM} can't use the display.")
+        if loop.time() > deadline:
+            raise ServerError(f"{PROGRAM} does not begin to listen.")
+        await asyncio.sleep(LOOK_AGAIN)
+
+
+async def stop(process: asyncio.subprocess.Process) -> None:
+    """End a program; returns when it is gone."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_DEADLINE):
+                await process.wait()
+                return
+
+
+def _end_with_parent() -> None:
+    """In the new process, as its own user: the kernel ends it when the helper is gone, killed perhaps."""
+    if _PRCTL is not None:
+        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
