@@ -155,7 +155,7 @@ def test_a_card_paired_by_its_hash_logs_in_as_soon_as_it_has_come_in(world: Worl
 def key_hash(world: World, pem: str) -> str:
     said = json.loads(world.remote.run([SRA, "whois", "--json", "-"], input=pem, check=False).stdout)
     rules = " ".join(rule["rule"] for rule in said["rules"])
-    return re.findall(r"sha256:[0-9a-f]{64}", rules)[0]
+    return str(re.findall(r"sha256:[0-9a-f]{64}", rules)[0])
 
 
 def test_a_pairing_that_is_edited_away_is_gone_from_the_login(world: World) -> None:

@@ -11,12 +11,23 @@ from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID, ObjectIdentifier
 
 _HEAD = "# Made from /etc/sra/pairings.toml by “sra pair” and srad; whatever is changed here is lost.\n"
 DOMAIN = "local"
 """SSSD's domain of the machine's own accounts."""
 
-_SPECIAL = frozenset(".[](){}*+?$|<>\\")
+_SHORT_NAMES: dict[ObjectIdentifier, str] = {
+    NameOID.EMAIL_ADDRESS: "E",
+    NameOID.GIVEN_NAME: "givenName",
+    NameOID.SERIAL_NUMBER: "serialNumber",
+    NameOID.SURNAME: "SN",
+    NameOID.TITLE: "title",
+}
+"""What SSSD 2.8 calls attributes that RFC 4514 has no short name for."""
+_RULE_SIGNS = frozenset("<>")
+"""They begin another part of a rule, wherever they stand; SSSD then takes no rule at all."""
+_SPECIAL = frozenset(".[](){}*+?$|\\")
 _LITERAL = {"^": "\\^"}
 """In brackets it would mean: any other sign."""
 
@@ -56,10 +67,16 @@ def trusted_file(accounts: Mapping[bytes, str]) -> bytes:
 
 
 def _names(certificate: bytes) -> tuple[str, str] | None:
-    """Issuer and subject as SSSD writes them (RFC 4514); ``None`` for what does not fit in a line."""
+    """Issuer and subject as SSSD writes them; ``None`` for what does not fit in a rule."""
     found = x509.load_der_x509_certificate(certificate)
-    issuer, subject = found.issuer.rfc4514_string(), found.subject.rfc4514_string()
-    return (issuer, subject) if (issuer + subject).isprintable() and subject else None
+    issuer, subject = (_ascii(name.rfc4514_string(_SHORT_NAMES)) for name in (found.issuer, found.subject))
+    fits = (issuer + subject).isprintable() and _RULE_SIGNS.isdisjoint(issuer + subject)
+    return (issuer, subject) if subject and fits else None
+
+
+def _ascii(name: str) -> str:
+    """Other signs than those of ASCII as SSSD has them: each byte of UTF-8 in hexadecimal (RFC 4514, 2.4)."""
+    return "".join(each if each.isascii() else "".join(f"\\{byte:02X}" for byte in each.encode()) for each in name)
 
 
 def _rule(names: Sequence[tuple[str, str]]) -> str:

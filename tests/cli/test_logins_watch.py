@@ -1,0 +1,115 @@
+"""How the login gets to know of cards: srad leaves them, root makes the map."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from sra.cli import logins, logins_watch
+from sra.config import Paths
+from sra.errors import RefusalCode, RefusedError
+from sra.identity.certificates import CardCertificate
+from sra.remote.logins import mapping
+from sra.remote.logins.login_paths import LoginPaths
+from tests.loopback import run, until
+from tests.remote.accounts.issuing import Authority
+
+CARD = Authority().issue().card
+
+
+async def ann(_: CardCertificate) -> str:
+    return "ann"
+
+
+async def nobody(_: CardCertificate) -> str:
+    raise RefusedError(RefusalCode.NOT_PAIRED, "nobody's")
+
+
+def found(paths: Paths, find_account: Callable[[CardCertificate], Awaitable[str]]) -> str:
+    """What srad finds, and does beside it."""
+
+    async def body() -> str:
+        return await logins_watch.remembering(paths, find_account)(CARD)
+
+    return asyncio.run(body())
+
+
+def write_map(paths: Paths, accounts: dict[bytes, str]) -> None:
+    path = LoginPaths(paths.root).mapping
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(mapping.text_of(accounts))
+
+
+def test_a_card_that_is_let_in_is_left_for_root(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    assert found(paths, ann) == "ann"
+    assert list(logins.seen_cards(paths).cards()) == [CARD]
+
+
+def test_a_card_that_is_refused_is_not(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    with pytest.raises(RefusedError):
+        found(paths, nobody)
+    assert list(logins.seen_cards(paths).cards()) == []
+
+
+def test_a_new_card_waits_until_the_login_knows_it(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    write_map(paths, {})
+
+    async def body() -> None:
+        finding = asyncio.ensure_future(logins_watch.remembering(paths, ann)(CARD))
+        await until(lambda: any(logins.seen_cards(paths).cards()))
+        await asyncio.sleep(0.1)
+        assert not finding.done()
+        write_map(paths, {CARD.der: "ann"})
+        assert await finding == "ann"
+
+    run(body())
+
+
+def test_nobody_waits_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logins_watch, "PATIENCE", 0.1)
+    paths = Paths(tmp_path)
+    write_map(paths, {})
+    assert found(paths, ann) == "ann"
+
+
+def test_a_folder_that_can_not_be_written_shuts_nobody_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    paths = Paths(tmp_path)
+    paths.state.parent.mkdir(parents=True)
+    paths.state.write_text("no folder")
+    assert found(paths, ann) == "ann"
+    assert "does not get to know this card" in caplog.text
+
+
+def test_where_the_login_takes_no_cards_nothing_is_made(tmp_path: Path) -> None:
+    assert logins.refresh(Paths(tmp_path)) is False
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_root_is_called_when_something_changes_and_not_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths, refreshed = Paths(tmp_path), []
+
+    async def note(_: Paths) -> None:
+        refreshed.append(True)
+
+    monkeypatch.setattr(logins_watch, "_refresh_apart", note)
+    monkeypatch.setattr(logins_watch, "LOOK_EVERY", 0.01)
+
+    async def body() -> None:
+        watching = asyncio.create_task(logins_watch.keep_fresh(paths))
+        await asyncio.sleep(0.05)
+        assert refreshed == []  # the login takes no cards
+        write_map(paths, {})
+        await until(lambda: len(refreshed) == 1)
+        await asyncio.sleep(0.05)
+        assert len(refreshed) == 1
+        logins.seen_cards(paths).add(CARD)
+        await until(lambda: len(refreshed) > 1)
+        watching.cancel()
+
+    run(body())

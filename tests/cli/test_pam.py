@@ -1,0 +1,223 @@
+"""``sra pam`` on a machine in a folder: what it writes, refuses, keeps and takes back."""
+
+import json
+import os
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sra.cli.main import app
+from sra.cli.run import status
+from sra.config import Paths
+from sra.remote.logins.login_paths import LoginPaths
+from sra.transport import tls_identity
+
+ACCOUNT = "root"
+"""An account that every machine has."""
+STACK = "@include common-auth\n@include common-account\n"
+MACHINE = {
+    "etc/pam.d/su": STACK,
+    "etc/pam.d/sudo": f"# sudo\n{STACK}",
+    "etc/pam.d/sshd": STACK,
+    "etc/pam.d/odd": "auth required pam_unix.so\n",
+    "usr/lib/pam.d/polkit-1": STACK,
+    "lib/x86_64-linux-gnu/security/pam_pkcs11.so": "",
+    "usr/lib/x86_64-linux-gnu/opensc-pkcs11.so": "",
+    "usr/lib/secure-remote-access/sra-announce": "",
+}
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    root = tmp_path / "machine"
+    for name, text in MACHINE.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Path:
+    return tls_identity.generate(tmp_path / "card", ["card"], datetime.now(UTC)).folder / "certificate.pem"
+
+
+def run(root: Path, *arguments: str) -> int:
+    return status(app, [*arguments, "--root", str(root)])
+
+
+def tree(root: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file of the machine, but the product's own and locks."""
+    files = [path for path in root.rglob("*") if path.is_file() and not path.is_relative_to(root / "etc/sra")]
+    return {str(path.relative_to(root)): (stat.S_IMODE(path.stat().st_mode), path.read_bytes()) for path in files}
+
+
+def states(root: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    capsys.readouterr()
+    assert run(root, "pam", "status", "--json") == 0
+    return dict(json.loads(capsys.readouterr().out))
+
+
+def test_enabling_and_disabling_leaves_every_file_as_it_was(machine: Path) -> None:
+    before = tree(machine)
+    assert run(machine, "pam", "enable", "su", "sudo", "polkit-1", "sshd") == 0
+    assert len(tree(machine)) > len(before)
+    assert run(machine, "pam", "disable") == 0
+    assert tree(machine) == before
+
+
+def test_what_was_there_is_kept_for_the_worst_case(machine: Path) -> None:
+    assert run(machine, "pam", "enable", "su") == 0
+    backup = machine / "var/lib/sra-login/pam.d/su"
+    assert backup.read_text() == STACK
+    assert stat.S_IMODE(backup.parent.stat().st_mode) == 0o700
+    (machine / "etc/pam.d/su").write_text((machine / "etc/pam.d/su").read_text() + "# new\n")
+    assert run(machine, "pam", "enable", "su", "sudo") == 0
+    assert backup.read_text() == STACK
+
+
+def test_only_what_is_named_is_touched(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(machine, "pam", "enable", "su") == 0
+    assert states(machine, capsys) == {"su": "card or password", "sudo": "off", "polkit-1": "off"}
+    assert (machine / "etc/pam.d/sshd").read_text() == STACK
+    assert run(machine, "pam", "enable", "sshd") == 0
+    assert states(machine, capsys)["sshd"] == "card or password"
+
+
+def test_doing_it_again_changes_nothing(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(machine, "pam", "enable", "su") == 0
+    once = tree(machine)
+    assert run(machine, "pam", "enable", "su") == 0
+    assert tree(machine) == once
+    assert "already" in capsys.readouterr().err
+
+
+def test_the_announcement_names_the_installed_program(machine: Path) -> None:
+    assert run(machine, "pam", "enable", "su") == 0
+    text = (machine / "etc/pam.d/su").read_text()
+    assert "quiet /usr/lib/secure-remote-access/sra-announce /run/sra/daemon/announce\n" in text
+
+
+def test_one_that_can_not_be_changed_keeps_all_as_they_are(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = tree(machine)
+    for name, said in (("odd", "where the card belongs is not clear"), ("nothing", "has no service nothing")):
+        assert run(machine, "pam", "enable", "su", name) == 2
+        assert said in capsys.readouterr().err
+        assert tree(machine) == before
+
+
+@pytest.mark.parametrize("module", ["pam_pkcs11.so", "opensc-pkcs11.so"])
+def test_without_its_module_nothing_is_changed(machine: Path, module: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (path,) = machine.rglob(module)
+    path.unlink()
+    before = tree(machine)
+    assert run(machine, "pam", "enable", "su") == 2
+    assert "apt-get install" in capsys.readouterr().err
+    assert tree(machine) == before
+
+
+def test_card_only_wants_a_card_that_could_log_in(
+    machine: Path, card: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = tree(machine)
+    assert run(machine, "pam", "enable", "--card-only", "su") == 2
+    assert "No card could log in yet" in capsys.readouterr().err
+    assert tree(machine) == before
+    assert run(machine, "pair", ACCOUNT, "--certificate", str(card)) == 0
+    assert run(machine, "pam", "enable", "--card-only", "su") == 0
+    assert states(machine, capsys)["su"] == "card only"
+
+
+def test_the_last_password_goes_only_with_yes(machine: Path, card: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(machine, "pair", ACCOUNT, "--certificate", str(card)) == 0
+    assert run(machine, "pam", "enable", "--card-only", "su", "sudo") == 0
+    assert run(machine, "pam", "enable", "--card-only", "polkit-1") == 2
+    assert "no password opens this machine any more" in capsys.readouterr().err
+    assert states(machine, capsys)["polkit-1"] == "off"
+    assert run(machine, "pam", "enable", "--card-only", "--yes", "polkit-1") == 0
+    assert run(machine, "pam", "enable", "sudo") == 0
+    assert states(machine, capsys) == {"su": "card only", "sudo": "card or password", "polkit-1": "card only"}
+
+
+def test_a_stack_that_was_edited_is_left_alone(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(machine, "pam", "enable", "su") == 0
+    path = machine / "etc/pam.d/su"
+    path.write_text(path.read_text().replace("default=die", "default=bad"))
+    edited = path.read_text()
+    for command in ("enable", "disable"):
+        assert run(machine, "pam", command, "su") == 2
+        assert "edited by hand" in capsys.readouterr().err
+        assert path.read_text() == edited
+    assert states(machine, capsys)["su"] == "edited by hand"
+
+
+def test_former_settings_of_pam_pkcs11_come_back(machine: Path) -> None:
+    former = LoginPaths(machine).configuration
+    former.parent.mkdir(parents=True)
+    former.write_text("their own\n")
+    before = tree(machine)
+    assert run(machine, "pam", "enable", "su") == 0
+    assert "cert_policy = signature;" in former.read_text()
+    assert run(machine, "pam", "enable", "sudo") == 0
+    assert run(machine, "pam", "disable") == 0
+    assert tree(machine) == before
+
+
+def test_settings_that_were_edited_since_stay(machine: Path) -> None:
+    assert run(machine, "pam", "enable", "su") == 0
+    path = LoginPaths(machine).configuration
+    path.write_text(path.read_text().replace("nullok = false", "nullok = true"))
+    edited = path.read_text()
+    assert run(machine, "pam", "enable", "sudo") == 0
+    assert run(machine, "pam", "disable") == 0
+    assert path.read_text() == edited
+
+
+def test_the_map_follows_the_pairings(machine: Path, card: Path) -> None:
+    mapping = LoginPaths(machine).mapping
+    assert run(machine, "pair", ACCOUNT, "--certificate", str(card)) == 0
+    assert not mapping.exists()
+    assert run(machine, "pam", "enable", "su") == 0
+    assert "-> root\n" in mapping.read_text()
+    assert stat.S_IMODE(mapping.stat().st_mode) == 0o644
+    assert run(machine, "unpair", ACCOUNT) == 0
+    assert "->" not in mapping.read_text().partition("crashes")[2]
+    assert list((Paths(machine).etc / "certificates").iterdir()) == []
+
+
+def test_the_policy_is_the_logins_too(machine: Path, card: Path) -> None:
+    assert run(machine, "pair", ACCOUNT, "--certificate", str(card)) == 0
+    Paths(machine).config.write_text('[policy]\ncertificates = "ca"\n')
+    assert run(machine, "pam", "enable", "su") == 0
+    assert "cert_policy = ca,signature;" in LoginPaths(machine).configuration.read_text()
+    assert "-> root\n" not in LoginPaths(machine).mapping.read_text()  # no authority vouches for it
+
+
+def test_where_sssd_is_it_is_told_and_only_root_reads_it(machine: Path, card: Path) -> None:
+    login = LoginPaths(machine)
+    login.sssd.mkdir()
+    assert run(machine, "pair", ACCOUNT, "--certificate", str(card)) == 0
+    assert run(machine, "pam", "enable", "su") == 0
+    text = login.sssd_pairings.read_text()
+    assert "pam_p11_allowed_services = +su\n" in text
+    assert "[certmap/local/root]\n" in text
+    assert "certificate_verification = no_ocsp,partial_chain\n" in text
+    assert stat.S_IMODE(login.sssd_pairings.stat().st_mode) == 0o600
+    assert (login.ours / "trusted.pem").read_text().count("BEGIN CERTIFICATE") == 1
+    assert run(machine, "pam", "disable") == 0
+    assert not login.sssd_pairings.exists()
+
+
+def test_a_stack_that_others_may_write_is_not_trusted(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (machine / "etc/pam.d/su").chmod(0o666)
+    assert run(machine, "pam", "enable", "su") == 2
+    assert "others may write this file" in capsys.readouterr().err
+
+
+def test_a_session_will_watch_for_its_card(machine: Path) -> None:
+    assert run(machine, "pam", "enable", "su") == 0
+    (line,) = [line for line in LoginPaths(machine).autostart.read_text().splitlines() if line.startswith("Exec=")]
+    command = line.removeprefix("Exec=").split()
+    assert command[1:] == ["pam", "watch-removal"]
+    assert os.access(command[0], os.X_OK)
