@@ -122,10 +122,12 @@ def install_programs(root: Path) -> None:
 
 
 def install_driver(root: Path) -> None:
-    """The virtual reader, without what only a debugger reads."""
+    """What is compiled, without what only a debugger reads: the virtual reader, and what announces a login."""
     driver = root / "usr/lib/pcsc/drivers/serial/libifdvirtualserial.so"
     copy(CHECKOUT / "reader" / "build" / driver.name, driver)
-    subprocess.run(["strip", "--strip-unneeded", driver], check=True)
+    announce = root / HOME / "sra-announce"
+    copy(CHECKOUT / "reader" / "build" / announce.name, announce, 0o755)
+    subprocess.run(["strip", "--strip-unneeded", driver, announce], check=True)
 
 
 def install_documents(root: Path, bundled: list[str]) -> None:

@@ -22,6 +22,9 @@ from sra.errors import UsageError
 from sra.identity.certificates import CardCertificate
 from sra.remote.accounts.pairing import PairingStore
 from sra.remote.license.statement import day
+from sra.remote.logins.login_paths import OPENSC, PAM_MODULES, LoginPaths
+from sra.remote.logins.stack_files import StackFiles
+from sra.remote.logins.stacks import State
 from sra.transport import tls_identity
 
 MIN_FREE = 64 * 1024 * 1024
@@ -128,6 +131,23 @@ def _card(remote: Remote) -> str:
     return check_card(remote.paths, remote.config, remote.card)
 
 
+def _logins(remote: Remote) -> str:
+    """Which services take the card, and that nothing is missing that they would wait for."""
+    login = LoginPaths(remote.paths.root)
+    states = {service.name: state for service, state in StackFiles(login).states().items() if state is not State.OFF}
+    if not states:
+        raise NotHereError
+    edited = [name for name, state in states.items() if state is State.EDITED]
+    if edited:
+        raise WrongError(
+            f"The card's lines were edited by hand: {', '.join(edited)}.", f"editor {login.stacks / edited[0]}"
+        )
+    missing = [str(path) for path in (login.mapping, login.configuration) if not path.exists()]
+    if missing or login.first(PAM_MODULES) is None or login.first(OPENSC) is None:
+        raise WrongError(f"Missing for the login: {', '.join(missing) or 'pam_pkcs11, or the module of OpenSC'}.")
+    return ", ".join(f"{name}: {state}" for name, state in states.items())
+
+
 def _reader(remote: Remote) -> str:
     found = machine.virtual_readers()
     if len(found) < remote.config.readers:
@@ -206,6 +226,7 @@ CHECKS: tuple[Check[Remote], ...] = (
     Check("pcscd", lambda _: machine.check_pcscd()),
     Check("readers", _reader, lambda _: "systemctl restart pcscd.service"),
     Check("OpenSC", lambda _: machine.check_opensc()),
+    Check("logins", _logins, lambda remote: remote.sra("pam enable SERVICE")),
     Check("clock", _clock, lambda _: "timedatectl set-ntp true"),
     Check("audit log", _audit),
     Check("permissions", _permissions),

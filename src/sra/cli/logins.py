@@ -1,7 +1,7 @@
 """What the login knows of cards, kept true to the pairings and the policy: by root, whenever one of them changes.
 
 ``srad`` has no right to say who may log in. It only leaves the certificates that it has seen; from those, and from
-what root has written, root works out again which account each one opens (docs/decisions/0008-the-logins-map.md).
+what root has written, root works out again which account each one opens (docs/decisions/0012-the-logins-map.md).
 """
 
 from __future__ import annotations

@@ -1,0 +1,58 @@
+"""The login's files where systemd runs: units that keep them true, and no trace of them later."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.processes import wait_until
+from lab.systemd import SystemdMachine, differences, systemd_machine
+from lab.systemd_root import debian_root
+from tests.system.installed import DEPENDENCIES, LOOKING, NOISE, Admin, give_license, install
+
+pytestmark = pytest.mark.timeout(400)
+"""The first of these tests makes the fresh machine, which is then kept."""
+
+MAPPING = "/etc/pam_pkcs11/sra/mapping"
+
+
+@pytest.fixture
+def machine() -> Iterator[SystemdMachine]:
+    with systemd_machine(debian_root([*DEPENDENCIES, *LOOKING, "libpam-pkcs11", "pamtester"])) as machine:
+        install(machine)
+        machine.run(["secure_remote_access.sh", "-a", "-g"])
+        give_license(machine)
+        yield machine
+
+
+def mapped(machine: SystemdMachine, account: str) -> bool:
+    return f"-> {account}\n" in machine.run(["cat", MAPPING]).stdout
+
+
+def test_a_card_paired_by_hash_is_known_when_it_has_come_in(machine: SystemdMachine, tmp_path: Path) -> None:
+    before = machine.tree()
+    machine.run(["sra", "pam", "enable", "su"])
+    assert (
+        machine.run(["systemctl", "is-active", "sra-logins.path", "sra-logins.timer"]).stdout.split() == ["active"] * 2
+    )
+    admin = Admin(tmp_path)
+    machine.write("/root/ann.pem", admin.make_card("ann"))
+    machine.run(["useradd", "--create-home", "ann"])
+    whois = machine.run(["sra", "whois", "/root/ann.pem"], check=False).stdout
+    (digest,) = [word for word in whois.split() if word.startswith("sha256:")]
+    machine.run(["sra", "pair", "ann", "--hash", digest])
+    assert not mapped(machine, "ann")
+    connection = admin.connect(machine, "ann")
+    assert mapped(machine, "ann")
+    said = machine.run(["pamtester", "-v", "su", "ann", "authenticate"], user="ann", check=False)
+    assert "successfully authenticated" in said.stdout + said.stderr
+    connection.terminate()
+    connection.wait()
+    machine.run(["sh", "-c", "echo >/etc/sra/pairings.toml"])  # by hand, without “sra unpair”
+    wait_until(lambda: not mapped(machine, "ann"), "the map without ann", 10)
+    assert machine.run(["systemctl", "--failed", "--plain", "--no-legend"]).stdout == ""
+    machine.run(["sra", "pam", "disable"])
+    ours = [*NOISE, "/etc/sra", "/var/lib/sra", "/var/log/sra", "/home/ann", "/root", "/var/mail"]
+    accounts = ["/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow", "/etc/subuid", "/etc/subgid"]
+    copies = [f"{name}-" for name in accounts]
+    assert differences(before, machine.tree(), [*ours, *accounts, *copies]) == []
