@@ -1,6 +1,6 @@
 """A small VNC client: RFB 3.8 (RFC 6143), the security type Plain inside VeNCrypt, raw pixels.
 
-    python -m tests.rfb_client SOCKET|PORT USERNAME  < PASSWORD
+python -m tests.rfb_client SOCKET|PORT USERNAME  < PASSWORD
 """
 
 from __future__ import annotations

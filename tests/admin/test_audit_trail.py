@@ -22,6 +22,8 @@ from sra.admin.events import (
     PinAsked,
     RealPinTyped,
     Refused,
+    ScreenClosed,
+    ScreenOpened,
 )
 from sra.audit import Audit, AuditError, verify
 from sra.piv.keys import Operation, PinOutcome, Slot
@@ -44,6 +46,12 @@ EXAMPLES: list[tuple[Event, str, dict[str, object]]] = [
     (CodeClosed(), "code-closed", {}),
     (CardWaits(Slot.SIGNATURE), "card-waits", {"slot": "9C"}),
     (Paused(True), "paused", {"paused": True}),
+    (ScreenOpened(True), "screen-opened", {"view_only": True}),
+    (
+        ScreenClosed("closed", 7, 1000, 10),
+        "screen-closed",
+        {"reason": "closed", "seconds": 7, "received": 1000, "sent": 10},
+    ),
 ]
 
 

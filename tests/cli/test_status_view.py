@@ -22,6 +22,8 @@ from sra.admin.events import (
     PinAsked,
     RealPinTyped,
     Refused,
+    ScreenClosed,
+    ScreenOpened,
 )
 from sra.cli.status_view import StatusView
 from sra.piv.keys import Operation, PinOutcome, Slot
@@ -54,6 +56,12 @@ SHOWN: list[tuple[Event, str]] = [
     (CardWaits(Slot.AUTHENTICATION), "The card is still busy with key 9A: touch it if it blinks."),
     (Paused(True), "Paused: the remote gets nothing until you resume."),
     (Paused(False), "Resumed."),
+    (ScreenOpened(False), "The remote's screen is shown."),
+    (ScreenOpened(True), "The remote's screen is shown, to be watched only."),
+    (
+        ScreenClosed("The viewer was closed.", 7, 1000, 10),
+        "The viewer was closed. The remote's screen was shown for 7 s.",
+    ),
 ]
 HOSTILE = [
     "\x1b[31mred\x1b[0m",

@@ -17,6 +17,8 @@ from sra.admin.events import (
     PinAsked,
     RealPinTyped,
     Refused,
+    ScreenClosed,
+    ScreenOpened,
     Watcher,
 )
 from sra.piv.keys import Slot
@@ -53,6 +55,8 @@ NAMES: dict[type[Event], str] = {
     CodeClosed: "code-closed",
     CardWaits: "card-waits",
     Paused: "paused",
+    ScreenOpened: "screen-opened",
+    ScreenClosed: "screen-closed",
 }
 
 

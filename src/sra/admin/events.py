@@ -89,8 +89,25 @@ class Paused:
     paused: bool
 
 
+@dataclass(frozen=True)
+class ScreenOpened:
+    """The remote's screen is shown in a viewer here."""
+
+    view_only: bool
+
+
+@dataclass(frozen=True)
+class ScreenClosed:
+    """It is not any more; bytes are those of the screen and those of the keyboard and mouse."""
+
+    reason: str
+    seconds: int
+    received: int
+    sent: int
+
+
 Lent = Connected | Inserted | Ejected | LinkLost | Paused
-Event = Lent | KeyUsed | PinAsked | Refused | RealPinTyped | CodeClosed | CardWaits
+Event = Lent | KeyUsed | PinAsked | Refused | RealPinTyped | CodeClosed | CardWaits | ScreenOpened | ScreenClosed
 
 
 class Watcher(Protocol):

@@ -206,6 +206,11 @@ class Session:
         self._serving = asyncio.create_task(channel.serve(self))
 
     @property
+    def channel(self) -> Channel:
+        """For the screen, which the connection is good for too."""
+        return self._channel
+
+    @property
     def is_final(self) -> bool:
         """Whether the remote asked not to be connected to again."""
         goodbye = self._channel.goodbye

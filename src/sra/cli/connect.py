@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,9 +17,12 @@ from rich.console import Console
 from sra.admin import session
 from sra.admin.audit_trail import AuditTrail
 from sra.admin.cards.base import Card, CardBackend
+from sra.admin.events import Watcher
 from sra.admin.lending import Lender, Switch, Terms
 from sra.admin.pin_entry import PinEntry
 from sra.admin.pins import PinMemory
+from sra.admin.screen import ScreenSharing
+from sra.admin.screen_viewer import choose
 from sra.admin.staying import Staying, Wishes
 from sra.admin.unlocking import Unlocking
 from sra.audit import Audit, AuditError
@@ -29,6 +33,7 @@ from sra.cli.options import ConfigDir, examples
 from sra.cli.output import print_error, print_note
 from sra.cli.pins import PinFd
 from sra.cli.session_control import SessionControl
+from sra.cli.shown_screen import Screen
 from sra.cli.status_view import StatusView
 from sra.cli.terminal_person import TerminalPerson, show_code
 from sra.config import AdminConfig, AdminPaths, admin_paths, load_admin_config
@@ -45,6 +50,14 @@ DEFAULT_SLOTS = "9A,9C,9D,retired"
 EXAMPLES = examples("sra connect remote.example.com", "sra connect 192.0.2.7:4116 --card software:alice --slots 9A,9D")
 
 
+class Shown(Enum):
+    """Whether the remote's screen is shown, and if the connection is there for it alone."""
+
+    NO = 0
+    TOO = 1
+    ALONE = 2
+
+
 @dataclass(frozen=True)
 class Options:
     """What the person chose."""
@@ -59,37 +72,54 @@ class Options:
     pin_entry: PinEntry
     pin_cache: int | None
     allow_raw_rsa: bool
+    shown: Shown = Shown.NO
+    view_only: bool = False
+
+
+RemoteName = Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="The remote; the port is 4116 if not given.")]
+CardName = Annotated[str, typer.Option(metavar="NAME", help="The card to use, as “sra cards” names it.")]
+Slots = Annotated[str, typer.Option(metavar="LIST", help="The keys to insert.")]
+Fingerprint = Annotated[
+    str | None, typer.Option(metavar="SHA256", help="The remote's fingerprint: trust this one and no other.")
+]
+CaFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Trust the remotes that this authority (PEM) vouches for.")
+]
+Yes = Annotated[
+    bool, typer.Option("--yes", help="For unattended use: keep the PIN, and answer what the remote asks with yes.")
+]
+Reconnect = Annotated[bool, typer.Option(help="Come back by itself after a link that broke.")]
+Entry = Annotated[
+    PinEntry,
+    typer.Option(
+        help="Where the PIN is given: here, the remote has a PIN pad (pad); nowhere, a session code is typed there "
+        "(code); or there, and it is sent to the card (forward)."
+    ),
+]
+PinCache = Annotated[
+    int | None, typer.Option(metavar="MINUTES", min=0, max=10080, help="Keep the PIN for the pad, after a yes.")
+]
+RawRsa = Annotated[
+    bool, typer.Option("--allow-raw-rsa", help="Sign any RSA block. A hostile remote can then be you elsewhere.")
+]
+ViewOnly = Annotated[bool, typer.Option("--view-only", help="Watch the screen; neither keys nor clicks are sent.")]
 
 
 def connect(
-    remote: Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="The remote; the port is 4116 if not given.")],
+    remote: RemoteName,
     *,
-    card: Annotated[str, typer.Option(metavar="NAME", help="The card to use, as “sra cards” names it.")] = "",
-    slots: Annotated[str, typer.Option(metavar="LIST", help="The keys to insert.")] = DEFAULT_SLOTS,
+    card: CardName = "",
+    slots: Slots = DEFAULT_SLOTS,
     pin_fd: PinFd = None,
-    fingerprint: Annotated[
-        str | None, typer.Option(metavar="SHA256", help="The remote's fingerprint: trust this one and no other.")
-    ] = None,
-    ca_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Trust the remotes that this authority (PEM) vouches for.")
-    ] = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="For unattended use: keep the PIN, and answer what the remote asks with yes.")
-    ] = False,
-    reconnect: Annotated[bool, typer.Option(help="Come back by itself after a link that broke.")] = True,
-    pin_entry: Annotated[
-        PinEntry,
-        typer.Option(
-            help="Where the PIN is given: here, the remote has a PIN pad (pad); nowhere, a session code is typed there "
-            "(code); or there, and it is sent to the card (forward)."
-        ),
-    ] = PinEntry.PAD,
-    pin_cache: Annotated[
-        int | None, typer.Option(metavar="MINUTES", min=0, max=10080, help="Keep the PIN for the pad, after a yes.")
-    ] = None,
-    allow_raw_rsa: Annotated[
-        bool, typer.Option("--allow-raw-rsa", help="Sign any RSA block. A hostile remote can then be you elsewhere.")
-    ] = False,
+    fingerprint: Fingerprint = None,
+    ca_file: CaFile = None,
+    yes: Yes = False,
+    reconnect: Reconnect = True,
+    pin_entry: Entry = PinEntry.PAD,
+    pin_cache: PinCache = None,
+    allow_raw_rsa: RawRsa = False,
+    screen: Annotated[bool, typer.Option("--screen", help="Show the remote's screen too.")] = False,
+    view_only: ViewOnly = False,
     module: Modules = None,
     cards_dir: CardsDir,
     config_dir: ConfigDir = None,
@@ -98,12 +128,20 @@ def connect(
 
     The remote's programs then see the card. Each use of a key comes back to this machine; the PIN stays here.
     """
-    hardening.keep_memory_private()
-    paths = admin_paths(config_dir, os.environ)
     options = Options(
         card, parse_slots(slots), pin_fd, parse_fingerprint(fingerprint) if fingerprint else None,
         ca_file, yes, reconnect, pin_entry, pin_cache, allow_raw_rsa,
+        Shown.TOO if screen else Shown.NO, view_only,
     )  # fmt: skip
+    run_connection(remote, options, module, cards_dir, config_dir)
+
+
+def run_connection(
+    remote: str, options: Options, module: list[Path] | None, cards_dir: Path, config_dir: Path | None
+) -> None:
+    """Stay connected until the person, the remote or an error ends it."""
+    hardening.keep_memory_private()
+    paths = admin_paths(config_dir, os.environ)
     config = load_admin_config(paths.config)
     backends = card_backends(cards_dir, chosen_modules(config, module))
     asyncio.run(_until_interrupted(_connect(remote, options, paths, config, backends)))
@@ -154,7 +192,7 @@ async def _connect(
         str(target),
     )
     unlocking = Unlocking(lender, config.resume_seconds)
-
+    screen = _screen(target, options, config, lender.watcher)
     shows_code = console.is_terminal or options.pin_entry is PinEntry.CODE
 
     async def dial(away: float) -> session.Session:
@@ -163,17 +201,27 @@ async def _connect(
             connected = await session.connect(target, lender, unlocking)
         if shows_code and away == 0:
             show_code(console, lender.code.shown)
+        if screen is not None:
+            screen.begin(connected)
         return connected
 
     wishes = Wishes(options.slots, options.reconnect, config.idle_minutes * 60, config.total_minutes * 60)
     staying = Staying(dial, wishes, lender.watcher)
     try:
         async with SessionControl(paths.sessions, staying, lender, str(target)):
-            await staying.run()
+            await (staying.run() if screen is None else screen.beside(staying))
     finally:
         view.stop()
         lender.memory.forget()
         await lender.card.close()
+
+
+def _screen(target: session.Remote, options: Options, config: AdminConfig, watcher: Watcher) -> Screen | None:
+    if options.shown is Shown.NO:
+        return None
+    viewer = choose(config.viewer, view_only=options.view_only)
+    sharing = ScreenSharing(target, viewer, watcher, view_only=options.view_only)
+    return Screen(sharing, watcher, is_all=options.shown is Shown.ALONE)
 
 
 def _lender(

@@ -9,7 +9,7 @@ import typer
 from typer._completion_classes import completion_init
 
 from sra import __version__, logs
-from sra.cli import activation, cards, connect, identity, pairing, pam, remote, rules, session, softcard, trust
+from sra.cli import activation, cards, connect, identity, pairing, pam, remote, rules, screen, session, softcard, trust
 from sra.cli import audit as audit_
 from sra.cli import card as card_
 from sra.cli import doctor as doctor_
@@ -29,6 +29,7 @@ app = typer.Typer(
     epilog=examples("sra connect remote.example.com", "sra pair alice --certificate alice.pem"),
 )
 app.command("connect", epilog=connect.EXAMPLES)(connect.connect)
+app.command("screen", epilog=screen.EXAMPLES)(screen.screen)
 app.add_typer(session.app, name="session")
 app.add_typer(rules.app, name="rules")
 app.add_typer(card_.app, name="card")

@@ -22,6 +22,8 @@ from sra.admin.events import (
     PinAsked,
     RealPinTyped,
     Refused,
+    ScreenClosed,
+    ScreenOpened,
 )
 from sra.admin.person import UseQuestion
 from sra.logs import clean
@@ -94,6 +96,8 @@ class StatusView:
             return f"{clean(event.reason)} Trying again in {event.retry_in:g} s."
         if isinstance(event, Paused):
             return "Paused: the remote gets nothing until you resume." if event.paused else "Resumed."
+        if isinstance(event, ScreenOpened | ScreenClosed):
+            return _screen(event)
         return self._use(event)
 
     def _use(self, event: KeyUsed | PinAsked | Refused | RealPinTyped | CodeClosed | CardWaits) -> str:
@@ -117,6 +121,14 @@ class StatusView:
         if isinstance(event, CodeClosed):
             return "The session code was typed wrong too often. Nothing is lent until you run: sra session reopen"
         return f"The card is still busy with key {event.slot:02X}: touch it if it blinks."
+
+
+def _screen(event: ScreenOpened | ScreenClosed) -> str:
+    if isinstance(event, ScreenOpened):
+        return (
+            "The remote's screen is shown, to be watched only." if event.view_only else "The remote's screen is shown."
+        )
+    return f"{clean(event.reason)} The remote's screen was shown for {event.seconds} s."
 
 
 def describe_use(question: UseQuestion) -> str:

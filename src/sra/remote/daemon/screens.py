@@ -68,7 +68,7 @@ class Screens:
         ticket = secrets.token_bytes(TICKET_BYTES)
         share = Share(link, facts, hashlib.sha256(ticket).digest())
         self._shares[session] = share
-        self._record("screen-granted", view_only=int(view_only), **facts)
+        self._record("screen-granted", view_only=view_only, **facts)
         watching = asyncio.create_task(self._watch(session, share))
         self._tasks.add(watching)
         watching.add_done_callback(self._tasks.discard)
@@ -149,7 +149,8 @@ async def _until_over(share: Share, stream: Stream, screen: Stream) -> str:
         if stream.ended_first:
             return "The viewer was closed."
         await asyncio.wait([helper], timeout=REASON_PATIENCE)
-        return helper.result() if helper.done() else "The screen server closed the connection."
+        told = helper.done() and not share.ending.is_set()
+        return helper.result() if told else "The screen server closed the connection."
     finally:
         for wait in (*waits, helper):
             wait.cancel()
