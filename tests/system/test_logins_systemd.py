@@ -37,7 +37,7 @@ def test_a_card_paired_by_hash_is_known_when_it_has_come_in(machine: SystemdMach
     )
     admin = Admin(tmp_path)
     machine.write("/root/ann.pem", admin.make_card("ann"))
-    machine.run(["useradd", "--create-home", "ann"])
+    machine.run(["useradd", "--create-home", "--groups", "sra-card", "ann"])
     whois = machine.run(["sra", "whois", "/root/ann.pem"], check=False).stdout
     (digest,) = [word for word in whois.split() if word.startswith("sha256:")]
     machine.run(["sra", "pair", "ann", "--hash", digest])

@@ -74,12 +74,20 @@ def refresh(paths: Paths) -> bool:
 
 
 def write(paths: Paths, login: LoginPaths, config: DaemonConfig) -> bool:
-    """Make the login's files; whether anything changed. Raises ``SraError``."""
+    """Make the login's files; whether anything changed. Raises ``SraError``.
+
+    One at a time, so that whoever has changed a pairing last also makes the last map.
+    """
+    files.make_folder(login.ours, 0o755)
+    with files.locked(login.mapping):
+        return _write(paths, login, config)
+
+
+def _write(paths: Paths, login: LoginPaths, config: DaemonConfig) -> bool:
     accounts = asyncio.run(_accounts(paths, config))
     set_up = policy.settings(policy_of(config.policy), Path(login.named(login.ours / "lists.pem")))
     trusted = open_trust(paths, config.policy).read()
     trust = export.login_trust(trusted, Cache(paths.revocation), policy_of(config.policy).max_age, datetime.now(UTC))
-    files.make_folder(login.ours, 0o755)
     export.write_folder(login.trust, trust.folder)
     changed = [
         _replace(login.mapping, mapping.text_of(accounts), 0o644),
@@ -183,6 +191,29 @@ def _replace(path: Path, data: bytes, mode: int) -> bool:
     return True
 
 
+def sources(paths: Paths) -> tuple[object, ...]:
+    """A value that changes whenever something does that the login's files are made from.
+
+    Where programs write, by renaming, the folder's time tells; where people do, each file's.
+    """
+    folders = (paths.etc, paths.trust, seen_cards(paths).path, paired_cards(paths).path, paths.revocation)
+    edited = [path for folder in (paths.etc, paths.trust) for path in _plain(folder)]
+    return tuple((path, _stamp(path)) for path in (*folders, *edited))
+
+
+def _plain(folder: Path) -> list[Path]:
+    with contextlib.suppress(OSError):
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    return []
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    with contextlib.suppress(OSError):
+        status = path.lstat()
+        return (status.st_ino, 0 if path.is_dir() else status.st_size, status.st_mtime_ns)
+    return ()
+
+
 def main() -> None:
     """Run ``refresh`` as a program: for ``sra remote run``, and for ``sra-logins.service``."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -194,4 +225,7 @@ def _main(root: Annotated[Path, typer.Option(help="Where etc/sra and the rest ar
     """Make the login's files anew from pairings and policy (as root)."""
     os.umask(0o022)
     logs.set_up("warning", sys.stderr)
-    refresh(Paths(root))
+    paths, before = Paths(root), None
+    while (now := sources(paths)) != before:  # and again for what has changed meanwhile
+        before = now
+        refresh(paths)

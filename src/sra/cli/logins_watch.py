@@ -8,14 +8,14 @@ import logging
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from sra import files
-from sra.cli.logins import MAX_FILE, is_enabled, paired_cards, seen_cards
+from sra.cli.logins import MAX_FILE, is_enabled, seen_cards, sources
 from sra.config import Paths
 from sra.errors import SraError
 from sra.identity.certificates import CardCertificate
 from sra.remote.logins import mapping
+from sra.remote.logins.known_cards import KnownCards
 from sra.remote.logins.login_paths import LoginPaths
 
 LOOK_EVERY = 0.1
@@ -24,6 +24,8 @@ ANYWAY = 3600.0
 """Seconds after which it is done anyway: certificates expire, and lists become stale."""
 PATIENCE = 3.0
 """Seconds for which ``srad`` lets an admin wait whose certificate is new to the login."""
+REMIND = 1.5
+"""Seconds after which it leaves the certificate once more: a service that is just ending may not have seen it."""
 
 log = logging.getLogger("sra.logins")
 
@@ -42,15 +44,19 @@ def remembering(
             log.warning("the login does not get to know this card: %s", error)
         else:
             if is_new and is_enabled(login):
-                await _wait_until_known(login, card)
+                await _wait_until_known(seen, login, card)
         return account
 
     return find_and_remember
 
 
-async def _wait_until_known(login: LoginPaths, card: CardCertificate) -> None:
+async def _wait_until_known(seen: KnownCards, login: LoginPaths, card: CardCertificate) -> None:
     deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
+    remind = time.monotonic() + REMIND
+    while (now := time.monotonic()) < deadline:
+        if now > remind:
+            remind = deadline
+            await asyncio.to_thread(seen.add_again, card)
         with contextlib.suppress(SraError):
             content = files.read(login.mapping, MAX_FILE)
             if content is not None and mapping.account_of(content.data.decode(), card.der):
@@ -64,10 +70,10 @@ async def keep_fresh(paths: Paths) -> None:
     known: object = None
     when = 0.0
     while True:
-        now = _stamps(paths)
+        now = (is_enabled(LoginPaths(paths.root)), *sources(paths))
         if now != known or time.monotonic() > when:
             known, when = now, time.monotonic() + ANYWAY
-            if is_enabled(LoginPaths(paths.root)):
+            if now[0]:
                 await _refresh_apart(paths)
         await asyncio.sleep(LOOK_EVERY)
 
@@ -83,25 +89,3 @@ async def _refresh_apart(paths: Paths) -> None:
             refreshing.kill()
         await refreshing.wait()
         raise
-
-
-def _stamps(paths: Paths) -> object:
-    """What changes when the login's files may have to: names, sizes and times of what they are made from."""
-    login = LoginPaths(paths.root)
-    folders = (paths.etc, paths.trust, seen_cards(paths).path, paired_cards(paths).path, paths.revocation)
-    single = (login.mapping, *(folder for folder in folders))
-    inside = [path for folder in folders if folder.is_dir() for path in _plain(folder)]
-    return tuple((path, _stamp(path)) for path in (*single, *inside))
-
-
-def _plain(folder: Path) -> list[Path]:
-    with contextlib.suppress(OSError):
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    return []
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    with contextlib.suppress(OSError):
-        status = path.lstat()
-        return (status.st_ino, 0 if path.is_dir() else status.st_size, status.st_mtime_ns)
-    return ()

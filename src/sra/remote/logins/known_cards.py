@@ -45,6 +45,10 @@ class KnownCards:
         files.replace(path, card.der, 0o644)
         return True
 
+    def add_again(self, card: CardCertificate) -> None:
+        """Write the certificate anew, for whoever watches the folder. Raises ``FileError``."""
+        files.replace(self._file(card.der), card.der, 0o644)
+
     def remove(self, card: CardCertificate) -> None:
         """Forget the certificate."""
         self._file(card.der).unlink(missing_ok=True)
