@@ -1,0 +1,92 @@
+"""From a fresh Debian to a login at its window by a card elsewhere, and back to what it was."""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from lab.desktop import COOKIE, DISPLAY, Desktop
+from lab.hosts import Host
+from lab.processes import wait_until
+from lab.systemd import SystemdMachine, differences, systemd_machine
+from lab.systemd_root import debian_root
+from tests.system.installed import DEPENDENCIES, DPKG, LOOKING, NOISE, PACKAGE, Admin, give_license, install
+
+WINDOW = ("libpam-pkcs11", "lightdm", "lightdm-gtk-greeter", "openbox", "procps", "xdotool", "xvfb")
+"""A login window, a session behind it, and somebody who types."""
+OF_THE_DESKTOP = ("/var/lib/lightdm", "/var/lib/lightdm-data", "/var/log/lightdm", "/var/cache", "/home/ann", "/root")
+"""What a login and a session leave on any machine."""
+
+
+class Typed(Host):
+    """The machine as ``Desktop`` wants it."""
+
+    def __init__(self, machine: SystemdMachine) -> None:
+        super().__init__("remote", "127.0.0.1", "::1")
+        self._machine = machine
+
+    def run(  # type: ignore[override]
+        self, argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        values = [f"{name}={value}" for name, value in (env or {}).items()]
+        return self._machine.run(["env", *values, *argv], check=check)
+
+    def write(self, path: str | Path, text: str, mode: int = 0o644, owner: str = "root") -> None:
+        assert owner == "root"
+        self._machine.write(str(path), text, mode)
+
+
+class Window(Desktop):
+    """The login window as the machine's service."""
+
+    def __init__(self, machine: SystemdMachine) -> None:
+        super().__init__(Typed(machine))
+        self._machine = machine
+
+    def prepare(self) -> None:
+        """Have it use a screen that needs no graphics card."""
+        self._write_files()
+
+    def start(self) -> None:
+        self._machine.run(["systemctl", "start", "--no-block", "lightdm"])
+        wait_until(lambda: self.log, "LightDM's log", 20)
+
+    def stop(self) -> None:
+        self._machine.run(["systemctl", "stop", "lightdm"])
+
+
+@pytest.mark.timeout(600)
+def test_installed_activated_used_at_the_login_window_and_gone(tmp_path: Path) -> None:
+    admin = Admin(tmp_path)
+    certificate = admin.make_card("ann")
+    with systemd_machine(debian_root([*DEPENDENCIES, *LOOKING, *WINDOW])) as machine:
+        window = Window(machine)
+        machine.run(["systemctl", "stop", "lightdm"], check=False)
+        window.prepare()
+        machine.run(["useradd", "--create-home", "--shell", "/bin/bash", "ann"])
+        before = machine.tree()
+
+        install(machine)
+        machine.run(["secure_remote_access.sh", "-a", "-g", "-s"])
+        give_license(machine)
+        machine.write("/root/ann.pem", certificate)
+        machine.run(["sra", "pair", "ann", "--certificate", "/root/ann.pem"])
+        machine.run(["sra", "pam", "enable", "lightdm"])
+
+        window.start()
+        window.wait_for_greeter()
+        connection = admin.connect(machine, "ann")
+        window.press("Return", "Return")
+        window.wait_for_session("ann")
+        connection.wait_for("PIN asked on the PIN pad: right.")
+        window.log_out("ann")
+        window.stop()
+        connection.terminate()
+        connection.wait()
+
+        machine.run(["sra", "pam", "disable", "lightdm"])
+        machine.run(["secure_remote_access.sh", "-d"])
+        machine.run(["dpkg", "--purge", PACKAGE])
+        assert differences(before, machine.tree(), (*NOISE, *DPKG, *OF_THE_DESKTOP)) == []
+        assert not machine.path(COOKIE).exists(), DISPLAY
