@@ -159,6 +159,10 @@ class Desktop:
         """Press keys by their names (``Return``, ``ctrl+alt+l``)."""
         self._host.run(["xdotool", "key", "--delay", "20", *keys], env=self.environment)
 
+    def click(self, x: int, y: int) -> None:
+        """Click at a place of the screen, in pixels from the top left."""
+        self._host.run(["xdotool", "mousemove", str(x), str(y), "click", "1"], env=self.environment)
+
     # Waiting. Each looks only at what came since the last one ended.
 
     def wait_for_greeter(self, timeout: float = 30) -> None:

@@ -9,7 +9,7 @@ import pytest
 from lab.desktop import DISPLAY, Desktop
 from lab.hosts import CHECKOUT, two_hosts
 from lab.processes import LabError, Process, wait_until
-from lab.product import SRA, World, code_of, remote_at_work, wait_for_card
+from lab.product import CARDS, PIN, SRA, Terminal, World, code_of, remote_at_work, wait_for_card
 
 PICTURES = CHECKOUT / "build" / "pictures"
 AUTOSTART = "/etc/xdg/autostart/sra-watch-removal.desktop"
@@ -18,6 +18,8 @@ SESSION = (
     "xscreensaver --no-splash",
     f"$(sed -n s/^Exec=//p {AUTOSTART})",
 )
+LOG_IN = (608, 440)
+"""Where the button is when the login has succeeded."""
 AT_ONCE = 2.0
 """Seconds from the end of a connection to a locked screen."""
 DEAD_LINK = 10.0
@@ -89,6 +91,11 @@ def wait_ready_to_lock(world: World, desktop: Desktop) -> None:
     wait_until(lambda: "the card of ann is in" in last_word(world), "the watch to know the card", 10)
 
 
+def is_asking(world: World) -> bool:
+    """Whether the locked screen's own program for that runs."""
+    return bool(world.remote.run(["pgrep", "-x", "xscreensaver-au"], check=False).stdout)
+
+
 def press_until(desktop: Desktop, done: Callable[[], bool]) -> None:
     """Press Enter, which each message of the locked screen waits for."""
     for _ in range(8):
@@ -102,7 +109,9 @@ def press_until(desktop: Desktop, done: Callable[[], bool]) -> None:
 def unlock_on_the_pad(world: World, desktop: Desktop, connection: Process, name: str) -> None:
     wait_for_card(world.remote)
     asked = connection.output.count("PIN asked on the PIN pad: right.")
-    desktop.press("shift")
+    while not is_asking(world):
+        desktop.press("shift")
+        time.sleep(0.5)
     time.sleep(1)
     picture(desktop, f"{name}-message")
     press_until(desktop, lambda: connection.output.count("PIN asked on the PIN pad: right.") > asked)
@@ -111,14 +120,33 @@ def unlock_on_the_pad(world: World, desktop: Desktop, connection: Process, name:
     picture(desktop, f"{name}-unlocked")
 
 
-def test_enter_alone_asks_the_admin_and_begins_the_session_of_the_card(world: World, desktop: Desktop) -> None:
+def test_the_window_has_the_admin_asked_and_begins_the_session(world: World, desktop: Desktop) -> None:
+    """The admin sits at a terminal and types the PIN there; on the remote nothing is typed but the name."""
+    connecting = ["connect", "remote", "--card", "software:ann", "--cards-dir", CARDS]
+    admin = Terminal(world.admin, [SRA, *connecting, "--fingerprint", world.service.fingerprint])
+    admin.answer("To connect to remote: PIN of software:ann", PIN)
+    admin.process.wait_for("The card is inserted")
+    wait_for_card(world.remote)
     picture(desktop, "greeter-1-empty")
-    with world.inserted("ann") as connection:
-        log_in_on_the_pad(world, desktop, connection, "ann")
-        wait_until(lambda: desktop.windows("ann@remote"), "the session's terminal", 20)
-        picture(desktop, "greeter-2-session")
-        assert "Key 9A signed the" in connection.output
-        desktop.log_out("ann")
+    desktop.type("ann")
+    desktop.press("Return")
+    admin.process.wait_for("asks for your PIN")
+    time.sleep(2)
+    picture(desktop, "greeter-2-pin-pad")
+    assert not desktop.has_session("ann")
+    assert "lightdm for ann" in admin.process.output.partition("The card is inserted")[2]
+    admin.answer("asks for your PIN", PIN)
+    desktop.wait_for("Authenticate result for user ann: Success", 10)
+    time.sleep(1)
+    picture(desktop, "greeter-3-log-in")
+    desktop.click(*LOG_IN)  # a window that has asked nothing itself waits for that
+    desktop.wait_for_session("ann")
+    wait_until(lambda: desktop.windows("ann@remote"), "the session's terminal", 20)
+    picture(desktop, "greeter-4-session")
+    assert "Key 9A signed the" in admin.process.output
+    desktop.log_out("ann")
+    admin.process.terminate()
+    admin.process.wait()
 
 
 def test_with_a_session_code_the_window_asks_for_it(world: World, desktop: Desktop) -> None:
