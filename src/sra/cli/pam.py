@@ -36,7 +36,7 @@ NoDisplay=true
 
 app = typer.Typer(help="The remote's logins: which of them take the card.", no_args_is_help=True)
 
-app.command("watch-removal")(watch_removal)
+app.command("watch-removal", epilog=examples("sra pam watch-removal"))(watch_removal)
 
 Services = Annotated[list[str], typer.Argument(metavar="SERVICE…", help="su, sudo, login, lightdm, xscreensaver, …")]
 
