@@ -72,6 +72,8 @@ def constant(answer: bytes) -> Callable[[bytes], Iterator[bytes]]:
 
 
 GOOD_GREETING = "good"
+ANNOUNCED = threading.Event()
+"""That the card is in has been told; what pcscd does with it comes after that."""
 
 # What is sent for an APDU; a card that is not here greets wrongly.
 ANSWERS: dict[str, Callable[[bytes], Iterator[bytes]]] = {
@@ -113,6 +115,7 @@ def serve(listener: socket.socket, behaviour: str, flags: int, connections: list
     while True:
         connection, _ = listener.accept()
         connections.append(connection)
+        ANNOUNCED.wait()
         try:
             connection.sendall(GREETINGS.get(behaviour, frame(GREETING, bytes([1, flags]) + ATR)))
             answer_frames(connection, behaviour)
@@ -135,6 +138,7 @@ def main(path: Path, behaviour: str, flags: int) -> None:
         at = time.monotonic_ns()
         hidden.rename(path)
         tell("inserted", at=at)
+        ANNOUNCED.set()
         selector.select()
     tell("ejected")
     for connection in connections:

@@ -50,11 +50,11 @@ def folder(master: Path, tmp_path: Path) -> CardFolder:
 
 @pytest.fixture(scope="session")
 def pcscd() -> Iterator[PrivatePcscd]:
-    """A pcscd with two empty readers.
+    """A pcscd with three empty readers.
 
     One for all tests: PC/SC's library looks up where its service is once in a process, which is when it is first used.
     """
-    with private_pcscd(readers=2) as started:
+    with private_pcscd(readers=3) as started:
         with environment(started.environment):
             pcsc_reader.list_readers()
         yield started

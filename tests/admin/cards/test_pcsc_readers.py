@@ -125,12 +125,12 @@ def test_every_reader_is_listed_with_what_is_wrong(pcscd: PrivatePcscd, folder: 
     async def run() -> None:
         async with inserted(folder.path, "ann", pcscd.socket(0)):
             await wait_for_card(pcscd.name(0))
-            first, second = await PcscBackend().find()
+            first, second, _ = await PcscBackend().find()
             assert (first.name, first.problem) == (f"pcsc:{pcscd.name(0)}", "")
             assert "no card in the reader; put it in" in second.problem
             async with ReaderLink(pcscd.socket(1), OtherCard(), pin_pad=False, users=[os.geteuid()]):
                 await wait_for_card(pcscd.name(1))
-                _, second = await PcscBackend().find()
+                _, second, _ = await PcscBackend().find()
                 assert "not a PIV card" in second.problem
 
     asyncio.run(run())

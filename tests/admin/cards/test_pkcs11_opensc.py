@@ -24,11 +24,15 @@ MODULE = Path("/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so")
 KNOWN_TO_OPENSC = [slot for slot in EVERY_ALGORITHM if slot is not Slot.RETIRED_20]
 """OpenSC 0.23 has no RSA 4096 for PIV cards."""
 
+PAD_READER = 2
+"""One that no other test puts a card in: OpenSC asks a reader once in a process whether it has a pad, and an empty
+reader offers what its last card did."""
+
 Body = Callable[[Pkcs11Card], Awaitable[None]]
 
 
 def on_card(pcscd: PrivatePcscd, folder: CardFolder, body: Body, typist: Typist | None = None) -> None:
-    reader = 1 if typist else 0  # OpenSC asks a reader once in a process whether it has a pad
+    reader = PAD_READER if typist else 0
 
     async def run() -> None:
         async with inserted(folder.path, "ann", pcscd.socket(reader), typist=typist):
