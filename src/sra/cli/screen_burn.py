@@ -1,6 +1,6 @@
 """What PAM runs when the screen's password was right: have it made void, or refuse the login.
 
-``python -I -m sra.remote.screen_sharing.burn SOCKET``; it imports next to nothing, since a person waits for it.
+``python -I -m sra.cli.screen_burn SOCKET``; it imports next to nothing, since a person waits for it.
 """
 
 import socket
