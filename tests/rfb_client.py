@@ -25,9 +25,19 @@ class RfbClient:
 
     def __init__(self, place: Path | int) -> None:
         family = socket.AF_INET if isinstance(place, int) else socket.AF_UNIX
-        self.socket = socket.socket(family, socket.SOCK_STREAM)
-        self.socket.settimeout(DEADLINE)
+        self._take(socket.socket(family, socket.SOCK_STREAM))
         self.socket.connect(("127.0.0.1", place) if isinstance(place, int) else str(place))
+
+    @classmethod
+    def over(cls, connection: socket.socket) -> RfbClient:
+        """One over a connection that is there already."""
+        client = cls.__new__(cls)
+        client._take(connection)
+        return client
+
+    def _take(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self.socket.settimeout(DEADLINE)
         self.size = (0, 0)
 
     def log_in(self, username: str, password: str) -> None:

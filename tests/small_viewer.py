@@ -2,7 +2,7 @@
 
     python -m tests.small_viewer SOCKET|PORT NOTES
 
-Notes one line for each start. The person closes it by making the file NOTES.close.
+Notes one line for each start. It may be ended before it has noticed that the screen went away. The person closes it by making the file NOTES.close.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ def main(place: str, notes: Path) -> None:
     closing = notes.with_name(f"{notes.name}.close")
     while not closing.exists():
         if select.select([client.socket], [], [], 0.02)[0] and not client.socket.recv(1 << 16):
-            note(notes, "gone")
             return
     closing.unlink()
 

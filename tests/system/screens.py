@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from lab.hosts import CHECKOUT, Host, two_hosts
-from lab.processes import Process, wait_until
+from lab.processes import Process, end, wait_until
 from lab.product import PYTHON, World, remote_at_work
 from sra.remote.screen_sharing import templates
 from tests.rfb_client import Attempt
@@ -110,3 +111,50 @@ def listening(host: Host) -> list[str]:
 def open_files(host: Host, pids: Sequence[int]) -> int:
     """How many files the processes (as the machine counts them) have open."""
     return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids)
+
+
+class Asker:
+    """An admin who obeys line by line (grants.py)."""
+
+    def __init__(self, world: World, name: str) -> None:
+        command = [PYTHON, "-m", "tests.system.grants", world.service.fingerprint, f"software:{name}"]
+        self._process = subprocess.Popen(
+            world.admin.command(command, folder=CHECKOUT),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert self._answer() == "connected"
+
+    def say(self, order: str) -> str:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{order}\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        return str(json.loads(self._process.stdout.readline()))
+
+    def grant(self) -> tuple[str, str, str]:
+        """Ticket, name and password."""
+        ticket, username, password = json.loads(self.say("grant"))
+        return ticket, username, password
+
+    def end(self) -> None:
+        """End the session in order."""
+        self._process.communicate("bye\n", timeout=10)
+
+    def kill(self) -> None:
+        """End at once."""
+        end(self._process)
+
+
+@contextmanager
+def asking(world: World, name: str) -> Iterator[Asker]:
+    asker = Asker(world, name)
+    try:
+        yield asker
+    finally:
+        asker.kill()

@@ -1,8 +1,9 @@
-"""What whoever sits at the shared screen is asked and shown, by xmessage, which needs nothing but X."""
+"""What whoever sits at the shared screen is asked (by xmessage, which needs nothing but X) and shown."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 
 from sra.remote.screen_sharing import vnc_linux
 from sra.remote.screen_sharing.vnc_linux import Account
@@ -19,10 +20,9 @@ def question(by: str, seconds: int) -> tuple[str, ...]:
 
 
 def notice(by: str, since: str) -> tuple[str, ...]:
-    """A small window in a corner that no window manager touches, for as long as the screen is shared."""
-    plain = ("-xrm", "*overrideRedirect: true", "-xrm", "*message.scrollVertical: never", "-xrm", "*borderWidth: 0")
-    text = f"This screen is shared with {by} since {since}."
-    return ("xmessage", *plain, "-title", _TITLE, "-geometry", "-0+0", "-bg", "gold", "-buttons", "", text)
+    """A line in a corner, for as long as the screen is shared."""
+    program = (sys.executable, "-I", "-m", "sra.remote.screen_sharing.notice_x11")
+    return (*program, f"This screen is shared with {by} since {since}.")
 
 
 async def consents(by: str, seconds: int, account: Account, values: dict[str, str]) -> bool:
