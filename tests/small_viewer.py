@@ -2,7 +2,7 @@
 
     python -m tests.small_viewer SOCKET|PORT NOTES
 
-Notes one line for each start. It may be ended before it has noticed that the screen went away. The person closes it by making the file NOTES.close.
+Notes a line for each start. The person closes it by making the file NOTES.close; it may also be ended from outside.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ class Asker:
     """An admin who obeys line by line (grants.py)."""
 
     def __init__(self, world: World, name: str) -> None:
-        command = [PYTHON, "-m", "tests.system.grants", world.service.fingerprint, f"software:{name}"]
+        command: list[str | Path] = [PYTHON, "-m", "tests.system.grants", world.service.fingerprint, f"software:{name}"]
         self._process = subprocess.Popen(
             world.admin.command(command, folder=CHECKOUT),
             stdin=subprocess.PIPE,

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -109,7 +110,15 @@ def test_the_screen_is_shown_and_the_connection_outlives_the_viewer(world: World
 
 
 def test_sra_screen_ends_with_the_viewer_and_both_sides_wrote_it_down(world: World) -> None:
-    command = [product.SRA, "screen", "remote", "--card", "software:ann", "--cards-dir", product.CARDS]
+    command: list[str | Path] = [
+        product.SRA,
+        "screen",
+        "remote",
+        "--card",
+        "software:ann",
+        "--cards-dir",
+        product.CARDS,
+    ]
     given = ["--pin-fd", "3", "--fingerprint", world.service.fingerprint, "--yes", "--slots", "9A"]
     world.admin.write(product.PIN_FILE, f"{product.PIN}\n", mode=0o600)
     running = world.admin.start(["sh", "-c", f'exec "$@" 3<{product.PIN_FILE}', "sh", *command, *given])
@@ -127,7 +136,7 @@ def test_sra_screen_ends_with_the_viewer_and_both_sides_wrote_it_down(world: Wor
 
 
 def test_nobody_can_read_the_password_but_the_viewers_own_user(world: World) -> None:
-    where = ["/etc", "/run", "/var/log", "/var/lib/sra", "/root"]
+    where = ["/etc", "/run", "/var/log", "/var/lib/sra", "/root/.config"]
     with shown(world) as connection:
         viewer = world.admin.run(["pgrep", "-f", "small_viewer"]).stdout.split()[-1]
         values = dict(
@@ -294,8 +303,11 @@ def test_a_process_is_killed_while_the_screen_is_shared(world: World, part: str)
         "X0tigervnc": lambda: server_of(world),
     }
     with shown(world):
+        server = server_of(world)
         os.kill(victims[part](), signal.SIGKILL)
+        wait_until(lambda: not command_of(server), "the screen server to end", 1)
         assert wait_for_notes(world.admin, 2, 20) == [SHOWN, SHOWN]
+        assert hash_of(world.remote) == "!"
 
 
 def helper_of(world: World) -> int:

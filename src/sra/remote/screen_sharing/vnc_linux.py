@@ -27,7 +27,7 @@ _PR_SET_PDEATHSIG = 1
 """From linux/prctl.h."""
 _PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
-_VIEW_ONLY = ("-AcceptKeyEvents=0", "-AcceptPointerEvents=0", "-AcceptCutText=0")
+_VIEW_ONLY = ("-AcceptKeyEvents=0", "-AcceptPointerEvents=0")
 
 
 class ServerError(SraError):
