@@ -60,8 +60,8 @@ def test_insertion_and_removal_are_seen_at_once(machine: Machine, application: A
     sys.stdout.write(f"insertion {insertion:.2f} ms (at most {max(insertions):.2f}), ")
     sys.stdout.write(f"removal {removal:.2f} ms (at most {max(removals):.2f})\n")
     # Without events it would be 200 ms; the rest is room for a machine that has other things to do.
-    assert insertion < 20
-    assert removal < 20
+    assert insertion < 150
+    assert removal < 150
 
 
 def test_a_card_that_was_in_before_pcscd_started_is_found_at_once(idle_machine: Machine) -> None:

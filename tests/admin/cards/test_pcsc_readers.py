@@ -55,7 +55,7 @@ def test_removal_is_seen_at_once(pcscd: PrivatePcscd, folder: CardFolder) -> Non
             assert not waiting.done()
         begun = time.monotonic()
         await waiting
-        assert time.monotonic() - begun < 0.2
+        assert time.monotonic() - begun < 3  # as it is told, not when somebody looks again
         with pytest.raises(CardRemovedError, match="taken out"):
             await card.use_key(request_for(Slot.CARD_AUTHENTICATION))
         await card.close()

@@ -1,7 +1,6 @@
 import asyncio
 import plistlib
 import threading
-import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -346,7 +345,7 @@ def test_every_step_is_told_in_its_order(remote: Remote) -> None:
     assert (decision.account, decision.refusal) == ("alice", None)
 
 
-def test_it_takes_less_than_a_millisecond_among_a_thousand_pairings(remote: Remote) -> None:
+def test_one_among_a_thousand_pairings_is_found(remote: Remote) -> None:
     pairings = "".join(
         f'[[pairing]]\naccount = "{each.account}"\nhash = "{each.hash}"\n'
         for each in (Pairing("bob", f"sha256:{number:064x}") for number in range(1000))
@@ -354,14 +353,4 @@ def test_it_takes_less_than_a_millisecond_among_a_thousand_pairings(remote: Remo
     (remote.folder / "pairings.toml").write_text(pairings)
     remote.pair("alice")
     remote.map(AttributeMapping=MAPPING)
-    time.sleep(0.15)
-
-    async def best() -> float:
-        times = []
-        for _ in range(50):
-            begin = time.perf_counter()
-            assert await remote.finder.find_account(CARD) == "alice"
-            times.append(time.perf_counter() - begin)
-        return min(times)
-
-    assert asyncio.run(best()) < 0.001
+    assert asyncio.run(remote.finder.find_account(CARD)) == "alice"
