@@ -44,10 +44,10 @@ class Viewer:
 
     def command(self, door: Door, credential: Credential) -> tuple[str, ...]:
         """The command line."""
-        username = quote(credential.username) if self.in_url else credential.username
+        username = quote(credential.username, safe="") if self.in_url else credential.username
         values = {SOCKET: str(door.path), PORT: str(door.port), USERNAME: username}
         if self.in_url:
-            values["{password}"] = quote(credential.password)
+            values["{password}"] = quote(credential.password, safe="")
         return tuple(_filled(word, values) for word in self.argv)
 
     def environment(self, credential: Credential, ours: Mapping[str, str]) -> dict[str, str]:

@@ -66,12 +66,12 @@ async def start(argv: Sequence[str], account: Account, values: dict[str, str]) -
     """Run a program as the screen's account; it ends with this process, however that ends."""
     if shutil.which(argv[0], path=values["PATH"]) is None:
         raise ServerError(f"{argv[0]} is not installed on the remote (Debian: tigervnc-scraping-server, x11-utils).")
-    is_root = os.geteuid() == 0
+    uid, gid, groups = _rights(account)
     return await asyncio.create_subprocess_exec(
         *argv,
-        user=account.uid if is_root else None,
-        group=account.gid if is_root else None,
-        extra_groups=[] if is_root else None,
+        user=uid,
+        group=gid,
+        extra_groups=groups,
         env=values,
         cwd="/",
         stdin=asyncio.subprocess.DEVNULL,
@@ -80,6 +80,11 @@ async def start(argv: Sequence[str], account: Account, values: dict[str, str]) -
         start_new_session=True,
         preexec_fn=_end_with_parent,
     )
+
+
+def _rights(account: Account) -> tuple[int | None, int | None, list[int] | None]:
+    """Whose a program becomes: user, group and further groups; without root it stays our own."""
+    return (account.uid, account.gid, []) if os.geteuid() == 0 else (None, None, None)
 
 
 async def wait_until_it_listens(process: asyncio.subprocess.Process, socket: Path) -> None:

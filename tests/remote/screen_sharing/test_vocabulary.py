@@ -1,0 +1,55 @@
+"""What can be asked of the root helper: four things, each exactly so."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sra.errors import ProtocolError
+from sra.remote.screen_sharing import vocabulary
+from sra.remote.screen_sharing.vocabulary import Burn, Done, Ended, Failed, Grant, Granted, Lock, Open
+
+REQUESTS = [Grant(view_only=True, by="ann (192.0.2.1)"), Open(), Lock(), Burn()]
+REPLIES = [Granted("_srascreen", "p" * 24, 60), Done(), Failed("no"), Failed("no", is_refusal=True), Ended("over")]
+
+
+def test_requests_and_replies_arrive_as_they_were_sent() -> None:
+    assert [vocabulary.request(vocabulary.encode(each)) for each in REQUESTS] == REQUESTS
+    assert [vocabulary.reply(vocabulary.encode(each)) for each in REPLIES] == REPLIES
+    assert {type(each) for each in REQUESTS} == set(get_args(vocabulary.Request))
+
+
+def test_the_longest_packet_is_within_the_limit() -> None:
+    longest = vocabulary.encode(Grant(view_only=True, by="\x01" * 400))
+    assert len(longest) <= vocabulary.MAX_PACKET
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"",
+        b"burn",
+        b'{"type":"burn","more":1}',
+        b'{"type":"grant"}',
+        b'{"type":"grant","view_only":1,"by":"x"}',
+        b'{"type":"grant","view_only":false,"by":"' + b"x" * 401 + b'"}',
+        b'{"type":"run","argv":["sh"]}',
+        b'{"type":"burn"}{"type":"burn"}',
+        b"[" * 4000,
+        b"\xff\xfe",
+    ],
+)
+def test_anything_else_is_no_request(packet: bytes) -> None:
+    with pytest.raises(ProtocolError, match="does not know"):
+        vocabulary.request(packet)
+
+
+@given(st.binary(max_size=200))
+def test_whatever_comes_is_a_packet_or_an_error(packet: bytes) -> None:
+    for parse in (vocabulary.request, vocabulary.reply):
+        with contextlib.suppress(ProtocolError):
+            parse(packet)
