@@ -7,6 +7,7 @@ import logging
 import os
 import resource
 import socket
+from asyncio.trsock import TransportSocket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -307,5 +308,20 @@ def test_ipv4_and_ipv6_have_the_same_port() -> None:
             _, writer = await asyncio.open_connection(host, port)
             writer.close()
         await listener.close()
+
+    run(body())
+
+
+def test_small_messages_are_sent_at_once() -> None:
+    async def body() -> None:
+        door = Door()
+        async with listening(door.welcome) as port:
+            admin = await dial(port)
+            remote = await door.next()
+            for channel in (admin, remote):
+                there = channel._extra("socket")
+                assert isinstance(there, TransportSocket)
+                assert there.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            await admin.close("over")
 
     run(body())
