@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmarks import decide, guard, machine, report, world
+from benchmarks import decide, guard, machine, report, screen, world
 from benchmarks.inside import PATHS
 from benchmarks.measure import Plan, Results
 
@@ -28,7 +28,9 @@ def main() -> None:
     results = joined(_measure(path, _plan(options), options.output) for path in paths)
     description = machine.describe(load_before)
     (options.output / "bench.json").write_bytes(report.to_json(results, description))
-    markdown = f"{report.to_markdown(results, description)}\n{decide.measure()}\n\n{guard.measure()}\n"
+    markdown = (
+        f"{report.to_markdown(results, description)}\n{decide.measure()}\n\n{guard.measure()}\n\n{screen.measure()}\n"
+    )
     print(markdown)
     if options.write:
         report.write_between_markers(PAGE, markdown)
