@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from lab.licenses import a_license
 from lab.processes import children, wait_until
-from lab.product import World, start_remote
+from lab.product import World, install_license, start_remote
 from tests.system.parts import command_of, find, processes
 from tests.system.screens import (
     COOKIE,
@@ -112,6 +113,16 @@ def test_who_uses_the_password_in_time_stays(place: World) -> None:
 def test_a_screen_that_is_not_shared(place: World) -> None:
     with owner_wants(place, "enabled = false") as world, asking(world, "ann") as ann:
         assert ann.say("grant") == "The owner of this remote does not share its screen."
+
+
+def test_a_license_without_the_screen(place: World) -> None:
+    install_license(place.remote, a_license(features=("remote-access",)))
+    try:
+        with asking(place, "ann") as ann:
+            assert ann.say("grant").startswith("The license of remote does not include screen sharing.")
+            assert hash_of(place.remote) == "!"
+    finally:
+        install_license(place.remote, a_license())
 
 
 def test_a_screen_that_may_only_be_watched(place: World) -> None:

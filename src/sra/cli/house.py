@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import time
 from pathlib import Path
 
 from sra import files
@@ -14,9 +15,11 @@ from sra.cli.licensing import open_licenses
 from sra.cli.logins_watch import remembering
 from sra.cli.policy import checking
 from sra.config import DaemonConfig, Paths, SessionConfig
-from sra.errors import SraError
+from sra.errors import RefusalCode, RefusedError, SraError
 from sra.remote.daemon.screens import Screens
 from sra.remote.daemon.sessions import House, Record
+from sra.remote.license.statement import SCREEN_SHARING
+from sra.remote.license.store import LicenseStore
 from sra.wire.messages import SessionLimits
 
 log = logging.getLogger("sra.daemon")
@@ -27,12 +30,21 @@ def open_house(paths: Paths, config: DaemonConfig, certificate: bytes) -> House:
     host = socket.gethostname()
     finder = open_finder(paths, config.accounts, host)
     record = recorder(paths.audit)
-    admit = open_licenses(paths).admit
+    licenses = open_licenses(paths)
     check = checking(paths, config.policy)
     limits = session_limits(config.session)
     find_account = remembering(paths, finder.find_account)
-    screens = Screens(paths.screen_helper, record)
-    return House(host, certificate, find_account, record, config.limits.sessions, admit, check, limits, screens)
+    screens = Screens(paths.screen_helper, record, lambda: admit_to_screen(licenses, host))
+    return House(
+        host, certificate, find_account, record, config.limits.sessions, licenses.admit, check, limits, screens
+    )
+
+
+def admit_to_screen(licenses: LicenseStore, host: str) -> None:
+    """Raise ``RefusedError`` unless a license holds that includes the screen."""
+    if SCREEN_SHARING not in licenses.check(time.time()).features:
+        text = f"The license of {host} does not include screen sharing. Its administrator installs one that does."
+        raise RefusedError(RefusalCode.LICENSE, text)
 
 
 def session_limits(config: SessionConfig) -> SessionLimits:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sra.errors import RefusalCode
+from sra.errors import RefusalCode, RefusedError
 from sra.remote.daemon.screens import Screens
 from sra.remote.screen_sharing import vocabulary
 from sra.remote.screen_sharing.link import NOT_SET_UP
@@ -289,6 +289,22 @@ def test_what_the_helper_refuses_is_told(tmp_path: Path, answer: Failed | Ended,
             assert told == NoScreen(code, answer.reason)
             assert there.records.of("screen-refused") == [ANN | {"code": code, "reason": answer.reason}]
             await until(lambda: there.helper.open_links == [])
+
+    run(body())
+
+
+def test_a_license_without_the_screen_is_told_before_the_helper_is_asked(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with scene(tmp_path) as there:
+            no = RefusedError(RefusalCode.LICENSE, "The license does not include it.")
+
+            def admit() -> None:
+                raise no
+
+            screens = Screens(there.helper.path, there.records, admit)
+            told = await screens.grant("ann's", ANN, view_only=False)
+            assert told == NoScreen(no.code, no.text)
+            assert there.helper.asked == []
 
     run(body())
 

@@ -44,11 +44,15 @@ class Share:
 
 
 class Screens:
-    """All shares of this machine, by the session (any object) that each belongs to."""
+    """All shares of this machine, by the session (any object) that each belongs to.
 
-    def __init__(self, helper: Path, record: Record) -> None:
+    ``admit`` raises ``RefusedError`` where the remote's license does not include the screen.
+    """
+
+    def __init__(self, helper: Path, record: Record, admit: Callable[[], None] = lambda: None) -> None:
         self._helper = helper
         self._record = record
+        self._admit = admit
         self._shares: dict[object, Share] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -57,6 +61,7 @@ class Screens:
         await self.end(session)
         link = ScreenLink(self._helper)
         try:
+            self._admit()
             credential = await link.grant(f"{facts['account']} ({facts['address']})", view_only=view_only)
         except RefusedError as error:
             link.close()
