@@ -8,12 +8,14 @@ from __future__ import annotations
 import sys
 import time
 
+from demo import screen
 from demo.steps import console, step
 from lab import product
 from lab.hosts import CHECKOUT, Host, two_hosts
 from lab.login import MODULE
 from lab.processes import LabError, Process, wait_until
 from lab.product import BIN, CARDS, PIN, SRA, Service
+from lab.screen import add_screen_account
 
 ACCOUNT = "alice"
 PASSPHRASE = "a passphrase of the fleet's owner"  # noqa: S105
@@ -42,6 +44,7 @@ def _run(admin: Host, remote: Host) -> None:
         product.make_card(admin, "mallory", ["9A=RSA2048"])
     with step("The remote: identity, readers in pcscd, srad and the virtual cards") as shown:
         remote.add_account(ACCOUNT, "a password that is not used")
+        add_screen_account(remote)
         remote.pcscd()
         service = product.start_remote(remote, licensed=False)
         shown.append(f"fingerprint {service.fingerprint}")
@@ -53,6 +56,8 @@ def _run(admin: Host, remote: Host) -> None:
     _use(remote, pem)
     _log_in(remote, pem)
     _pull(admin, remote, connection)
+    admin.run(["sh", "-c", f"mv /root/{ACCOUNT}* {CARDS}/"])
+    screen.show(admin, remote, service, ACCOUNT)
 
 
 def _license(admin: Host, remote: Host, service: Service) -> None:

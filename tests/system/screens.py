@@ -11,11 +11,9 @@ from pathlib import Path
 from lab.hosts import CHECKOUT, Host, two_hosts
 from lab.processes import Process, end, wait_until
 from lab.product import PYTHON, World, remote_at_work
-from sra.remote.screen_sharing import templates
+from lab.screen import ACCOUNT, HELPER, add_screen_account
 from tests.rfb_client import Attempt
 
-ACCOUNT = "_srascreen"
-HELPER = "/run/sra/screen/helper"
 SERVER = "/run/sra/screen/server/vnc"
 COOKIE = "/run/x-cookie"
 NOTES = "/root/viewer-notes"
@@ -29,13 +27,6 @@ notice = false
 SMALL_VIEWER = (
     f'viewer = ["env", "PYTHONPATH={CHECKOUT}", "{PYTHON}", "-m", "tests.small_viewer", "{{socket}}", "{NOTES}"]\n'
 )
-
-
-def add_screen_account(remote: Host) -> None:
-    """What "sra activate -s" makes."""
-    words = ["--system", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin"]
-    remote.run(["useradd", *words, ACCOUNT])
-    remote.write("/etc/pam.d/sra-vnc", templates.pam_service(PYTHON, Path(HELPER)).decode())
 
 
 def start_x(remote: Host, display: int = 0) -> Process:

@@ -16,6 +16,9 @@ STEPS = (
     "pkcs11-tool lists its objects ok",
     "PAM logs the account in: pam_pkcs11, asked by pamtester ok",
     "The card is pulled out on the admin's side: the remote's reader is empty ok",
+    "sra screen: the login window is seen in TigerVNC's viewer ok",
+    "Enter, twice: the card logs in there, the PIN is asked here ok",
+    "Logging out there: the screen comes back by itself ok",
 )
 FILES = ("/etc/passwd", "/etc/shadow", "/etc/group")
 FOLDERS = (

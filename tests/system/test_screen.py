@@ -15,11 +15,10 @@ from lab import product
 from lab.hosts import CHECKOUT
 from lab.processes import Process, children, wait_until
 from lab.product import PYTHON, World
+from lab.screen import ACCOUNT, HELPER
 from tests.rfb_client import Attempt
 from tests.system.parts import command_of, find, processes
 from tests.system.screens import (
-    ACCOUNT,
-    HELPER,
     SERVER,
     asking,
     audited,

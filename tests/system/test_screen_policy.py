@@ -11,10 +11,10 @@ import pytest
 from lab.licenses import a_license
 from lab.processes import children, wait_until
 from lab.product import World, install_license, start_remote
+from lab.screen import HELPER
 from tests.system.parts import command_of, find, processes
 from tests.system.screens import (
     COOKIE,
-    HELPER,
     SERVER,
     Asker,
     asking,
@@ -116,13 +116,12 @@ def test_a_screen_that_is_not_shared(place: World) -> None:
 
 
 def test_a_license_without_the_screen(place: World) -> None:
-    install_license(place.remote, a_license(features=("remote-access",)))
-    try:
-        with asking(place, "ann") as ann:
-            assert ann.say("grant").startswith("The license of remote does not include screen sharing.")
-            assert hash_of(place.remote) == "!"
-    finally:
-        install_license(place.remote, a_license())
+    with owner_wants(place, "") as world, asking(world, "ann") as ann:
+        install_license(world.remote, a_license(features=("remote-access",)))
+        assert ann.say("grant").startswith("The license of remote does not include screen sharing.")
+        assert hash_of(world.remote) == "!"
+        install_license(world.remote, a_license())
+        share_of(ann)
 
 
 def test_a_screen_that_may_only_be_watched(place: World) -> None:
