@@ -122,6 +122,19 @@ def test_there_is_srad_and_a_virtual_card_for_each_reader() -> None:
     assert [card.argv[card.argv.index("--reader") + 1] for card in cards] == ["0", "1", "2"]
 
 
+def test_the_helper_for_the_screen_is_among_them_where_its_account_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    users = Users(User(61416, 61416), User(61417, 61417))
+    monkeypatch.setattr("sra.cli.remote.pwd.getpwnam", lambda name: name)
+    helper = remote._processes(Paths(), DaemonConfig(), users, "info")[-1]
+    assert (helper.name, helper.user) == ("sra-screen", User(None, None))
+    assert helper.argv[3:] == (
+        "import sra.cli.screen_helper; sra.cli.screen_helper.main()",
+        "--daemon-uid", "61416", "--root", "/", "--log-level", "info",
+    )  # fmt: skip
+    without_root = remote._processes(Paths(), DaemonConfig(), Users(ONESELF, ONESELF), "info")
+    assert "sra-screen" not in {process.name for process in without_root}
+
+
 def test_the_processes_take_no_code_from_the_folder_they_are_started_in() -> None:
     (srad, *_) = remote._processes(Paths(), DaemonConfig(), Users(ONESELF, ONESELF), "info")
     assert srad.argv[:3] == (sys.executable, "-P", "-c")
