@@ -6,9 +6,11 @@ ROOMS := $(wildcard src tests lab benchmarks demo scripts)
 
 .PHONY: test unit lint demo bench deb setup lock clean
 
+# Cards in a process of their own: PC/SC's library looks up where its service is once, when it is first used.
 test: setup
 	@$(MAKE) -C reader check
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest tests/admin/cards
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --ignore=tests/admin/cards
 
 # The tests that need no root and no second machine.
 unit: setup
