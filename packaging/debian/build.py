@@ -38,6 +38,7 @@ PROGRAMS = {
     "sra": ("usr/bin", "sra.cli.main"),
     "srad": ("usr/sbin", "sra.cli.srad"),
     "sra-card": ("usr/sbin", "sra.cli.virtual_card"),
+    "sra-screen": ("usr/sbin", "sra.cli.screen_helper"),
 }
 """Program -> where it is called from, and the module that it is."""
 PROGRAM = """\

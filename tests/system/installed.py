@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lab.licenses import a_license, files_of
 from lab.processes import Process
-from lab.product import PIN, SRA
+from lab.product import PIN, PYTHON, SRA
 from lab.systemd import CHECKOUT, SystemdMachine, systemd_machine
 from lab.systemd_root import debian_root
 
@@ -83,13 +83,23 @@ class Admin:
         self._sra(["softcard", "create", name, "--slot", "9A=P256", "--pin-fd", "0"], PIN)
         return self._sra(["softcard", "certificate", name, "--slot", "9A"])
 
-    def connect(self, machine: SystemdMachine, card: str) -> Process:
+    @property
+    def notes(self) -> list[str]:
+        """What the viewer of ``connect(..., "--screen")`` has noted, without the times."""
+        path = self._folder / "notes"
+        return [line.partition(" ")[2] for line in path.read_text().splitlines()] if path.exists() else []
+
+    def connect(self, machine: SystemdMachine, card: str, *options: str) -> Process:
         """Insert the card into the machine; returns when it is in."""
+        viewer = [PYTHON, "-m", "tests.small_viewer", "{socket}", self._folder / "notes"]
+        words = ", ".join(f'"{word}"' for word in ("env", f"PYTHONPATH={CHECKOUT}", *viewer))
+        (self._folder / "config").mkdir(exist_ok=True)
+        (self._folder / "config" / "config.toml").write_text(f"viewer = [{words}]\n")
         pin = self._folder / "pin"
         pin.write_text(f"{PIN}\n")
         command = [
             str(SRA), "connect", "127.0.0.1", "--card", f"software:{card}", "--pin-fd", "3", "--yes",
-            "--fingerprint", fingerprint(machine), *self._places(),
+            "--fingerprint", fingerprint(machine), *options, *self._places(),
         ]  # fmt: skip
         process = machine.start_outside(["sh", "-c", 'exec "$@" 3<"$0"', str(pin), *command])
         process.wait_for("The card is inserted", 30)

@@ -13,7 +13,8 @@ from lab.systemd import SystemdMachine, differences, systemd_machine
 from lab.systemd_root import debian_root
 from tests.system.installed import DEPENDENCIES, DPKG, LOOKING, NOISE, PACKAGE, Admin, give_license, install
 
-WINDOW = ("libpam-pkcs11", "lightdm", "lightdm-gtk-greeter", "openbox", "procps", "xdotool", "xvfb")
+SHARING = ("tigervnc-scraping-server", "x11-utils")
+WINDOW = ("libpam-pkcs11", "lightdm", "lightdm-gtk-greeter", "openbox", "procps", "xdotool", "xvfb", *SHARING)
 """A login window, a session behind it, and somebody who types."""
 OF_THE_DESKTOP = ("/var/lib/lightdm", "/var/lib/lightdm-data", "/var/log/lightdm", "/var/cache", "/home/ann", "/root")
 """What a login and a session leave on any machine."""
@@ -76,7 +77,9 @@ def test_installed_activated_used_at_the_login_window_and_gone(tmp_path: Path) -
 
         window.start()
         window.wait_for_greeter()
-        connection = admin.connect(machine, "ann")
+        connection = admin.connect(machine, "ann", "--screen")
+        wait_until(lambda: admin.notes, "the login window in the admin's viewer", 20)
+        assert admin.notes[0].startswith("shown 1024x768"), connection.output
         window.press("Return", "Return")
         window.wait_for_session("ann")
         connection.wait_for("PIN asked on the PIN pad: right.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,7 +19,8 @@ from sra.errors import UsageError
 from sra.remote.activation import journal, runner
 from sra.remote.activation.journal import Record, Wanted
 from sra.remote.activation.machine import Machine
-from sra.remote.activation.steps_linux import Identity, Setup, steps
+from sra.remote.activation.steps_linux import Identity, ScreenFiles, Setup, steps
+from sra.remote.screen_sharing import templates as screen_templates
 from sra.transport import identity_choice, tls_identity
 from sra.transport.tls_identity import IdentityFiles, TlsIdentity
 
@@ -49,7 +52,9 @@ def activate(
         str | None,
         typer.Option("-c", "--certificate", metavar="FINGERPRINT", help="Use this identity (SHA-1 or SHA-256)."),
     ] = None,
-    screen: Annotated[bool, typer.Option("-s", "--screen", help="Add the screen sharing user, _srascreen.")] = False,
+    screen: Annotated[
+        bool, typer.Option("-s", "--screen", help="Share the screen, by a user of its own, _srascreen.")
+    ] = False,
     password_fd: PasswordFd = None,
 ) -> None:
     """Make this machine a remote: users, services, the virtual readers (as root). Again, it changes what is missing.
@@ -85,7 +90,7 @@ def _activate(machine: Machine, paths: Paths, options: Options) -> None:
         identity=Identity(new.key, new.certificates) if new else None,
         former=former(paths, current) if new and current else None,
         trusted=first((new or files_in_use(paths)).certificates) if wanted.trust else None,
-        screen=wanted.screen,
+        screen=_screen(paths) if wanted.screen else None,
         pcscd_uid=machine.user(PCSCD_USER) or 0,
         pcscd_asks_polkit=machine.path(POLKIT_POLICY).exists(),
     )
@@ -95,6 +100,12 @@ def _activate(machine: Machine, paths: Paths, options: Options) -> None:
     if not changed:
         print_note("nothing had to be changed")
     print_facts(_facts(identity, config.port))
+
+
+def _screen(paths: Paths) -> ScreenFiles:
+    """What sharing the screen needs, with this installation's programs in it."""
+    pam = screen_templates.pam_service(Path(sys.executable), paths.screen_helper)
+    return ScreenFiles(screen_templates.helper_service(programs()), pam)
 
 
 def _new_identity(paths: Paths, options: Options, current: TlsIdentity | None) -> IdentityFiles | None:

@@ -9,7 +9,7 @@ from sra.files import FileContent
 from sra.remote.activation import journal, runner
 from sra.remote.activation.journal import Wanted
 from sra.remote.activation.machine import ActivationError
-from sra.remote.activation.steps_linux import Identity, Setup, steps
+from sra.remote.activation.steps_linux import Identity, ScreenFiles, Setup, steps
 from tests.remote.activation.world import World
 
 SETUP = Setup(
@@ -17,7 +17,7 @@ SETUP = Setup(
     readers=2,
     identity=Identity(b"key\n", b"certificate\n"),
     trusted=b"certificate\n",
-    screen=True,
+    screen=ScreenFiles(b"unit", b"pam"),
     pcscd_asks_polkit=True,
 )
 STEPS = steps(SETUP)
@@ -45,7 +45,7 @@ def test_activation_makes_the_users_the_files_and_starts_the_service(world: Worl
     assert all(world.machine.user(name) is not None for name in ("_sra", "_sra-card", "_srascreen"))
     assert world.machine.group("sra-card") is not None
     assert (world.root / "etc/sra/identity/key.pem").read_bytes() == b"key\n"
-    assert world.programs.enabled == world.programs.active == {"sra.target"}
+    assert world.programs.enabled == world.programs.active == {"sra.target", "sra-screen.service"}
     assert world.given["/etc/sra/identity/key.pem"] == (world.machine.user("root"), world.machine.group("_sra"))
     assert b"certificate" in (world.root / "etc/ssl/certs/ca-certificates.crt").read_bytes()
 
@@ -75,6 +75,9 @@ def test_the_units_are_read_again_and_pcscd_restarted_after_their_files_are_gone
     assert order == [
         ("systemctl", "disable", "sra.target"),
         ("systemctl", "stop", "sra.target", "srad.service", "sra-card@*.service", "sra-runtime.service"),
+        ("systemctl", "disable", "sra-screen.service"),
+        ("systemctl", "stop", "sra-screen.service"),
+        ("systemctl", "daemon-reload"),
         ("systemctl", "daemon-reload"),
         ("systemctl", "stop", "pcscd.service"),
         ("systemctl", "restart", "pcscd.socket"),
@@ -95,9 +98,9 @@ def test_what_is_added_the_second_time_interrupts_nobody(world: World) -> None:
     before = world.tree()
     activate(world, plain)
     world.programs.ran.clear()
-    more = Setup(programs=SETUP.programs, readers=2, identity=SETUP.identity, screen=True)
+    more = Setup(programs=SETUP.programs, readers=2, identity=SETUP.identity, screen=SETUP.screen)
     assert activate(world, more)
-    assert [argv[0] for argv in world.programs.ran] == ["useradd"]
+    assert [argv for argv in world.programs.ran if "screen" not in argv[-1]] == [("systemctl", "daemon-reload")]
     deactivate(world)
     assert world.tree() == before
 
@@ -233,7 +236,7 @@ def test_an_activation_that_was_killed_at_any_step_is_mended_by_the_next(
     assert interrupt(world, monkeypatch, number, after=after)
     activate(world)
     assert without_journal(world) == reference
-    assert world.programs.active == {"sra.target"}
+    assert world.programs.active == {"sra.target", "sra-screen.service"}
     assert not activate(world)
     deactivate(world)
     assert world.tree() == before

@@ -6,11 +6,12 @@ import pytest
 
 from sra.remote.activation import templates
 from sra.remote.activation.steps import Enabled, File, Folder, Run, Step, Trusted, User
-from sra.remote.activation.steps_linux import Identity, Setup, steps
+from sra.remote.activation.steps_linux import Identity, ScreenFiles, Setup, steps
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent.parent
 PROGRAMS = Path("/usr/lib/secure-remote-access/bin")
 IDENTITY = Identity(b"key", b"certificates")
+SCREEN = ScreenFiles(b"unit", b"pam")
 
 
 def setup(**chosen: object) -> Setup:
@@ -35,7 +36,7 @@ def unit(data: bytes) -> configparser.RawConfigParser:
 
 
 def test_every_step_has_a_name_of_its_own() -> None:
-    made = steps(setup(identity=IDENTITY, trusted=b"pem", screen=True, former=("/etc/sra/identities/a.pem", b"")))
+    made = steps(setup(identity=IDENTITY, trusted=b"pem", screen=SCREEN, former=("/etc/sra/identities/a.pem", b"")))
     assert len(set(names(made))) == len(made)
 
 
@@ -47,8 +48,9 @@ def test_users_come_before_what_belongs_to_them_and_the_service_after_its_files(
 
 
 def test_what_is_added_later_comes_after_the_service_so_that_it_interrupts_nobody() -> None:
-    made = steps(setup(trusted=b"pem", screen=True))
-    assert [type(step) for step in made[-3:]] == [Enabled, Trusted, User]
+    made = steps(setup(trusted=b"pem", screen=SCREEN))
+    kinds = [type(step) for step in made]
+    assert kinds[kinds.index(Enabled) :] == [Enabled, Trusted, User, Folder, File, Run, File, Run, Enabled]
 
 
 def test_only_the_daemon_reads_the_key_and_only_root_changes_it() -> None:

@@ -14,6 +14,7 @@ KEY_READER = Owner("root", "_sra")
 """The daemon uses its key, but can't change it."""
 CARD_USER = "_sra-card"
 SCREEN_USER = "_srascreen"
+SCREEN_UNIT = "sra-screen.service"
 PCSC_GROUP = "sra-card"
 """Who may use the machine's readers."""
 
@@ -43,6 +44,14 @@ class Identity:
 
 
 @dataclass(frozen=True)
+class ScreenFiles:
+    """What sharing the screen needs: the unit of its helper, and the PAM service of who opens it."""
+
+    unit: bytes
+    pam: bytes
+
+
+@dataclass(frozen=True)
 class Setup:
     """What is to be set up. ``programs``: the folder of srad and sra-card. ``identity``: to be put in, else kept.
 
@@ -54,7 +63,7 @@ class Setup:
     identity: Identity | None = None
     former: tuple[str, bytes] | None = field(default=None, repr=False)
     trusted: bytes | None = None
-    screen: bool = False
+    screen: ScreenFiles | None = None
     pcscd_uid: int = 0
     pcscd_asks_polkit: bool = False
 
@@ -62,7 +71,7 @@ class Setup:
 def steps(setup: Setup) -> tuple[Step, ...]:
     """The steps, in order; they are taken back in the opposite one.
 
-    The last ones (trust, screen sharing user) come after the service, so that adding them interrupts nobody.
+    The last ones (trust, screen sharing) come after the service, so that adding them interrupts nobody.
     """
     return (
         User(SRAD.user, "Secure Remote Access daemon"),
@@ -79,7 +88,21 @@ def steps(setup: Setup) -> tuple[Step, ...]:
         Run("pcscd with the virtual readers", on_change=_PCSCD_AGAIN),
         Enabled("sra.target", PARTS),
         *([Trusted(setup.trusted)] if setup.trusted else []),
-        *([User(SCREEN_USER, "Secure Remote Access screen sharing")] if setup.screen else []),
+        *_screen(setup.screen),
+    )
+
+
+def _screen(files: ScreenFiles | None) -> tuple[Step, ...]:
+    if files is None:
+        return ()
+    return (
+        User(SCREEN_USER, "Secure Remote Access screen sharing"),
+        Folder("/etc/pam.d"),
+        File("/etc/pam.d/sra-vnc", files.pam),
+        Run("units without the screen's helper", on_undo=_RELOAD),
+        File(f"{UNITS}/{SCREEN_UNIT}", files.unit),
+        Run("the screen's helper read again", on_change=_RELOAD),
+        Enabled(SCREEN_UNIT),
     )
 
 
