@@ -5,18 +5,33 @@ from __future__ import annotations
 from demo.steps import step
 from lab.desktop import Desktop
 from lab.hosts import CHECKOUT, Host
+from lab.processes import wait_until
 from lab.product import SRA, Service
 from lab.screen import OwnScreen
 
 PICTURES = CHECKOUT / "build" / "pictures"
 WINDOW, SESSION = (0x20, 0x42, 0x5F), (0x3B, 0x5F, 0x41)
 """The backgrounds of the login window and of the session (lab/desktop.py)."""
+SEEN = "the card is here"
+_LOOK = f"""\
+PS4='$ '
+set -x
+whoami
+opensc-tool --list-readers
+pkcs11-tool --list-objects --type cert 2>/dev/null
+{{ set +x; }} 2>/dev/null
+printf '\\033]0;{SEEN}\\007'
+"""
+"""What the session's terminal shows; its title says when it has."""
+_LOOK_AT = "/usr/local/bin/look-at-the-card"
+_TERMINAL = f"xterm -hold -geometry 96x18+40+90 -fn 9x15 -e sh {_LOOK_AT}"
 
 
 def show(admin: Host, remote: Host, service: Service, account: str) -> None:
     """Log in at a window that is elsewhere; what was seen is kept in build/pictures."""
     own = OwnScreen(admin)
-    desktop = Desktop(remote)
+    remote.write(_LOOK_AT, _LOOK)
+    desktop = Desktop(remote, autostart=[_TERMINAL])
     with step("A login window on the remote, and a screen at the admin's"):
         remote.run([SRA, "pam", "enable", "lightdm"])
         desktop.start()
@@ -31,6 +46,7 @@ def show(admin: Host, remote: Host, service: Service, account: str) -> None:
     with step("Enter, twice: the card logs in there, the PIN is asked here") as shown:
         own.press("Return", "Return")
         desktop.wait_for_session(account)
+        wait_until(lambda: desktop.windows(SEEN), "the session's terminal", 20)
         own.wait_for_colour(SESSION)
         own.picture(PICTURES / "demo-session.png")
         shown.append("build/pictures/demo-session.png")

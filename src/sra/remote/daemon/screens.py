@@ -32,7 +32,7 @@ Record = Callable[..., None]
 
 @dataclass(eq=False)
 class Share:
-    """What one session was granted. ``facts`` says whose it is."""
+    """What one session was granted. ``facts`` says whose it is: account, address, card, and the certificate's name."""
 
     link: ScreenLink
     facts: Mapping[str, str]
@@ -62,7 +62,8 @@ class Screens:
         link = ScreenLink(self._helper)
         try:
             self._admit()
-            credential = await link.grant(f"{facts['account']} ({facts['address']})", view_only=view_only)
+            by = f"{facts['account']} ({facts['name']}, {facts['address']})"
+            credential = await link.grant(by, view_only=view_only)
         except RefusedError as error:
             link.close()
             self._record("screen-refused", code=error.code, reason=error.text, **facts)
