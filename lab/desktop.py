@@ -163,6 +163,16 @@ class Desktop:
         """Click at a place of the screen, in pixels from the top left."""
         self._host.run(["xdotool", "mousemove", str(x), str(y), "click", "1"], env=self.environment)
 
+    def make_small(self) -> None:
+        """Change the screen's resolution to 800 by 600 pixels, as another monitor would, until its X server ends."""
+        timing = ["38.25", "800", "832", "912", "1024", "600", "603", "607", "624"]
+        for words in (
+            ["--newmode", "small", *timing],
+            ["--addmode", "screen", "small"],
+            ["--output", "screen", "--mode", "small"],
+        ):
+            self._host.run(["xrandr", *words], env=self.environment)
+
     # Waiting. Each looks only at what came since the last one ended.
 
     def wait_for_greeter(self, timeout: float = 30) -> None:

@@ -53,6 +53,12 @@ class OwnScreen:
         self._admin.run(activate, env=self.environment)
         self._admin.run(["xdotool", "key", "--delay", "60", *keys], env=self.environment)
 
+    def viewer_size(self) -> str:
+        """Width and height of what it shows, such as ``800x600``; empty without a viewer."""
+        find = ["xdotool", "search", "--name", WINDOW, "getwindowgeometry"]
+        shown = self._admin.run(find, env=self.environment, check=False).stdout
+        return shown.rpartition("Geometry: ")[2].strip()
+
     def close_viewer(self) -> None:
         """Close its window."""
         self._admin.run(["xdotool", "search", "--name", WINDOW, "windowclose"], env=self.environment)

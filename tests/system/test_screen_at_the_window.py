@@ -38,11 +38,23 @@ def desktop(world: World) -> Iterator[Desktop]:
     desktop.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own(world: World) -> OwnScreen:
     own = OwnScreen(world.admin)
     own.start()
     return own
+
+
+def test_it_follows_the_remotes_resolution(world: World, desktop: Desktop, own: OwnScreen) -> None:
+    connection = own.sra_screen(world.service, "software:ann")
+    connection.wait_for("The remote's screen is shown.", 20)
+    own.wait_for_colour(BLUE)
+    assert own.viewer_size() == "1024x768"
+    desktop.make_small()
+    wait_until(lambda: own.viewer_size() == "800x600", "the viewer to follow", 10)
+    own.wait_for_colour(BLUE)
+    own.close_viewer()
+    assert connection.wait(10) == 0, connection.output
 
 
 def test_log_in_by_the_card_seen_in_the_viewer_log_out_and_see_the_window_again(
