@@ -25,7 +25,7 @@ from typer._completion_shared import get_completion_script
 from typer.main import get_command
 
 from sra import __version__
-from sra.cli.main import app
+from sra.cli.commands import build as build_commands
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 HERE = CHECKOUT / "packaging" / "debian"
@@ -133,7 +133,7 @@ def install_driver(root: Path) -> None:
 
 def install_documents(root: Path, bundled: list[str]) -> None:
     """Manual pages, changes and licenses."""
-    commands = manpages.commands_of(get_command(app), "sra")
+    commands = manpages.commands_of(get_command(build_commands()), "sra")
     for page in manpages.read_pages(CHECKOUT / "docs" / "man"):
         name = manpages.file_name(page)
         compress(root / f"usr/share/man/man{name[-1]}/{name}.gz", manpages.roff(page, __version__, commands))

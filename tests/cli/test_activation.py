@@ -16,7 +16,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sra.cli import activation, activation_machine
-from sra.cli.main import app
 from sra.cli.run import status
 from sra.config import Paths
 from sra.errors import UsageError
@@ -24,6 +23,7 @@ from sra.identity import handover
 from sra.remote.activation import steps_linux
 from sra.remote.activation.machine import ActivationError
 from sra.transport import identity_choice, tls_identity
+from tests.cli.whole import app
 from tests.remote.activation.world import World
 
 SCRIPT = Path(__file__).resolve().parent.parent.parent / "packaging" / "secure_remote_access.sh"

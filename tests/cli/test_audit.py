@@ -5,9 +5,9 @@ import pytest
 
 from sra.audit import Audit, Bounds
 from sra.cli.audit import find_log
-from sra.cli.main import app
 from sra.cli.run import status
 from sra.config import AdminPaths, Paths
+from tests.cli.whole import app
 
 
 @pytest.fixture

@@ -20,13 +20,13 @@ from sra.admin.cards.softcard_maker import Order, make
 from sra.audit import verify
 from sra.cli import terminal
 from sra.cli.connect import parse_slots
-from sra.cli.main import app
 from sra.cli.run import status
 from sra.errors import UsageError
 from sra.identity.certificates import parse
 from sra.identity.fingerprints import fingerprint
 from sra.piv.keys import Algorithm, Slot
 from tests.cli.remote_in_thread import RemoteInThread, remote_in_thread
+from tests.cli.whole import app
 from tests.loopback import HOST, identity
 
 PIN = "123456"

@@ -11,11 +11,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from sra.cli.main import app
 from sra.cli.run import status
 from sra.config import Paths
 from sra.identity import handover
 from sra.transport import identity_choice, tls_identity
+from tests.cli.whole import app
 
 
 def run(root: Path, *arguments: str) -> int:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from lab.licenses import DAY, a_license, files_of
-from sra.cli.main import app
 from sra.cli.run import status
+from tests.cli.whole import app
 
 PASSPHRASE = b"correct horse\n"
 

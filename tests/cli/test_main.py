@@ -6,7 +6,8 @@ import pytest
 from typer.main import get_command
 
 from sra import __version__
-from sra.cli.main import app, main
+from sra.cli.main import main
+from tests.cli.whole import app
 
 SELF_EXPLANATORY = {("softcard", "list"), ("softcard", "show"), ("softcard", "remove")}
 """Commands whose usage line is the example."""

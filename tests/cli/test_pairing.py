@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from sra.cli.main import app
 from sra.cli.run import status
 from sra.config import Paths
 from sra.identity.certificates import CardCertificate, parse_file
 from sra.remote.accounts.pairing import PairingStore
 from sra.transport import tls_identity
+from tests.cli.whole import app
 
 ACCOUNT = "root"
 """An account that every machine has."""

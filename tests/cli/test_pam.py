@@ -11,11 +11,11 @@ import pytest
 from sra.cli import checks
 from sra.cli.checks import Finding
 from sra.cli.doctor_remote import CHECKS, Remote
-from sra.cli.main import app
 from sra.cli.run import status
 from sra.config import Paths
 from sra.remote.logins.login_paths import LoginPaths
 from sra.transport import tls_identity
+from tests.cli.whole import app
 
 ACCOUNT = "root"
 """An account that every machine has."""

@@ -10,9 +10,9 @@ import pytest
 
 from sra.admin.rules import Rule
 from sra.cli import rules
-from sra.cli.main import app
 from sra.cli.run import status
 from sra.errors import UsageError
+from tests.cli.whole import app
 
 
 class Person:

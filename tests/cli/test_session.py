@@ -16,8 +16,8 @@ import pytest
 
 from sra.admin import control
 from sra.admin.control import Control, Order, Standing
-from sra.cli.main import app
 from sra.cli.run import status
+from tests.cli.whole import app
 
 
 class Running:

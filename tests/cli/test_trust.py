@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from sra.cli.main import app
 from sra.cli.run import status
 from sra.config import AdminPaths
 from sra.identity.fingerprints import fingerprint
 from sra.transport.known_remotes import KnownRemotes, address
+from tests.cli.whole import app
 
 SHOWN = fingerprint(b"certificate")
 

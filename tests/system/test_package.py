@@ -12,8 +12,8 @@ from typer.main import get_command
 
 from lab.systemd import CHECKOUT, SystemdMachine, differences
 from sra import __version__
-from sra.cli.main import app
 from sra.config import DaemonConfig
+from tests.cli.whole import app
 from tests.system.installed import (
     DEPENDENCIES,
     DPKG,

@@ -15,10 +15,12 @@ import typer
 from sra.admin.cards.base import Card, CardBackend, CardListing
 from sra.admin.cards.pcsc import PcscBackend
 from sra.admin.cards.software import SoftwareBackend
-from sra.cli.options import AsJson, ConfigDir
+from sra.cli.options import AsJson, ConfigDir, examples
 from sra.cli.output import print_json, print_note, print_table
 from sra.config import AdminConfig, admin_paths, load_admin_config
 from sra.errors import NoReaderError, UsageError
+
+EXAMPLES = examples("sra cards", "sra cards --json")
 
 
 def default_cards_dir() -> Path:
