@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from sra.cli.passphrases import MAX_PASSPHRASE, read_new_passphrase, read_passphrase
+from sra.cli.passphrases import PASSPHRASE, read_new_passphrase, read_passphrase
 from sra.errors import UsageError
 
 ASK = "from sra.cli.passphrases import read_new_passphrase as read; print('got', read('Passphrase: ', None))"
@@ -30,7 +30,13 @@ def test_what_follows_the_line_is_left_alone() -> None:
     assert os.read(reading, 100) == b"rest"
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"x" * (MAX_PASSPHRASE + 1)])
+def test_one_that_is_too_long_is_an_error() -> None:
+    assert len(read_passphrase("", descriptor(b"x" * PASSPHRASE.most))) == PASSPHRASE.most
+    with pytest.raises(UsageError, match="too long"):
+        read_passphrase("", descriptor(b"x" * (PASSPHRASE.most + 1)))
+
+
+@pytest.mark.parametrize("content", [b"", b"\n"])
 def test_none_is_an_error(content: bytes) -> None:
     with pytest.raises(UsageError, match="No passphrase"):
         read_passphrase("", descriptor(content))
