@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from lab.hosts import Host
+from lab.hosts import CHECKOUT, Host
 
 FOLDERS = ("/etc", "/home", "/opt", "/root", "/run", "/srv", "/tmp", "/usr", "/var", "/dev/shm")
 PIECE = 16 * 1024 * 1024
@@ -88,9 +88,13 @@ def _read(pid: int, name: str) -> bytes:
 
 
 def in_files(host: Host, wanted: list[bytes], since: float) -> tuple[list[str], int]:
-    """The files of the host, written since then, that have it; and how many were looked at."""
+    """The files of the host, written since then, that have it; and how many were looked at.
+
+    Not those of the checkout, which is the outer machine's, and where other tests write at the same time.
+    """
+    elsewhere = ["-path", str(CHECKOUT), "-prune", "-o"]
     newer = ["-type", "f", "(", "-newermt", f"@{since}", "-o", "-newerct", f"@{since}", ")", "-size", "-256M"]
-    names = host.run(["find", *FOLDERS, *newer, "-print0"], check=False).stdout.split("\0")[:-1]
+    names = host.run(["find", *FOLDERS, *elsewhere, *newer, "-print0"], check=False).stdout.split("\0")[:-1]
     root = Path(f"/proc/{host.first_process}/root")
     return [name for name in names if _has(root / name.lstrip("/"), wanted)], len(names)
 
