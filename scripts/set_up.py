@@ -6,6 +6,7 @@ takes a moment and needs no network.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -23,6 +24,11 @@ REQUIREMENTS = ["requirements-build.txt", "requirements.txt"]
 
 SERVICE_POLICY = Path("/usr/sbin/policy-rc.d")
 """Asked by Debian's packages before they start their service; exit status 101 means "do not"."""
+
+LOCK = Path("/run/lock/secure-remote-access-setup")
+"""Held while packages are installed: of two set-ups on one machine the second finds them there."""
+LOCK_PATIENCE = 600
+"""Seconds to wait for another program that installs packages."""
 
 UNWANTED_SERVICES = {"openssh-server": "ssh.service", "slapd": "slapd.service", "lightdm": "lightdm.service"}
 """The tests start their own; installing a package for them must not open the machine to the network."""
@@ -58,10 +64,19 @@ def install_packages(packages: list[str]) -> None:
             sys.exit(f"make setup: please install, as root: apt-get install {' '.join(packages)}")
         run(["sudo", *as_root, "--packages-only"])
         return
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if packages := missing_packages():
+            install_as_root(packages)
+
+
+def install_as_root(packages: list[str]) -> None:
+    """Have apt install them."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    apt = ["apt-get", "-qq", "-o", f"DPkg::Lock::Timeout={LOCK_PATIENCE}"]
     with services_left_stopped():
-        run(["apt-get", "update", "-qq"], environment)
-        run(["apt-get", "install", "-qq", "--yes", "--no-install-recommends", *packages], environment)
+        run([*apt, "update"], environment)
+        run([*apt, "install", "--yes", "--no-install-recommends", *packages], environment)
     for package, service in UNWANTED_SERVICES.items():
         if package in packages and shutil.which("systemctl"):
             run(["systemctl", "disable", "--quiet", service], environment)
