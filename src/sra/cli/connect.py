@@ -144,7 +144,8 @@ def run_connection(
     paths = admin_paths(config_dir, os.environ)
     config = load_admin_config(paths.config)
     backends = card_backends(cards_dir, chosen_modules(config, module))
-    asyncio.run(_until_interrupted(_connect(remote, options, paths, config, backends)))
+    with terminal.kept_quiet():
+        asyncio.run(_until_interrupted(_connect(remote, options, paths, config, backends)))
 
 
 def parse_slots(text: str) -> frozenset[Slot]:
