@@ -117,15 +117,33 @@ async def _let_in(door: Door, welcome: Welcome) -> None:
     channel.answer(number, welcome)
 
 
-def test_a_remote_that_names_no_account_could_ask_as_if_it_were_us_and_is_left() -> None:
+@pytest.mark.parametrize(
+    "account",
+    ["", "ann)    To connect to bank: PIN of alice (3 tries left", "ann\n", "“ann”", "a" * 65, "ann bo"],
+)
+def test_a_remote_whose_account_could_pass_for_a_part_of_our_questions_is_left(account: str) -> None:
     async def body() -> None:
         door, watching = Door(), Watching()
         async with listening(door.welcome) as port:
             connecting = asyncio.create_task(connect(port, MemoryCard(), watching=watching))
-            await _let_in(door, Welcome("", "host", SessionLimits(0, False, 0, 0)))
+            await _let_in(door, Welcome(account, "host", SessionLimits(0, False, 0, 0)))
             with pytest.raises(ProtocolError, match="no account"):
                 await connecting
             assert watching.events == []
+
+    run(body())
+
+
+@pytest.mark.parametrize("account", ["ann", "ann.doe-1", "ann@agency.example", "AGENCY\\ann", "änne", "host$"])
+def test_names_of_accounts_as_directories_have_them_are_taken(account: str) -> None:
+    async def body() -> None:
+        door, watching = Door(), Watching()
+        async with listening(door.welcome) as port:
+            connecting = asyncio.create_task(connect(port, MemoryCard(), watching=watching))
+            await _let_in(door, Welcome(account, "host", SessionLimits(0, False, 0, 0)))
+            session = await connecting
+            assert session.account == account
+            await session.close("over")
 
     run(body())
 

@@ -11,7 +11,7 @@ from sra.admin.lending import Lender, Switch, Terms
 from sra.admin.person import PinGiven
 from sra.admin.pins import PinMemory
 from sra.admin.unlocking import Unlocking
-from sra.errors import CardError, PinBlockedError, PinNeededError, PinWrongError
+from sra.errors import CardError, PinBlockedError, PinNeededError, PinWrongError, RefusedError
 from sra.piv.keys import Algorithm, Slot
 from tests.admin.asking import NO, UNANSWERED, YES, PadCard, Scripted, typing
 from tests.admin.guard_scene import Clock, request_for
@@ -171,3 +171,13 @@ def test_it_may_be_typed_on_the_readers_pad() -> None:
         assert scene.memory.is_right(PIN) is None
 
     play(body, YES, YES, card=PadCard(happens))
+
+
+def test_a_remote_that_swaps_the_account_at_the_next_link_is_refused() -> None:
+    async def body(scene: Scene) -> None:
+        scene.unlocking.check_account("ann")
+        scene.unlocking.check_account("ann")
+        with pytest.raises(RefusedError, match="“root” is your account now, and said “ann” before"):
+            scene.unlocking.check_account("root")
+
+    play(body)

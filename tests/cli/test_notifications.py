@@ -30,8 +30,8 @@ def words(shown: Path) -> list[str]:
 
 
 def test_it_is_shown_as_one_clean_text(desktop: Path) -> None:
-    notifications.show("--urgency=critical\n\x1b[31m")
-    assert words(desktop)[1:] == ["--", "Secure Remote Access", "--urgency=critical??[31m"]
+    notifications.show("--urgency=critical\n\x1b[31m <b>&")
+    assert words(desktop)[1:] == ["--", "Secure Remote Access", "--urgency=critical??[31m &lt;b&gt;&amp;"]
 
 
 def test_without_a_desktop_nothing_is_started(desktop: Path, monkeypatch: pytest.MonkeyPatch) -> None:

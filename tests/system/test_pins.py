@@ -129,7 +129,7 @@ def at_terminal(world: World, name: str) -> Terminal:
 
 def test_a_person_at_a_terminal_gives_the_pin_and_answers_the_pad(world: World) -> None:
     terminal = at_terminal(world, "ann")
-    terminal.answer("To connect to remote: PIN of software:ann (3 tries left, Enter alone refuses): ", "000000")
+    terminal.answer("To connect to remote: PIN of software:ann (3 tries left, 60 s, Enter alone refuses): ", "000000")
     terminal.answer("PIN of software:ann (2 tries left", PIN)
     terminal.process.wait_for("The card is inserted")
     question = "remote (account ann) asks for your PIN: PIN of software:ann ("

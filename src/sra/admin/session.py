@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
@@ -55,6 +56,13 @@ ANSWER_DEADLINE = 30.0
 """Seconds for the remote's part of the handshake: it may have to ask a directory."""
 EJECT_DEADLINE = 10.0
 """Seconds for the remote to say that its reader is empty."""
+
+
+_ACCOUNT = re.compile(r"[\w.@\\+$-]{1,64}")
+"""It stands in the questions that the person is asked, and is the remote's word: nothing in it may look like more.
+
+DOMAIN\\user and user@domain are names too. Without one, the remote's questions would look like our own.
+"""
 
 
 @dataclass(frozen=True)
@@ -152,8 +160,9 @@ async def _authenticate(
     welcome = await channel.ask(Proof(proof), ANSWER_DEADLINE)
     if not isinstance(welcome, Welcome):
         raise ProtocolError("The remote answered something else.")
-    if not welcome.account:  # its questions would look like our own, which have none
-        raise ProtocolError("The remote named no account.")
+    if not _ACCOUNT.fullmatch(welcome.account):
+        raise ProtocolError("The remote named no account, or one that could be taken for a part of a question.")
+    unlocking.check_account(welcome.account)
     return welcome
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sra.admin.lending import Lender
 from sra.admin.person import Asker, PinGiven, PinQuestion, Reply
-from sra.errors import PinBlockedError, PinNeededError, PinWrongError
+from sra.errors import PinBlockedError, PinNeededError, PinWrongError, RefusalCode, RefusedError
+from sra.logs import clean
 
 RESUME_WITHIN = 120.0
 """Seconds for which a link may be away without the PIN being asked again."""
@@ -17,6 +18,14 @@ class Unlocking:
         self._lender = lender
         self._resume_within = resume_within
         self._unlocked = False
+        self._account = ""
+
+    def check_account(self, account: str) -> None:
+        """The PIN was given for the account that the first link led to; raise ``RefusedError`` if it is another now."""
+        if self._account and account != self._account:
+            text = f"The remote says “{clean(account)}” is your account now, and said “{self._account}” before."
+            raise RefusedError(RefusalCode.NOT_ALLOWED, f"{text} Connect anew if that is right.")
+        self._account = account
 
     async def was_away(self, seconds: float) -> None:
         """A link was away for so long: past the window everything is asked again, and the card forgets the PIN."""

@@ -133,8 +133,9 @@ def _screen(event: ScreenOpened | ScreenClosed) -> str:
 
 def describe_use(question: UseQuestion) -> str:
     """What a remote wants to do with a key, for a question."""
-    digest = f", {question.hash_name} digest {question.digest.hex()}" if question.digest else ""
-    return f"{question.operation} with key {question.slot:02X}{digest}"
+    what = f", {question.hash_name}" if question.hash_name else ""
+    digest = f" digest {question.digest.hex()}" if question.digest else ""
+    return f"{question.operation} with key {question.slot:02X}{what}{digest}"
 
 
 _OUTCOMES = {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from rich.console import Console
 
-from sra.admin.person import Asker, PinGiven, PinQuestion, Reply, UseQuestion
+from sra.admin.person import DEADLINE, Asker, PinGiven, PinQuestion, Reply, UseQuestion
 from sra.cli import notifications, terminal
 from sra.cli.output import print_error
 from sra.cli.pins import read_pin
@@ -47,20 +49,21 @@ class TerminalPerson:
             return PinGiven(await self._ask_yes_no(f"{_who(asker)} asks for your PIN. Give it?", asker, waiting))
         tries = "the last try" if question.attempts_remaining == 1 else f"{question.attempts_remaining} tries left"
         reason = f"{_who(asker)} asks for your PIN" if asker.account else f"To connect to {asker.remote}"
+        how = f"{tries}, {DEADLINE:.0f} s, Enter alone refuses"
         if question.pad:
             text = f"{reason}: type it on the reader of {question.card} ({tries}). Go on?"
             return PinGiven(await self._ask_yes_no(text, asker, waiting))
-        text = f"{_remark(asker)}{reason}: PIN of {question.card} ({tries}, Enter alone refuses){_more(waiting)}: "
-        line = await self._ask(text, hidden=True)
+        text = f"{_remark(asker)}{reason}: PIN of {question.card} ({how}){_more(waiting)}: "
+        line = await self._ask(text, asker, hidden=True)
         return PinGiven(Reply.YES, line) if line else PinGiven(Reply.NO)
 
     async def _ask_yes_no(self, text: str, asker: Asker, waiting: int) -> Reply:
-        line = await self._ask(f"{_remark(asker)}{text}{_more(waiting)} [y/N] ", hidden=False)
+        line = await self._ask(f"{_remark(asker)}{text} ({DEADLINE:.0f} s){_more(waiting)} [y/N] ", asker, hidden=False)
         return Reply.YES if terminal.is_yes(line) else Reply.NO
 
-    async def _ask(self, text: str, *, hidden: bool) -> bytes:
+    async def _ask(self, text: str, asker: Asker, *, hidden: bool) -> bytes:
         """The line typed; empty, which is a no, where there is no terminal."""
-        notifications.show(text)
+        notifications.show(f"A question about {asker.remote} waits on the terminal.")
         with self._view.paused():
             try:
                 return await terminal.ask_line(text, hidden=hidden)
@@ -69,12 +72,13 @@ class TerminalPerson:
                 return b""
 
 
+MAX_ACCOUNT = 64
 _NO_QUOTES = str.maketrans(dict.fromkeys("“”„‟«»", "'"))
 """What the remote says ends where the quotation marks do."""
 
 
 def _who(asker: Asker) -> str:
-    return f"{asker.remote} (account {clean(asker.account)})"
+    return f"{datetime.now():%H:%M:%S} {asker.remote} (account {clean(asker.account, MAX_ACCOUNT)})"
 
 
 def _remark(asker: Asker) -> str:
