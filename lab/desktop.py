@@ -69,7 +69,7 @@ xsetroot -solid '#3b5f41'
 """
 _PRIVATE_DEVICES = """\
 mkdir -p /mnt
-mount -t tmpfs -o mode=0755 dev /mnt
+mount -t tmpfs -o mode=0755 lab-devices /mnt
 for node in null zero full random urandom tty; do cp -a "/dev/$node" /mnt/; done
 mkdir /mnt/pts /mnt/shm
 mount -t devpts -o newinstance,mode=0620,gid=5,ptmxmode=0666 devpts /mnt/pts
@@ -80,6 +80,12 @@ for number in 0 1 2; do ln -s "fd/$number" "/mnt/$(echo stdin stdout stderr | cu
 mount --move /mnt /dev
 """
 """Without tty0: LightDM then leaves the machine's virtual terminals alone. And terminals for others than root."""
+
+
+def make_devices_private(host: Host) -> None:
+    """Give the host a ``/dev`` of its own, unless it has one."""
+    if host.run(["grep", "-q", "^lab-devices /dev ", "/proc/mounts"], check=False).returncode:
+        host.run(["sh", "-ec", _PRIVATE_DEVICES])
 
 
 class Desktop:
@@ -102,8 +108,7 @@ class Desktop:
     def start(self) -> None:
         """Start the system bus, unless it runs, and LightDM; returns when its log begins."""
         host = self._host
-        if host.run(["test", "-e", "/dev/tty0"], check=False).returncode == 0:
-            host.run(["sh", "-ec", _PRIVATE_DEVICES])
+        make_devices_private(host)
         self._write_files()
         if host.run(["test", "-S", "/run/dbus/system_bus_socket"], check=False).returncode:
             host.run(["install", "-d", "/run/dbus", "/run/user"])

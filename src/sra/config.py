@@ -238,7 +238,8 @@ class ScreenConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[screen]``: what admins may see and do of the screen (docs/screen.md).
 
     ``consent``: ask whoever is logged in there, who has ``consent_seconds`` to allow it. ``notice``: say on the screen
-    with whom it is shared. ``password_seconds``: how long an unused password lives.
+    with whom it is shared. ``password_seconds``: how long an unused password lives. ``console``: what whoever stands at
+    the machine sees meanwhile; ``blanked`` also switches its keyboard and mouse off.
     """
 
     enabled: bool = True
@@ -247,6 +248,7 @@ class ScreenConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     consent_seconds: Annotated[int, msgspec.Meta(ge=5, le=120)] = 30
     notice: bool = True
     password_seconds: Annotated[int, msgspec.Meta(ge=1, le=60)] = 60
+    console: Literal["shown", "blanked"] = "shown"
 
 
 class LoginConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -20,7 +20,7 @@ from sra.config import Paths, ScreenConfig, load_daemon_config
 from sra.errors import UsageError
 from sra.remote.screen_sharing.helper import Helper
 from sra.remote.screen_sharing.password import OnePassword
-from sra.remote.screen_sharing.sharing import Place, Policy, make_folder
+from sra.remote.screen_sharing.sharing import Place, Policy, make_folder, put_console_back
 from sra.remote.screen_sharing.vnc_linux import Account
 
 SCREEN_USER = "_srascreen"
@@ -54,7 +54,7 @@ def screen_helper(
     place = Place(paths.screen, _account(), policy(load_daemon_config(paths.config).screen))
     make_folder(place.folder, place.account)
     uid = pwd.getpwnam(DAEMON_USER).pw_uid if daemon_uid is None else daemon_uid
-    asyncio.run(_serve(Helper(paths.screen_helper, place, uid, OnePassword(place.account.name))))
+    asyncio.run(_serve(Helper(paths.screen_helper, place, uid, OnePassword(place.account.name)), place))
 
 
 def policy(config: ScreenConfig) -> Policy:
@@ -65,6 +65,7 @@ def policy(config: ScreenConfig) -> Policy:
         config.consent_seconds if config.consent else 0,
         config.notice,
         config.password_seconds,
+        config.console == "blanked",
     )
 
 
@@ -76,7 +77,9 @@ def _account() -> Account:
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
-async def _serve(helper: Helper) -> None:
+async def _serve(helper: Helper, place: Place) -> None:
+    if place.policy.blanked:
+        await put_console_back(place)
     serving = asyncio.create_task(helper.serve())
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, serving.cancel)

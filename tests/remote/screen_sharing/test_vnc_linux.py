@@ -75,6 +75,7 @@ def test_a_program_that_ignores_the_request_to_end_is_killed(monkeypatch: pytest
 
 def test_what_is_asked_and_shown_says_who_it_is() -> None:
     assert people_linux.question("ann (192.0.2.1)", 30)[-1].startswith("ann (192.0.2.1)\nwants to see this screen")
+    assert "\nThis too.\n" in people_linux.question("ann", 30, "This too.")[-1]
     assert people_linux.notice("ann (192.0.2.1)", "12:03")[-1] == (
         "This screen is shared with ann (192.0.2.1) since 12:03."
     )

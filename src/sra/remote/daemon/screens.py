@@ -21,8 +21,8 @@ from sra.wire.messages import MAX_TEXT, TICKET_BYTES, Message, NoScreen, ScreenG
 
 TICKET_DEADLINE = 5.0
 """Seconds for a stranger's ticket."""
-REASON_PATIENCE = 1.0
-"""Seconds for the helper to say why the screen server ended."""
+REASON_PATIENCE = 3.0
+"""Seconds for the helper to say why the screen server ended: when the console is put back, and the account locked."""
 
 log = logging.getLogger("sra.screen")
 

@@ -12,9 +12,10 @@ ALLOWED = 101
 _TITLE = "Secure Remote Access"
 
 
-def question(by: str, seconds: int) -> tuple[str, ...]:
-    """Ask for consent; without an answer it is a no."""
-    text = f"{by}\nwants to see this screen and work at it.\n\nWithout an answer it is refused in {seconds} seconds."
+def question(by: str, seconds: int, remark: str = "") -> tuple[str, ...]:
+    """Ask for consent; without an answer it is a no. ``remark``: what more has to be known."""
+    wish = f"{by}\nwants to see this screen and work at it." + (f"\n{remark}" if remark else "")
+    text = f"{wish}\n\nWithout an answer it is refused in {seconds} seconds."
     buttons = ("-buttons", f"Allow:{ALLOWED},Refuse:102")
     return ("xmessage", "-title", _TITLE, "-center", "-timeout", str(seconds), *buttons, text)
 
@@ -25,9 +26,9 @@ def notice(by: str, since: str) -> tuple[str, ...]:
     return (*program, f"This screen is shared with {by} since {since}.")
 
 
-async def consents(by: str, seconds: int, account: Account, values: dict[str, str]) -> bool:
+async def consents(by: str, seconds: int, account: Account, values: dict[str, str], remark: str = "") -> bool:
     """Whether the person at the screen allowed it in time."""
-    asking = await vnc_linux.start(question(by, seconds), account, values)
+    asking = await vnc_linux.start(question(by, seconds, remark), account, values)
     try:
         async with asyncio.timeout(seconds + vnc_linux.STOP_DEADLINE):
             return await asking.wait() == ALLOWED

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from sra import files
 from sra.errors import SraError
-from sra.remote.screen_sharing import displays_linux, people_linux, vnc_linux
+from sra.remote.screen_sharing import console_linux, displays_linux, people_linux, vnc_linux
+from sra.remote.screen_sharing.console_linux import BlankedConsole, ConsoleError
 from sra.remote.screen_sharing.displays_linux import Display, NoDisplayError
 from sra.remote.screen_sharing.password import OnePassword
 from sra.remote.screen_sharing.vnc_linux import Account, ServerError
@@ -37,7 +38,7 @@ class Policy:
     """What the owner of this machine demands.
 
     ``consent``: seconds to wait for a yes of who is logged in, 0 asks nobody. ``expire``: how many an unused password
-    lives.
+    lives. ``blanked``: the console is dark, its keyboard and mouse off, while it is shared.
     """
 
     enabled: bool = True
@@ -45,6 +46,7 @@ class Policy:
     consent: int = 0
     notice: bool = True
     expire: int = 60
+    blanked: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Share:
         self._password = password
         self._grant = grant
         self._programs: list[asyncio.subprocess.Process] = []
+        self._console: BlankedConsole | None = None
 
     async def open(self) -> str:
         """Begin: the password. Raises ``DeniedError``, ``NoDisplayError``, ``ServerError`` or ``PasswordError``."""
@@ -87,9 +90,11 @@ class Share:
             try:
                 display = self._place.find_display()
                 values = await self._prepare(display)
+                await self._blank(values)
                 await self._start_server(display, values)
                 break
             except (NoDisplayError, ServerError):
+                await self._unblank()
                 if asyncio.get_running_loop().time() > deadline:
                     raise
             await asyncio.sleep(LOOK_AGAIN)
@@ -107,8 +112,22 @@ class Share:
 
     async def _ask_for_consent(self, values: dict[str, str]) -> None:
         place = self._place
-        if not await people_linux.consents(self._grant.by, place.policy.consent, place.account, values):
+        remark = console_linux.REMARK if place.policy.blanked else ""
+        if not await people_linux.consents(self._grant.by, place.policy.consent, place.account, values, remark):
             raise DeniedError("Whoever is logged in at the remote did not allow it.")
+
+    async def _blank(self, values: dict[str, str]) -> None:
+        if self._place.policy.blanked:
+            self._console = BlankedConsole(self._place.account, values)
+            try:
+                await self._console.open()
+            except ConsoleError as error:
+                raise DeniedError(str(error)) from error
+
+    async def _unblank(self) -> None:
+        console, self._console = self._console, None
+        if console is not None:
+            await console.close()
 
     async def _start_server(self, display: Display, values: dict[str, str]) -> None:
         place = self._place
@@ -139,15 +158,22 @@ class Share:
 
     async def wait_ended(self) -> str:
         """Return when the server has ended, or the password was not used in time; the reason."""
-        server = asyncio.create_task(self._programs[0].wait())
+        ends = [asyncio.create_task(self._wait_server_ended())]
+        if self._console is not None:
+            ends.append(asyncio.create_task(self._console.wait_ended()))
         try:
-            await asyncio.wait([server], timeout=self._place.policy.expire)
-            if not server.done() and self._password.is_unused:
+            await asyncio.wait(ends, timeout=self._place.policy.expire, return_when=asyncio.FIRST_COMPLETED)
+            if not any(end.done() for end in ends) and self._password.is_unused:
                 return f"The screen's password was not used within {self._place.policy.expire} s."
-            await server
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            return done.pop().result()
         finally:
-            server.cancel()
-        return "The screen went away: somebody logged out there, or its X server ended."
+            for end in ends:
+                end.cancel()
+
+    async def _wait_server_ended(self) -> str:
+        await self._programs[0].wait()
+        return vnc_linux.WENT_AWAY
 
     async def close(self) -> None:
         """The password is void, the server has ended, and nothing of it is left."""
@@ -155,12 +181,22 @@ class Share:
             await self._password.lock()
         finally:
             await asyncio.gather(*(vnc_linux.stop(program) for program in self._programs))
+            await self._unblank()
             self._clear()
 
     def _clear(self) -> None:
         for path in (self._place.socket, self._place.cookies):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
+
+
+async def put_console_back(place: Place) -> None:
+    """The console as it was before a share that was killed together with the program that should have seen to it."""
+    with contextlib.suppress(SraError):
+        display = place.find_display()
+        files.replace(place.cookies, displays_linux.cookie_file(display), 0o600)
+        await BlankedConsole(place.account, vnc_linux.environment(display.name, place.cookies)).put_back()
+        place.cookies.unlink(missing_ok=True)
 
 
 def make_folder(folder: Path, account: Account) -> None:

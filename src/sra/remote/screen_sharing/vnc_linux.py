@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ START_DEADLINE = 5.0
 STOP_DEADLINE = 2.0
 """Seconds for it to end; then it is killed."""
 LOOK_AGAIN = 0.01
+WENT_AWAY = "The screen went away: somebody logged out there, or its X server ended."
 _PR_SET_PDEATHSIG = 1
 """From linux/prctl.h."""
 _PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
@@ -64,6 +65,21 @@ def environment(display: str, cookies: Path) -> dict[str, str]:
 
 async def start(argv: Sequence[str], account: Account, values: dict[str, str]) -> asyncio.subprocess.Process:
     """Run a program as the screen's account; it ends with this process, however that ends."""
+    return await _start(argv, account, values, asyncio.subprocess.DEVNULL, _end_with_parent)
+
+
+async def start_surviving(argv: Sequence[str], account: Account, values: dict[str, str]) -> asyncio.subprocess.Process:
+    """Run a program as the screen's account that is told by the end of its input when this process has ended."""
+    return await _start(argv, account, values, asyncio.subprocess.PIPE, None)
+
+
+async def _start(
+    argv: Sequence[str],
+    account: Account,
+    values: dict[str, str],
+    pipes: int,
+    preparation: Callable[[], None] | None,
+) -> asyncio.subprocess.Process:
     if shutil.which(argv[0], path=values["PATH"]) is None:
         raise ServerError(f"{argv[0]} is not installed on the remote (Debian: tigervnc-scraping-server, x11-utils).")
     uid, gid, groups = _rights(account)
@@ -74,11 +90,11 @@ async def start(argv: Sequence[str], account: Account, values: dict[str, str]) -
         extra_groups=groups,
         env=values,
         cwd="/",
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
+        stdin=pipes,
+        stdout=pipes,
         stderr=asyncio.subprocess.DEVNULL,
         start_new_session=True,
-        preexec_fn=_end_with_parent,
+        preexec_fn=preparation,
     )
 
 
