@@ -22,6 +22,7 @@ from sra.remote.screen_sharing.link import ScreenLink
 from sra.remote.screen_sharing.password import LOCKED, OnePassword
 from sra.remote.screen_sharing.sharing import Place, Policy
 from sra.remote.screen_sharing.vnc_linux import Account
+from sra.remote.screen_sharing.wlroots_linux import Compositor
 from tests.loopback import DEADLINE, run, until
 
 SERVER = """\
@@ -44,7 +45,7 @@ class Scene:
     def __init__(self, folder: Path, policy: Policy) -> None:
         self.folder = folder
         self.hashes: list[str] = []
-        self.displays: list[Display] = [DISPLAY]
+        self.displays: list[Display | Compositor] = [DISPLAY]
         self.place = Place(folder / "server", Account("_srascreen", 2**31, 2**31), policy, self._find)
         self.place.folder.mkdir()
         self.password = OnePassword("_srascreen", self._set)
@@ -54,7 +55,7 @@ class Scene:
     def socket(self) -> Path:
         return self.folder / "helper"
 
-    def _find(self) -> Display:
+    def _find(self) -> Display | Compositor:
         if not self.displays:
             raise NoDisplayError("no display")
         return self.displays[0]
@@ -295,6 +296,19 @@ def test_the_owner_may_share_nothing(tmp_path: Path) -> None:
             with pytest.raises(RefusedError, match="does not share") as refused:
                 await link.grant(BY, view_only=False)
             assert refused.value.code is RefusalCode.NOT_ALLOWED
+            link.close()
+
+    run(body())
+
+
+def test_a_wayland_session_is_not_shared_where_the_console_has_to_be_blanked(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with scene(tmp_path, Policy(notice=False, blanked=True)) as there:
+            there.displays = [Compositor(RunningProcess(1, 1000, ("sway",)))]
+            link = there.link()
+            with pytest.raises(RefusedError, match="wants its console blanked"):
+                await link.grant(BY, view_only=False)
+            assert there.servers() == []
             link.close()
 
     run(body())

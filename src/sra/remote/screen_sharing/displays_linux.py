@@ -29,7 +29,8 @@ NO_DISPLAY = (
 )
 WAYLAND = (
     "The screen can't be shared while it is a Wayland session: have X11 used instead (GDM: WaylandEnable=false in "
-    "/etc/gdm3/daemon.conf; SDDM: DisplayServer=x11) and log in again."
+    "/etc/gdm3/daemon.conf; SDDM: DisplayServer=x11) and log in again. Sway's and labwc's can be, at the machine's own "
+    "console (docs/screen.md)."
 )
 
 
@@ -64,6 +65,10 @@ class Display:
         """As programs are told (X(7))."""
         return f":{self.number}"
 
+    def is_on(self, console: str) -> bool:
+        """Whether the server was started for the console."""
+        return f"vt{console.removeprefix('tty')}" in self.server.argv
+
 
 def processes(proc: Path = Path("/proc")) -> Iterator[RunningProcess]:
     """Every process that has a command line."""
@@ -82,7 +87,7 @@ def find(running: Sequence[RunningProcess], console: str) -> Display:
     if not found:
         is_wayland = any(process.name in WAYLAND_SERVERS for process in running)
         raise NoDisplayError(WAYLAND if is_wayland else NO_DISPLAY)
-    on_console = [display for display in found if f"vt{console.removeprefix('tty')}" in display.server.argv]
+    on_console = [display for display in found if display.is_on(console)]
     return min(on_console or found, key=lambda display: display.number)
 
 
@@ -103,11 +108,15 @@ def _option(argv: Sequence[str], name: str) -> str | None:
 
 def _has_console(pid: int) -> bool:
     """Whether a virtual terminal is open there, which only who logs in at the machine is given."""
+    return any(re.fullmatch(r"/dev/tty\d+", name) for name in opened(pid))
+
+
+def opened(pid: int) -> tuple[str, ...]:
+    """The names of the files that a process has open; none where it is gone."""
     try:
-        opened = [str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()]
+        return tuple(str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir())
     except OSError:
-        return False
-    return any(re.fullmatch(r"/dev/tty\d+", name) for name in opened)
+        return ()
 
 
 def console(active: Path = Path("/sys/class/tty/tty0/active")) -> str:
@@ -126,7 +135,7 @@ def cookie_file(display: Display) -> bytes:
     """
     if display.cookies is None:
         return b""
-    with _rights_of(display.server.uid):
+    with rights_of(display.server.uid):
         content = files.read(Path(display.cookies), MAX_COOKIES)
     entries = _cookies(content.data if content else b"")
     cookie = next((value for name, value in entries if name == _COOKIE_NAME), None)
@@ -155,7 +164,8 @@ def _cookies(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 @contextlib.contextmanager
-def _rights_of(uid: int) -> Iterator[None]:
+def rights_of(uid: int) -> Iterator[None]:
+    """Files are looked for as that user meanwhile; root's own are none of its."""
     former = os.geteuid()
     os.seteuid(uid)
     try:

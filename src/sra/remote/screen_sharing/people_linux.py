@@ -23,7 +23,12 @@ def question(by: str, seconds: int, remark: str = "") -> tuple[str, ...]:
 def notice(by: str, since: str) -> tuple[str, ...]:
     """A line in a corner, for as long as the screen is shared."""
     program = (sys.executable, "-I", "-m", "sra.remote.screen_sharing.notice_x11")
-    return (*program, f"This screen is shared with {by} since {since}.")
+    return (*program, sentence(by, since))
+
+
+def sentence(by: str, since: str) -> str:
+    """What the notice says."""
+    return f"This screen is shared with {by} since {since}."
 
 
 async def consents(by: str, seconds: int, account: Account, values: dict[str, str], remark: str = "") -> bool:

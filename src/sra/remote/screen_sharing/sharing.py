@@ -14,17 +14,28 @@ from pathlib import Path
 
 from sra import files
 from sra.errors import SraError
-from sra.remote.screen_sharing import console_linux, displays_linux, people_linux, vnc_linux
+from sra.remote.screen_sharing import (
+    console_linux,
+    displays_linux,
+    people_linux,
+    vnc_linux,
+    wayvnc_door,
+    wlroots_linux,
+)
 from sra.remote.screen_sharing.console_linux import BlankedConsole, ConsoleError
 from sra.remote.screen_sharing.displays_linux import Display, NoDisplayError
 from sra.remote.screen_sharing.password import OnePassword
 from sra.remote.screen_sharing.vnc_linux import Account, ServerError
 from sra.remote.screen_sharing.vocabulary import Grant
+from sra.remote.screen_sharing.wayvnc_linux import WlrootsScreen
+from sra.remote.screen_sharing.wlroots_linux import Compositor
 
 PATIENCE = 2.0
 """Seconds for a display to come: after a log-out the X server is a new one."""
 LOOK_AGAIN = 0.1
 """Seconds between looks at what runs."""
+
+NOT_ALLOWED = "Whoever is logged in at the remote did not allow it."
 
 log = logging.getLogger("sra.screen")
 
@@ -56,7 +67,7 @@ class Place:
     folder: Path
     account: Account
     policy: Policy
-    find_display: Callable[[], Display] = lambda: displays_linux.find(
+    find_display: Callable[[], Display | Compositor] = lambda: wlroots_linux.find(
         tuple(displays_linux.processes()), displays_linux.console()
     )
 
@@ -80,6 +91,7 @@ class Share:
         self._grant = grant
         self._programs: list[asyncio.subprocess.Process] = []
         self._console: BlankedConsole | None = None
+        self._wayland: WlrootsScreen | None = None
 
     async def open(self) -> str:
         """Begin: the password. Raises ``DeniedError``, ``NoDisplayError``, ``ServerError`` or ``PasswordError``."""
@@ -89,6 +101,9 @@ class Share:
         while True:
             try:
                 display = self._place.find_display()
+                if isinstance(display, Compositor):
+                    await self._share_wayland(display)
+                    return await self._password.issue()
                 values = await self._prepare(display)
                 await self._blank(values)
                 await self._start_server(display, values)
@@ -100,6 +115,19 @@ class Share:
             await asyncio.sleep(LOOK_AGAIN)
         await self._tell(values)
         return await self._password.issue()
+
+    async def _share_wayland(self, compositor: Compositor) -> None:
+        place, by = self._place, self._grant.by
+        if place.policy.blanked:
+            raise DeniedError("The owner of this remote wants its console blanked, which Wayland has no way for.")
+        self._clear()
+        screen = self._wayland = WlrootsScreen(compositor, place.account, place.folder)
+        screen.check(speaks=place.policy.notice or place.policy.consent > 0)
+        if place.policy.consent and not await screen.consents(by, place.policy.consent):
+            raise DeniedError(NOT_ALLOWED)
+        self._programs = [await screen.serve(place.socket, view_only=self._grant.view_only or place.policy.view_only)]
+        if place.policy.notice:
+            screen.tell(by, f"{datetime.now():%H:%M}")
 
     async def _prepare(self, display: Display) -> dict[str, str]:
         place = self._place
@@ -114,7 +142,7 @@ class Share:
         place = self._place
         remark = console_linux.REMARK if place.policy.blanked else ""
         if not await people_linux.consents(self._grant.by, place.policy.consent, place.account, values, remark):
-            raise DeniedError("Whoever is logged in at the remote did not allow it.")
+            raise DeniedError(NOT_ALLOWED)
 
     async def _blank(self, values: dict[str, str]) -> None:
         if self._place.policy.blanked:
@@ -180,12 +208,14 @@ class Share:
         try:
             await self._password.lock()
         finally:
+            if self._wayland is not None:
+                await self._wayland.close()
             await asyncio.gather(*(vnc_linux.stop(program) for program in self._programs))
             await self._unblank()
             self._clear()
 
     def _clear(self) -> None:
-        for path in (self._place.socket, self._place.cookies):
+        for path in (self._place.socket, self._place.cookies, self._place.folder / wayvnc_door.INNER):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
 
@@ -194,6 +224,8 @@ async def put_console_back(place: Place) -> None:
     """The console as it was before a share that was killed together with the program that should have seen to it."""
     with contextlib.suppress(SraError):
         display = place.find_display()
+        if isinstance(display, Compositor):
+            return
         files.replace(place.cookies, displays_linux.cookie_file(display), 0o600)
         await BlankedConsole(place.account, vnc_linux.environment(display.name, place.cookies)).put_back()
         place.cookies.unlink(missing_ok=True)

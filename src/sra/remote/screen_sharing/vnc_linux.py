@@ -24,6 +24,10 @@ STOP_DEADLINE = 2.0
 """Seconds for it to end; then it is killed."""
 LOOK_AGAIN = 0.01
 WENT_AWAY = "The screen went away: somebody logged out there, or its X server ended."
+PATH = "/usr/bin:/bin"
+"""Where programs of the screen's account are."""
+PACKAGES = {PROGRAM: "tigervnc-scraping-server", "xmessage": "x11-utils", "wayvnc": "wayvnc", "swaynag": "sway"}
+"""Debian's, for each program."""
 _PR_SET_PDEATHSIG = 1
 """From linux/prctl.h."""
 _PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
@@ -60,28 +64,53 @@ def arguments(display: str, socket: Path, account: Account, *, view_only: bool) 
 
 def environment(display: str, cookies: Path) -> dict[str, str]:
     """What programs of the screen's account need to know; nothing of this process's own environment."""
-    return {"DISPLAY": display, "XAUTHORITY": str(cookies), "PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
+    return {"DISPLAY": display, "XAUTHORITY": str(cookies), "PATH": PATH, "HOME": "/nonexistent"}
 
 
-async def start(argv: Sequence[str], account: Account, values: dict[str, str]) -> asyncio.subprocess.Process:
-    """Run a program as the screen's account; it ends with this process, however that ends."""
-    return await _start(argv, account, values, asyncio.subprocess.DEVNULL, _end_with_parent)
+def require(program: str, path: str = PATH) -> None:
+    """Raise ``ServerError`` if it is not installed."""
+    if shutil.which(program, path=path) is None:
+        raise ServerError(f"{program} is not installed on the remote (Debian: {PACKAGES.get(program, program)}).")
+
+
+async def start(
+    argv: Sequence[str],
+    account: Account,
+    values: dict[str, str],
+    *,
+    passed: Sequence[int] = (),
+    stdout: int = asyncio.subprocess.DEVNULL,
+) -> asyncio.subprocess.Process:
+    """Run a program as the screen's account; it ends with this process, however that ends.
+
+    ``passed``: descriptors that it is given under the same numbers.
+    """
+    pipes = Pipes(asyncio.subprocess.DEVNULL, stdout, tuple(passed))
+    return await _start(argv, account, values, pipes, _end_with_parent)
 
 
 async def start_surviving(argv: Sequence[str], account: Account, values: dict[str, str]) -> asyncio.subprocess.Process:
     """Run a program as the screen's account that is told by the end of its input when this process has ended."""
-    return await _start(argv, account, values, asyncio.subprocess.PIPE, None)
+    return await _start(argv, account, values, Pipes(asyncio.subprocess.PIPE, asyncio.subprocess.PIPE), None)
+
+
+@dataclass(frozen=True)
+class Pipes:
+    """What a program reads and writes, and further descriptors that it is given."""
+
+    stdin: int
+    stdout: int
+    passed: tuple[int, ...] = ()
 
 
 async def _start(
     argv: Sequence[str],
     account: Account,
     values: dict[str, str],
-    pipes: int,
+    pipes: Pipes,
     preparation: Callable[[], None] | None,
 ) -> asyncio.subprocess.Process:
-    if shutil.which(argv[0], path=values["PATH"]) is None:
-        raise ServerError(f"{argv[0]} is not installed on the remote (Debian: tigervnc-scraping-server, x11-utils).")
+    require(argv[0], values["PATH"])
     uid, gid, groups = _rights(account)
     return await asyncio.create_subprocess_exec(
         *argv,
@@ -90,10 +119,11 @@ async def _start(
         extra_groups=groups,
         env=values,
         cwd="/",
-        stdin=pipes,
-        stdout=pipes,
+        stdin=pipes.stdin,
+        stdout=pipes.stdout,
         stderr=asyncio.subprocess.DEVNULL,
         start_new_session=True,
+        pass_fds=pipes.passed,
         preexec_fn=preparation,
     )
 
@@ -103,15 +133,15 @@ def _rights(account: Account) -> tuple[int | None, int | None, list[int] | None]
     return (account.uid, account.gid, []) if os.geteuid() == 0 else (None, None, None)
 
 
-async def wait_until_it_listens(process: asyncio.subprocess.Process, socket: Path) -> None:
+async def wait_until_it_listens(process: asyncio.subprocess.Process, socket: Path, name: str = PROGRAM) -> None:
     """Return when the server has made its socket; ``ServerError`` if it ends before, or takes too long."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + START_DEADLINE
-    while not socket.exists():  # noqa: ASYNC240 - one stat(2); X0tigervnc has no way to say that it listens
+    while not socket.exists():  # noqa: ASYNC240 - one stat(2); no server has a way to say that it listens
         if process.returncode is not None:
-            raise ServerError(f"{PROGRAM} can't use the display.")
+            raise ServerError(f"{name} can't use the display.")
         if loop.time() > deadline:
-            raise ServerError(f"{PROGRAM} does not begin to listen.")
+            raise ServerError(f"{name} does not begin to listen.")
         await asyncio.sleep(LOOK_AGAIN)
 
 
