@@ -169,6 +169,28 @@ def test_a_file_of_a_stranger_decides_nothing(path: Path) -> None:
             files.read_trusted(path, 1)
 
 
+@pytest.mark.parametrize(("mode", "is_trusted"), [(0o777, False), (0o757, False), (0o1777, True), (0o755, True)])
+def test_where_others_can_take_a_file_away_nothing_decides(path: Path, mode: int, is_trusted: bool) -> None:
+    path.parent.chmod(mode)
+    for is_there in (False, True):
+        if is_there:
+            path.write_text("x")
+        if is_trusted:
+            assert (files.read_trusted(path, 1) is not None) is is_there
+        else:
+            with pytest.raises(FileError, match="others can write here"):
+                files.read_trusted(path, 1)
+
+
+def test_of_groups_the_own_one_and_roots_may_write(path: Path) -> None:
+    path.parent.chmod(0o775)
+    assert files.read_trusted(path, 1) is None
+    if os.geteuid() == 0:
+        os.chown(path.parent, -1, NOBODY)
+        with pytest.raises(FileError, match="others can write here"):
+            files.read_trusted(path, 1)
+
+
 def count_up(path: Path, times: int) -> None:
     for _ in range(times):
         with files.locked(path):

@@ -92,11 +92,29 @@ def read(path: Path, limit: int) -> FileContent | None:
 
 
 def read_trusted(path: Path, limit: int) -> FileContent | None:
-    """As ``read``, for a file that decides whom to trust: it has to be root's, ours, or the folder owner's."""
+    """As ``read``, for a file that decides whom to trust: it has to be root's, ours, or the folder owner's.
+
+    Others may not write to the folder either: who can take the file away decides too.
+    """
+    _check_folder(path.parent)
     content = read(path, limit)
     if content is not None and content.owner not in {0, os.geteuid(), path.parent.stat().st_uid}:
         raise FileError(path, f"this file belongs to somebody else, so it is not trusted. Run: chown root {path}")
     return content
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        status = folder.stat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _failure(folder, error) from error
+    is_open = status.st_mode & stat.S_IWOTH or (
+        status.st_mode & stat.S_IWGRP and status.st_gid not in {0, os.getegid()}
+    )
+    if is_open and not status.st_mode & stat.S_ISVTX:
+        raise FileError(folder, f"others can write here, so nothing in it is trusted. Run: chmod go-w {folder}")
 
 
 def replace(path: Path, data: bytes, mode: int) -> None:

@@ -289,7 +289,7 @@ def test_what_a_remote_calls_its_account_and_its_reason_is_only_written_down(tmp
         scene.channel.notify(Remark("\x1b[2Jaccount root"))
         scene.channel.notify(EjectCard("\x1b[2J"))
         await scene.session.hold()
-        assert scene.facts("ejected")[-1] == {"remote": "remote", "account": "ann", "reason": "?[2J"}
+        assert scene.facts("ejected")[-1] == {"remote": "remote", "account": "ann", "reason": "?[2J", "wished": False}
 
     play(tmp_path, body)
 

@@ -32,7 +32,7 @@ from tests.admin.watching import Watching
 EXAMPLES: list[tuple[Event, str, dict[str, object]]] = [
     (Connected("ann", "remote"), "connected", {"account": "ann", "host": "remote"}),
     (Inserted("reader 0"), "inserted", {"reader": "reader 0"}),
-    (Ejected("gone"), "ejected", {"reason": "gone"}),
+    (Ejected("gone"), "ejected", {"reason": "gone", "wished": False}),
     (
         KeyUsed(Slot.AUTHENTICATION, Operation.SIGN, "sha256", b"\x01\xab", 12.6),
         "key-use",

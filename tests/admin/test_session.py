@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -296,3 +297,4 @@ def test_a_remote_that_always_hangs_up_is_not_called_again_and_again() -> None:
 def test_a_remote_has_the_name_that_a_person_knows() -> None:
     assert str(remote_at(4116)) == HOST
     assert str(remote_at(4117)) == f"{HOST}:4117"
+    assert str(replace(remote_at(4117), host="2001:db8::1")) == "[2001:db8::1]:4117"

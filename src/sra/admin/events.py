@@ -25,9 +25,10 @@ class Inserted:
 
 @dataclass(frozen=True)
 class Ejected:
-    """The card is out of the remote's reader, not by the person's wish."""
+    """The card is out of the remote's reader, by the person's wish or not."""
 
     reason: str
+    wished: bool = False
 
 
 @dataclass(frozen=True)

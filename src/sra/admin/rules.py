@@ -1,7 +1,8 @@
 """Which key a remote may use, and when the person is asked: a table of rules, the first that fits decides. No I/O.
 
-A rule names remotes by a pattern (``*.example.com``), keys by their slots, and an answer. Where no rule of the
-person's fits, the defaults decide: what needs the PIN asks once for the connection, a signature with 9C every time.
+A rule names remotes by a pattern (``*.example.com``; ``*`` and ``?`` are all that is special), keys by their slots, and
+an answer. Where no rule of the person's fits, the defaults decide: what needs the PIN asks once for the connection, a
+signature with 9C every time.
 """
 
 from __future__ import annotations
@@ -68,6 +69,18 @@ def parse_slots(text: str) -> frozenset[Slot]:
         raise ValueError("a key is 9A, 9C, 9D, 9E, 82 to 95, or retired for all of the latter") from None
 
 
+_USUAL_PORT = re.compile(r"\[([^\[\]]*)\](?::4116)?|([^:]*):4116")
+
+
+def plain(remote: str) -> str:
+    """A remote's name, or a pattern of names, as it is compared: without the usual port, and without case.
+
+    An IPv6 address is in brackets only where another port follows.
+    """
+    match = _USUAL_PORT.fullmatch(remote)
+    return (match[1] or match[2] if match else remote).lower()
+
+
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A rule as it stands in the file: ``keys`` are slots such as ``9A``, or ``retired``."""
 
@@ -83,7 +96,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def fits(self, remote: str, slot: Slot) -> bool:
         """Whether the rule is about this key on this remote."""
-        is_named = fnmatch.fnmatchcase(remote.lower(), self.remote.lower())
+        is_named = fnmatch.fnmatchcase(plain(remote), plain(self.remote).replace("[", "[[]"))
         return is_named and any(slot in parse_slots(key) for key in self.keys)
 
 

@@ -75,7 +75,8 @@ class Remote:
 
     def __str__(self) -> str:
         """``HOST``, with the port where it is not the usual one."""
-        return self.host if self.port == 4116 else f"{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.host if self.port == 4116 else f"{host}:{self.port}"
 
 
 async def connect(remote: Remote, lender: Lender, unlocking: Unlocking) -> Session:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from sra.admin import clock
-from sra.admin.events import LinkLost, Watcher
+from sra.admin.events import Ejected, LinkLost, Watcher
 from sra.admin.session import Session
 from sra.errors import LinkError, RefusalCode, RefusedError
 from sra.piv.keys import Slot
@@ -83,6 +83,7 @@ class Staying:
         self._wanted.clear()
         if self.session is not None:
             await self.session.eject("The person ejected the card.")
+            self._watcher.notice(Ejected("The person ejected the card.", wished=True))
 
     def insert(self) -> None:
         """Have the card inserted again."""

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -144,6 +144,8 @@ def run_connection(
     paths = admin_paths(config_dir, os.environ)
     config = load_admin_config(paths.config)
     backends = card_backends(cards_dir, chosen_modules(config, module))
+    if config.unattended == "allow" and not terminal.is_there():
+        options = replace(options, yes=True)
     with terminal.kept_quiet():
         asyncio.run(_until_interrupted(_connect(remote, options, paths, config, backends)))
 

@@ -16,6 +16,7 @@ from sra.admin.cards.pin_policies import pin_policy
 from sra.admin.cards.softcard_certificates import Holder, Issuer, load_issuer, parse_subject, validity
 from sra.admin.cards.softcard_file import CardFile, CardFolder, StoredKey
 from sra.admin.cards.softcard_maker import Order, make, new_puk
+from sra.cli import hardening
 from sra.cli.cards import CardsDir, default_cards_dir
 from sra.cli.options import AsJson, examples
 from sra.cli.output import print_json, print_table
@@ -61,6 +62,7 @@ def create(
     pin_fd: PinFd = None,
 ) -> None:
     """Make a software card: its keys, its certificates, its PIN."""
+    hardening.keep_memory_private()
     folder = CardFolder(cards_dir)
     folder.check_free(name)
     order = Order(

@@ -90,7 +90,8 @@ class StatusView:
             return f"The card is inserted in “{self._reader}”."
         if isinstance(event, Ejected):
             self._reader = ""
-            return f"The remote ejected the card: {clean(event.reason)}"
+            who = "Ejected" if event.wished else "The remote ejected the card"
+            return f"{who}: {clean(event.reason)}"
         if isinstance(event, LinkLost):
             self._account = self._reader = ""
             return f"{clean(event.reason)} Trying again in {event.retry_in:g} s."

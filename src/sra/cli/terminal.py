@@ -45,6 +45,15 @@ class _Typing:
 _typing = _Typing()
 
 
+def is_there() -> bool:
+    """Whether there is a terminal to ask at."""
+    try:
+        os.close(os.open(TERMINAL, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
 async def ask_line(prompt: str, *, hidden: bool = False) -> bytes:
     """The line that the person types, without its end; ``hidden`` shows nothing of it (for a PIN).
 
