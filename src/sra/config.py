@@ -126,6 +126,11 @@ class Paths:
         """The socket of the root helper for the screen."""
         return self.run / "screen/helper"
 
+    @property
+    def recordings(self) -> Path:
+        """The folder of what was recorded of the screen; it is root's alone."""
+        return self.root / "var/lib/sra-screen"
+
     def reader(self, number: int) -> Path:
         """The socket of a virtual reader, from 0."""
         return self.readers / str(number)
@@ -239,7 +244,8 @@ class ScreenConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``consent``: ask whoever is logged in there, who has ``consent_seconds`` to allow it. ``notice``: say on the screen
     with whom it is shared. ``password_seconds``: how long an unused password lives. ``console``: what whoever stands at
-    the machine sees meanwhile; ``blanked`` also switches its keyboard and mouse off.
+    the machine sees meanwhile; ``blanked`` also switches its keyboard and mouse off. ``record``: each share into a
+    file; all of them may take ``recordings_mib`` (1,048,576 bytes each).
     """
 
     enabled: bool = True
@@ -249,6 +255,8 @@ class ScreenConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notice: bool = True
     password_seconds: Annotated[int, msgspec.Meta(ge=1, le=60)] = 60
     console: Literal["shown", "blanked"] = "shown"
+    record: bool = False
+    recordings_mib: Annotated[int, msgspec.Meta(ge=1, le=1024 * 1024 * 1024)] = 10 * 1024
 
 
 class LoginConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -20,7 +20,9 @@ from sra.config import Paths, ScreenConfig, load_daemon_config
 from sra.errors import UsageError
 from sra.remote.screen_sharing.helper import Helper
 from sra.remote.screen_sharing.password import OnePassword
+from sra.remote.screen_sharing.recording_linux import MEBIBYTE, Recorder
 from sra.remote.screen_sharing.sharing import Place, Policy, make_folder, put_console_back
+from sra.remote.screen_sharing.shelf import Shelf
 from sra.remote.screen_sharing.vnc_linux import Account
 
 SCREEN_USER = "_srascreen"
@@ -51,10 +53,12 @@ def screen_helper(
     if os.geteuid() != 0:
         raise UsageError("sra-screen sets the password of another user: run it as root.")
     paths = Paths(root)
-    place = Place(paths.screen, _account(), policy(load_daemon_config(paths.config).screen))
+    account, config, shelf = _account(), load_daemon_config(paths.config).screen, Shelf(paths.recordings)
+    recorder = Recorder(shelf, account, config.recordings_mib * MEBIBYTE) if config.record else None
+    place = Place(paths.screen, account, policy(config), recorder=recorder)
     make_folder(place.folder, place.account)
     uid = pwd.getpwnam(DAEMON_USER).pw_uid if daemon_uid is None else daemon_uid
-    asyncio.run(_serve(Helper(paths.screen_helper, place, uid, OnePassword(place.account.name)), place))
+    asyncio.run(_serve(Helper(paths.screen_helper, place, uid, OnePassword(account.name), shelf), place))
 
 
 def policy(config: ScreenConfig) -> Policy:

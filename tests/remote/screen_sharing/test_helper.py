@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -16,106 +13,17 @@ from sra.cli import screen_burn
 from sra.errors import RefusalCode, RefusedError
 from sra.remote.screen_sharing import helper as helper_module
 from sra.remote.screen_sharing import sharing, vnc_linux
-from sra.remote.screen_sharing.displays_linux import Display, NoDisplayError, RunningProcess
-from sra.remote.screen_sharing.helper import Helper
-from sra.remote.screen_sharing.link import ScreenLink
-from sra.remote.screen_sharing.password import LOCKED, OnePassword
-from sra.remote.screen_sharing.sharing import Place, Policy
-from sra.remote.screen_sharing.vnc_linux import Account
+from sra.remote.screen_sharing.displays_linux import RunningProcess
+from sra.remote.screen_sharing.password import LOCKED
+from sra.remote.screen_sharing.sharing import Policy
 from sra.remote.screen_sharing.wlroots_linux import Compositor
 from tests.loopback import DEADLINE, run, until
-
-SERVER = """\
-import os, socket, sys
-listening = socket.socket(socket.AF_UNIX)
-listening.bind(sys.argv[1])
-listening.listen()
-open(sys.argv[1] + ".log", "a").write(f"{os.getpid()}\\n")
-while True:
-    connection, _ = listening.accept()
-    connection.send(b"RFB 003.008\\n")
-"""
-DISPLAY = Display(0, RunningProcess(os.getpid(), os.geteuid(), ("Xorg", ":0")), None)
-BY = "ann (192.0.2.1)"
-
-
-class Scene:
-    """A helper, and whom its sockets take for srad and for PAM."""
-
-    def __init__(self, folder: Path, policy: Policy) -> None:
-        self.folder = folder
-        self.hashes: list[str] = []
-        self.displays: list[Display | Compositor] = [DISPLAY]
-        self.place = Place(folder / "server", Account("_srascreen", 2**31, 2**31), policy, self._find)
-        self.place.folder.mkdir()
-        self.password = OnePassword("_srascreen", self._set)
-        self.helper = Helper(self.socket, self.place, os.geteuid(), self.password)
-
-    @property
-    def socket(self) -> Path:
-        return self.folder / "helper"
-
-    def _find(self) -> Display | Compositor:
-        if not self.displays:
-            raise NoDisplayError("no display")
-        return self.displays[0]
-
-    async def _set(self, account: str, value: str) -> None:
-        self.hashes.append(value)
-
-    def servers(self) -> list[int]:
-        """The process ids of the servers that were started."""
-        log = self.folder / "server" / "vnc.log"
-        return [int(line) for line in log.read_text().split()] if log.exists() else []
-
-    def link(self) -> ScreenLink:
-        return ScreenLink(self.socket)
+from tests.remote.screen_sharing.helper_scene import BY, DISPLAY, is_alive, raw, scene, use_programs_of_the_test
 
 
 @pytest.fixture(autouse=True)
-def _server_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    def arguments(display: str, socket: Path, account: Account, *, view_only: bool) -> Sequence[str]:
-        return (sys.executable, "-c", SERVER, str(socket))
-
-    monkeypatch.setattr(vnc_linux, "arguments", arguments)
-    monkeypatch.setattr(vnc_linux, "_rights", lambda _: (None, None, None))
-
-
-@asynccontextmanager
-async def scene(tmp_path: Path, policy: Policy | None = None) -> AsyncIterator[Scene]:
-    there = Scene(tmp_path, policy or Policy(notice=False))
-    serving = asyncio.create_task(there.helper.serve())
-    await until(there.socket.is_socket)
-    try:
-        yield there
-    finally:
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
-        assert there.hashes[-1] == LOCKED
-        assert not any(map(is_alive, there.servers()))
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-async def raw(there: Scene, *packets: bytes) -> bytes:
-    """What a program that sends these gets, all of it."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
-        asking.setblocking(False)
-        loop = asyncio.get_running_loop()
-        await loop.sock_connect(asking, str(there.socket))
-        try:
-            for packet in packets:
-                asking.send(packet)
-            async with asyncio.timeout(DEADLINE):
-                return await loop.sock_recv(asking, 4096)
-        except ConnectionError:
-            return b""
+def _programs_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_programs_of_the_test(monkeypatch)
 
 
 def test_before_anything_else_the_account_is_locked(tmp_path: Path) -> None:
@@ -162,13 +70,20 @@ def test_without_a_helper_nothing_is_burned_and_so_nobody_is_let_in(tmp_path: Pa
     assert not screen_burn.burn(str(tmp_path / "nobody"))
 
 
+OF_SRAD = [
+    b'{"type":"grant","view_only":false,"by":"x"}',
+    *(b'{"type":"%s"}' % word for word in (b"open", b"lock", b"collect")),
+    b'{"type":"written","name":"x"}',
+]
+
+
 @pytest.mark.parametrize("uid", [2**31, 12345])
 def test_who_may_not_ask_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int) -> None:
     monkeypatch.setattr(helper_module, "_user", lambda _: uid)
 
     async def body() -> None:
         async with scene(tmp_path) as there:
-            for packet in (b'{"type":"grant","view_only":false,"by":"x"}', b'{"type":"open"}', b'{"type":"lock"}'):
+            for packet in OF_SRAD:
                 assert await raw(there, packet) == b""
             assert there.servers() == []
             assert there.hashes == [LOCKED]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sra.remote.screen_sharing import people_linux, templates, vnc_linux
+from sra.remote.screen_sharing import people_linux, recording_linux, templates, vnc_linux
 from sra.remote.screen_sharing.vnc_linux import Account, ServerError
 from tests.loopback import run
 
@@ -78,6 +78,13 @@ def test_what_is_asked_and_shown_says_who_it_is() -> None:
     assert "\nThis too.\n" in people_linux.question("ann", 30, "This too.")[-1]
     assert people_linux.notice("ann (192.0.2.1)", "12:03")[-1] == (
         "This screen is shared with ann (192.0.2.1) since 12:03."
+    )
+
+
+def test_who_is_recorded_is_told() -> None:
+    assert "work at it.\nIt will be recorded.\n" in people_linux.question("ann", 30, recording_linux.REMARK)[-1]
+    assert people_linux.notice("ann", "12:03", recorded=True)[-1] == (
+        "This screen is recorded and shared with ann since 12:03."
     )
 
 

@@ -1,4 +1,4 @@
-"""What can be asked of the root helper: four things, each exactly so."""
+"""What can be asked of the root helper: six things, each exactly so."""
 
 from __future__ import annotations
 
@@ -11,10 +11,30 @@ from hypothesis import strategies as st
 
 from sra.errors import ProtocolError
 from sra.remote.screen_sharing import vocabulary
-from sra.remote.screen_sharing.vocabulary import Burn, Done, Ended, Failed, Grant, Granted, Lock, Open
+from sra.remote.screen_sharing.vocabulary import (
+    Burn,
+    Collect,
+    Done,
+    Ended,
+    Failed,
+    Grant,
+    Granted,
+    Lock,
+    Open,
+    Recorded,
+    Written,
+)
 
-REQUESTS = [Grant(view_only=True, by="ann (192.0.2.1)"), Open(), Lock(), Burn()]
-REPLIES = [Granted("_srascreen", "p" * 24, 60), Done(), Failed("no"), Failed("no", is_refusal=True), Ended("over")]
+REQUESTS = [Grant(view_only=True, by="ann (192.0.2.1)"), Open(), Lock(), Burn(), Collect(), Written("a.mkv")]
+REPLIES = [
+    Granted("_srascreen", "p" * 24, 60),
+    Granted("_srascreen", "p" * 24, 60, "20260102T030405Z_ann_01234567"),
+    Done(),
+    Failed("no"),
+    Failed("no", is_refusal=True),
+    Ended("over"),
+    Recorded("a.mkv", 2**40, "0" * 64),
+]
 
 
 def test_requests_and_replies_arrive_as_they_were_sent() -> None:
@@ -38,6 +58,8 @@ def test_the_longest_packet_is_within_the_limit() -> None:
         b'{"type":"grant","view_only":1,"by":"x"}',
         b'{"type":"grant","view_only":false,"by":"' + b"x" * 401 + b'"}',
         b'{"type":"run","argv":["sh"]}',
+        b'{"type":"written"}',
+        b'{"type":"written","name":"' + b"x" * 401 + b'"}',
         b'{"type":"burn"}{"type":"burn"}',
         b"[" * 4000,
         b"\xff\xfe",

@@ -13,9 +13,11 @@ from sra.errors import ProtocolError, SraError
 from sra.remote.screen_sharing import vocabulary
 from sra.remote.screen_sharing.password import OnePassword
 from sra.remote.screen_sharing.sharing import DeniedError, Place, Share
+from sra.remote.screen_sharing.shelf import Shelf
 from sra.remote.screen_sharing.vocabulary import (
     MAX_PACKET,
     Burn,
+    Collect,
     Done,
     Ended,
     Failed,
@@ -23,27 +25,34 @@ from sra.remote.screen_sharing.vocabulary import (
     Granted,
     Lock,
     Open,
+    Recorded,
     Reply,
     Request,
+    Written,
 )
 
 BACKLOG = 16
 TURN_PATIENCE = 3.0
 """Seconds for another share, which may be ending just now."""
 MAX_REASON = 400
+_OF_SRAD = (Grant, Open, Lock, Collect, Written)
 _CREDENTIALS = struct.Struct("3i")
 
 log = logging.getLogger("sra.screen")
 
 
 class Helper:
-    """Answers srad's user and the screen's account; everybody else is cut off."""
+    """Answers srad's user and the screen's account; everybody else is cut off.
 
-    def __init__(self, path: Path, place: Place, daemon_uid: int, password: OnePassword) -> None:
+    ``shelf`` has the recordings of former shares, even if no more are made.
+    """
+
+    def __init__(self, path: Path, place: Place, daemon_uid: int, password: OnePassword, shelf: Shelf) -> None:
         self._path = path
         self._place = place
-        self._users = {0: (Grant, Open, Lock), daemon_uid: (Grant, Open, Lock), place.account.uid: (Burn,)}
+        self._users = {0: _OF_SRAD, daemon_uid: _OF_SRAD, place.account.uid: (Burn,)}
         self._password = password
+        self._shelf = shelf
         self._peers: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
         """Held from the beginning of a grant to its very end."""
@@ -87,6 +96,16 @@ class Helper:
             return Done()
         return Failed("The password was used already, or is over.", is_refusal=True)
 
+    async def collect(self) -> Reply:
+        """A recording that is not in the audit trail, as soon as there is one."""
+        whole = await self._shelf.next_whole()
+        return Recorded(whole.name, whole.size, whole.sha256)
+
+    def written(self, name: str) -> Reply:
+        """The recording is in the audit trail."""
+        self._shelf.told(name)
+        return Done()
+
     async def take_turn(self, grant: Grant) -> Share:
         """A share that is this peer's until ``end_turn``; ``DeniedError`` while the screen is another's."""
         try:
@@ -106,9 +125,9 @@ class Helper:
         finally:
             self._turn.release()
 
-    def granted(self, password: str) -> Granted:
+    def granted(self, password: str, recording: str) -> Granted:
         """What is told of a grant."""
-        return Granted(self._place.account.name, password, self._place.policy.expire)
+        return Granted(self._place.account.name, password, self._place.policy.expire, recording)
 
 
 class _Peer:
@@ -166,6 +185,10 @@ class _Peer:
     async def _reply(self, request: Request) -> Reply:
         if isinstance(request, Burn):
             return await self._helper.burn()
+        if isinstance(request, Collect):
+            return await self._helper.collect()
+        if isinstance(request, Written):
+            return self._helper.written(request.name)
         await self._end()
         if isinstance(request, Grant):
             return await self._grant(request)
@@ -180,7 +203,7 @@ class _Peer:
             await self._end()
             raise
         self._watching = asyncio.create_task(self._watch(share))
-        return self._helper.granted(password)
+        return self._helper.granted(password, share.recorded_as)
 
     async def _watch(self, share: Share) -> None:
         reason = await share.wait_ended()

@@ -21,6 +21,8 @@ class Credential:
     username: str
     password: str
     seconds: int
+    recording: str = ""
+    """A name, if the screen is recorded."""
 
 
 class ScreenLink:
@@ -44,7 +46,7 @@ class ScreenLink:
         self._is_open = True
         reply, _ = await self._ask(Grant(view_only, by))
         if isinstance(reply, Granted):
-            return Credential(reply.username, reply.password, reply.seconds)
+            return Credential(reply.username, reply.password, reply.seconds, reply.recording)
         raise _refused(reply)
 
     async def open(self) -> socket.socket:

@@ -20,15 +20,15 @@ def question(by: str, seconds: int, remark: str = "") -> tuple[str, ...]:
     return ("xmessage", "-title", _TITLE, "-center", "-timeout", str(seconds), *buttons, text)
 
 
-def notice(by: str, since: str) -> tuple[str, ...]:
+def notice(by: str, since: str, *, recorded: bool = False) -> tuple[str, ...]:
     """A line in a corner, for as long as the screen is shared."""
     program = (sys.executable, "-I", "-m", "sra.remote.screen_sharing.notice_x11")
-    return (*program, sentence(by, since))
+    return (*program, sentence(by, since, recorded=recorded))
 
 
-def sentence(by: str, since: str) -> str:
+def sentence(by: str, since: str, *, recorded: bool = False) -> str:
     """What the notice says."""
-    return f"This screen is shared with {by} since {since}."
+    return f"This screen is {'recorded and ' if recorded else ''}shared with {by} since {since}."
 
 
 async def consents(by: str, seconds: int, account: Account, values: dict[str, str], remark: str = "") -> bool:

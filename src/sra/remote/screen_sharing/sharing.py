@@ -18,6 +18,7 @@ from sra.remote.screen_sharing import (
     console_linux,
     displays_linux,
     people_linux,
+    recording_linux,
     vnc_linux,
     wayvnc_door,
     wlroots_linux,
@@ -25,6 +26,7 @@ from sra.remote.screen_sharing import (
 from sra.remote.screen_sharing.console_linux import BlankedConsole, ConsoleError
 from sra.remote.screen_sharing.displays_linux import Display, NoDisplayError
 from sra.remote.screen_sharing.password import OnePassword
+from sra.remote.screen_sharing.recording_linux import Recorder, Recording
 from sra.remote.screen_sharing.vnc_linux import Account, ServerError
 from sra.remote.screen_sharing.vocabulary import Grant
 from sra.remote.screen_sharing.wayvnc_linux import WlrootsScreen
@@ -62,7 +64,10 @@ class Policy:
 
 @dataclass(frozen=True)
 class Place:
-    """Where shares are made: a ``folder`` of the screen's account, and how the display is found."""
+    """Where shares are made: a ``folder`` of the screen's account, and how the display is found.
+
+    ``recorder``: who records them, if the owner wants that.
+    """
 
     folder: Path
     account: Account
@@ -70,6 +75,7 @@ class Place:
     find_display: Callable[[], Display | Compositor] = lambda: wlroots_linux.find(
         tuple(displays_linux.processes()), displays_linux.console()
     )
+    recorder: Recorder | None = None
 
     @property
     def socket(self) -> Path:
@@ -92,11 +98,14 @@ class Share:
         self._programs: list[asyncio.subprocess.Process] = []
         self._console: BlankedConsole | None = None
         self._wayland: WlrootsScreen | None = None
+        self._recording: Recording | None = None
 
     async def open(self) -> str:
         """Begin: the password. Raises ``DeniedError``, ``NoDisplayError``, ``ServerError`` or ``PasswordError``."""
         if not self._place.policy.enabled:
             raise DeniedError("The owner of this remote does not share its screen.")
+        if self._place.recorder is not None and (obstacle := self._place.recorder.obstacle()):
+            raise DeniedError(obstacle)
         deadline = asyncio.get_running_loop().time() + PATIENCE
         while True:
             try:
@@ -107,6 +116,7 @@ class Share:
                 values = await self._prepare(display)
                 await self._blank(values)
                 await self._start_server(display, values)
+                await self._record(values)
                 break
             except (NoDisplayError, ServerError):
                 await self._unblank()
@@ -120,6 +130,8 @@ class Share:
         place, by = self._place, self._grant.by
         if place.policy.blanked:
             raise DeniedError("The owner of this remote wants its console blanked, which Wayland has no way for.")
+        if place.recorder is not None:
+            raise DeniedError(recording_linux.NO_WAYLAND)
         self._clear()
         screen = self._wayland = WlrootsScreen(compositor, place.account, place.folder)
         screen.check(speaks=place.policy.notice or place.policy.consent > 0)
@@ -140,7 +152,8 @@ class Share:
 
     async def _ask_for_consent(self, values: dict[str, str]) -> None:
         place = self._place
-        remark = console_linux.REMARK if place.policy.blanked else ""
+        remarks = (place.policy.blanked, console_linux.REMARK), (place.recorder is not None, recording_linux.REMARK)
+        remark = "\n".join(text for holds, text in remarks if holds)
         if not await people_linux.consents(self._grant.by, place.policy.consent, place.account, values, remark):
             raise DeniedError(NOT_ALLOWED)
 
@@ -169,9 +182,24 @@ class Share:
             await vnc_linux.stop(server)
             raise
 
+    async def _record(self, values: dict[str, str]) -> None:
+        if self._place.recorder is None:
+            return
+        self._recording = Recording(self._place.recorder, self._grant.by)
+        try:
+            await self._recording.open(values)
+        except ServerError:
+            await vnc_linux.stop(self._programs[0])
+            raise
+
+    @property
+    def recorded_as(self) -> str:
+        """The name of the recording; empty without one."""
+        return self._recording.name if self._recording is not None else ""
+
     async def _tell(self, values: dict[str, str]) -> None:
         if self._place.policy.notice:
-            text = people_linux.notice(self._grant.by, f"{datetime.now():%H:%M}")
+            text = people_linux.notice(self._grant.by, f"{datetime.now():%H:%M}", recorded=bool(self._recording))
             self._programs.append(await vnc_linux.start(text, self._place.account, values))
 
     def connect(self) -> socket.socket:
@@ -185,10 +213,12 @@ class Share:
         return connection
 
     async def wait_ended(self) -> str:
-        """Return when the server has ended, or the password was not used in time; the reason."""
+        """Return when something has ended that a share needs, or the password was not used in time; the reason."""
         ends = [asyncio.create_task(self._wait_server_ended())]
         if self._console is not None:
             ends.append(asyncio.create_task(self._console.wait_ended()))
+        if self._recording is not None:
+            ends.append(asyncio.create_task(self._recording.wait_ended()))
         try:
             await asyncio.wait(ends, timeout=self._place.policy.expire, return_when=asyncio.FIRST_COMPLETED)
             if not any(end.done() for end in ends) and self._password.is_unused:
@@ -204,13 +234,15 @@ class Share:
         return vnc_linux.WENT_AWAY
 
     async def close(self) -> None:
-        """The password is void, the server has ended, and nothing of it is left."""
+        """The password is void, the server has ended, then the recording, and nothing of it is left."""
         try:
             await self._password.lock()
         finally:
             if self._wayland is not None:
                 await self._wayland.close()
             await asyncio.gather(*(vnc_linux.stop(program) for program in self._programs))
+            if self._recording is not None:
+                await self._recording.close()
             await self._unblank()
             self._clear()
 

@@ -34,16 +34,27 @@ class Lock(Struct, frozen=True, forbid_unknown_fields=True, tag="lock"):
     """srad: the grant is over."""
 
 
+class Collect(Struct, frozen=True, forbid_unknown_fields=True, tag="collect"):
+    """srad: a recording that is whole and not in the audit trail yet; the answer comes when there is one."""
+
+
+class Written(Struct, frozen=True, forbid_unknown_fields=True, tag="written"):
+    """srad: the recording of this name is in the audit trail now."""
+
+    name: Line
+
+
 class Burn(Struct, frozen=True, forbid_unknown_fields=True, tag="burn"):
     """PAM, in the transaction that has just found the password right: it is never right again."""
 
 
 class Granted(Struct, frozen=True, forbid_unknown_fields=True, tag="granted"):
-    """The password, once, and how many seconds it lives unused."""
+    """The password, once, and how many seconds it lives unused; ``recording``: a name if the screen is recorded."""
 
     username: Line
     password: Line
     seconds: int
+    recording: Line = ""
 
 
 class Done(Struct, frozen=True, forbid_unknown_fields=True, tag="done"):
@@ -63,8 +74,16 @@ class Ended(Struct, frozen=True, forbid_unknown_fields=True, tag="ended"):
     reason: Line
 
 
-Request = Grant | Open | Lock | Burn
-Reply = Granted | Done | Failed | Ended
+class Recorded(Struct, frozen=True, forbid_unknown_fields=True, tag="recorded"):
+    """A recording: its size in bytes, and SHA-256 (hexadecimal)."""
+
+    name: Line
+    size: int
+    sha256: Line
+
+
+Request = Grant | Open | Lock | Burn | Collect | Written
+Reply = Granted | Done | Failed | Ended | Recorded
 
 _requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request, strict=True)
 _replies: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply, strict=True)
