@@ -14,12 +14,14 @@ from typing import Annotated
 import typer
 
 from sra import files, logs
+from sra.audit import Audit
 from sra.cli.house import open_house
 from sra.cli.run import run
 from sra.config import DaemonConfig, Paths, load_daemon_config
 from sra.remote.daemon.announcements import Announcements
 from sra.remote.daemon.local_listener import LocalListener
 from sra.remote.daemon.network_listener import NetworkListener
+from sra.remote.daemon.recordings import collect_recordings
 from sra.remote.daemon.sessions import Sessions
 from sra.transport import tls_identity
 from sra.transport.listener import Limits
@@ -61,6 +63,7 @@ async def _serve(paths: Paths, config: DaemonConfig) -> None:
     context = tls_identity.server_context(identity, [ALPN, SCREEN_ALPN])
     network = NetworkListener(context, house, sessions, _limits(config))
     announcements = Announcements(paths.announce, sessions.remark)
+    collecting = asyncio.create_task(collect_recordings(paths.screen_helper, Audit(paths.audit).record))
     try:
         announcements.open()
         local_port = await local.open(config.local_port)
@@ -70,6 +73,7 @@ async def _serve(paths: Paths, config: DaemonConfig) -> None:
         await stop.wait()
         log.info("stopping")
     finally:
+        collecting.cancel()
         announcements.close()
         await network.close()
         await local.close()
