@@ -24,6 +24,7 @@ from sra.admin.events import (
     Refused,
     ScreenClosed,
     ScreenOpened,
+    ScreenRecorded,
 )
 from sra.audit import Audit, AuditError, verify
 from sra.piv.keys import Operation, PinOutcome, Slot
@@ -46,6 +47,7 @@ EXAMPLES: list[tuple[Event, str, dict[str, object]]] = [
     (CodeClosed(), "code-closed", {}),
     (CardWaits(Slot.SIGNATURE), "card-waits", {"slot": "9C"}),
     (Paused(True), "paused", {"paused": True}),
+    (ScreenRecorded(), "screen-is-recorded", {}),
     (ScreenOpened(True), "screen-opened", {"view_only": True}),
     (
         ScreenClosed("closed", 7, 1000, 10),

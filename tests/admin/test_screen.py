@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from sra.admin import screen
-from sra.admin.events import ScreenClosed, ScreenOpened
+from sra.admin.events import ScreenClosed, ScreenOpened, ScreenRecorded
 from sra.admin.screen import ScreenSharing
 from sra.admin.screen_viewer import Viewer
 from sra.admin.session import Session
@@ -30,7 +30,7 @@ from tests.loopback import DEADLINE, HOST, PLENTY, identity, run, until
 from tests.memory_card import MemoryCard
 
 TICKET = bytes(range(TICKET_BYTES))
-GRANT = ScreenGrant(TICKET, "_srascreen", "p" * 24)
+GRANT = ScreenGrant(TICKET, "_srascreen", "p" * 24, recorded=False)
 NO = NoScreen(RefusalCode.NO_SCREEN, "There is no screen to share.")
 CONNECTS = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.send(b'keys');"
 STAYS = Viewer((sys.executable, "-c", f"{CONNECTS}\nwhile s.recv(99): pass", "{socket}"))
@@ -107,6 +107,19 @@ def test_the_viewer_is_joined_to_the_screen_until_the_person_closes_it() -> None
             opened, closed = there.watching.events
             assert opened == ScreenOpened(True)
             assert closed == ScreenClosed("The viewer was closed.", 0, 5, 4)
+
+    run(body())
+
+
+def test_that_it_is_recorded_is_told_before_it_is_shown() -> None:
+    async def body() -> None:
+        async with connected() as (there, session):
+            there.answers = [ScreenGrant(TICKET, "_srascreen", "p" * 24, recorded=True)]
+            showing = asyncio.create_task(there.sharing(STAYS).show(session))
+            await until(lambda: there.opened() == 1)
+            assert there.watching.events == [ScreenRecorded(), ScreenOpened(False)]
+            showing.cancel()
+            await asyncio.gather(showing, return_exceptions=True)
 
     run(body())
 

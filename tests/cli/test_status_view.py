@@ -24,6 +24,7 @@ from sra.admin.events import (
     Refused,
     ScreenClosed,
     ScreenOpened,
+    ScreenRecorded,
 )
 from sra.cli.status_view import StatusView
 from sra.piv.keys import Operation, PinOutcome, Slot
@@ -56,6 +57,7 @@ SHOWN: list[tuple[Event, str]] = [
     (CardWaits(Slot.AUTHENTICATION), "The card is still busy with key 9A: touch it if it blinks."),
     (Paused(True), "Paused: the remote gets nothing until you resume."),
     (Paused(False), "Resumed."),
+    (ScreenRecorded(), "The remote records its screen."),
     (ScreenOpened(False), "The remote's screen is shown."),
     (ScreenOpened(True), "The remote's screen is shown, to be watched only."),
     (

@@ -36,7 +36,7 @@ class Granted:
     def __init__(self, remote: Remote, session: Session) -> None:
         self._remote = remote
         self._session = session
-        self._grant = ScreenGrant(bytes(32), "nobody", "no password at all")
+        self._grant = ScreenGrant(bytes(32), "nobody", "no password at all", recorded=False)
         self._streams: list[Stream] = []
 
     async def grant(self) -> str:
@@ -50,7 +50,7 @@ class Granted:
     async def use(self, values: str) -> str:
         """Another session's grant."""
         ticket, username, password = json.loads(values)
-        self._grant = ScreenGrant(bytes.fromhex(ticket), username, password)
+        self._grant = ScreenGrant(bytes.fromhex(ticket), username, password, recorded=False)
         return "taken"
 
     async def stream(self) -> str:

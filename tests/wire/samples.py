@@ -35,7 +35,7 @@ SAMPLES: tuple[Message, ...] = (
     messages.CardInserted("reader 0"),
     messages.EjectCard("out"),
     messages.ScreenRequest(view_only=False),
-    messages.ScreenGrant(NONCE, "_srascreen", "a password of 24 letters"),
+    messages.ScreenGrant(NONCE, "_srascreen", "a password of 24 letters", recorded=True),
     messages.NoScreen(RefusalCode.NO_SCREEN, "no screen"),
     KEY_REQUEST,
     KeyReply(b"output"),

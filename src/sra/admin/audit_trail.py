@@ -19,6 +19,7 @@ from sra.admin.events import (
     Refused,
     ScreenClosed,
     ScreenOpened,
+    ScreenRecorded,
     Watcher,
 )
 from sra.piv.keys import Slot
@@ -55,6 +56,7 @@ NAMES: dict[type[Event], str] = {
     CodeClosed: "code-closed",
     CardWaits: "card-waits",
     Paused: "paused",
+    ScreenRecorded: "screen-is-recorded",
     ScreenOpened: "screen-opened",
     ScreenClosed: "screen-closed",
 }

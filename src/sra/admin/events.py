@@ -91,6 +91,11 @@ class Paused:
 
 
 @dataclass(frozen=True)
+class ScreenRecorded:
+    """The remote says that it records its screen; told before anything is shown."""
+
+
+@dataclass(frozen=True)
 class ScreenOpened:
     """The remote's screen is shown in a viewer here."""
 
@@ -108,7 +113,8 @@ class ScreenClosed:
 
 
 Lent = Connected | Inserted | Ejected | LinkLost | Paused
-Event = Lent | KeyUsed | PinAsked | Refused | RealPinTyped | CodeClosed | CardWaits | ScreenOpened | ScreenClosed
+OfScreen = ScreenRecorded | ScreenOpened | ScreenClosed
+Event = Lent | KeyUsed | PinAsked | Refused | RealPinTyped | CodeClosed | CardWaits | OfScreen
 
 
 class Watcher(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from sra.admin.events import ScreenClosed, ScreenOpened, Watcher
+from sra.admin.events import ScreenClosed, ScreenOpened, ScreenRecorded, Watcher
 from sra.admin.screen_door import Door, open_door
 from sra.admin.screen_viewer import Credential, Viewer, running
 from sra.admin.session import Remote, Session
@@ -84,6 +84,8 @@ class ScreenSharing:
             await asyncio.sleep(ASK_AGAIN)
 
     async def _show(self, session: Session, grant: ScreenGrant) -> _Shown:
+        if grant.recorded:
+            self._watcher.notice(ScreenRecorded())
         stream = await open_stream(
             session.channel, self._remote.port, self._remote.trust.context([SCREEN_ALPN]),
             server_name=self._remote.host, deadline=STREAM_DEADLINE,

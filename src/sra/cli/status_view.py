@@ -18,12 +18,13 @@ from sra.admin.events import (
     Inserted,
     KeyUsed,
     LinkLost,
+    OfScreen,
     Paused,
     PinAsked,
     RealPinTyped,
     Refused,
-    ScreenClosed,
     ScreenOpened,
+    ScreenRecorded,
 )
 from sra.admin.person import UseQuestion
 from sra.logs import clean
@@ -97,7 +98,7 @@ class StatusView:
             return f"{clean(event.reason)} Trying again in {event.retry_in:g} s."
         if isinstance(event, Paused):
             return "Paused: the remote gets nothing until you resume." if event.paused else "Resumed."
-        if isinstance(event, ScreenOpened | ScreenClosed):
+        if isinstance(event, OfScreen):
             return _screen(event)
         return self._use(event)
 
@@ -124,7 +125,9 @@ class StatusView:
         return f"The card is still busy with key {event.slot:02X}: touch it if it blinks."
 
 
-def _screen(event: ScreenOpened | ScreenClosed) -> str:
+def _screen(event: OfScreen) -> str:
+    if isinstance(event, ScreenRecorded):
+        return "The remote records its screen."
     if isinstance(event, ScreenOpened):
         return (
             "The remote's screen is shown, to be watched only." if event.view_only else "The remote's screen is shown."

@@ -115,11 +115,15 @@ class ScreenRequest(Struct, frozen=True, forbid_unknown_fields=True, tag="screen
 
 
 class ScreenGrant(Struct, frozen=True, forbid_unknown_fields=True, tag="screen-grant"):
-    """Remote: what opens the stream, and what opens the screen at its end; each works once, and not for long."""
+    """Remote: what opens the stream, and what opens the screen at its end; each works once, and not for long.
+
+    ``recorded``: the remote's owner has the screen recorded, from now on.
+    """
 
     ticket: Annotated[bytes, Meta(min_length=TICKET_BYTES, max_length=TICKET_BYTES)]
     username: ShortText
     password: Annotated[str, Meta(min_length=16, max_length=63)]
+    recorded: bool
 
 
 class NoScreen(Struct, frozen=True, forbid_unknown_fields=True, tag="no-screen"):

@@ -147,6 +147,17 @@ def test_a_ticket_leads_to_the_screen(tmp_path: Path) -> None:
     run(body())
 
 
+def test_that_it_is_recorded_is_told_and_written_down(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with scene(tmp_path) as there:
+            there.helper.answer = Granted("_srascreen", "p" * 24, 60, "20260102T030405Z_ann_01234567")
+            grant = await there.grant("ann's")
+            assert grant.recorded
+            assert there.records.of("screen-granted")[0]["recording"] == "20260102T030405Z_ann_01234567"
+
+    run(body())
+
+
 async def is_refused(there: Scene, first: bytes) -> bool:
     """Whether a stream that begins like this is closed without a word."""
     viewer = await there.stream(first)

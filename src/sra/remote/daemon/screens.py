@@ -74,11 +74,12 @@ class Screens:
         ticket = secrets.token_bytes(TICKET_BYTES)
         share = Share(link, facts, hashlib.sha256(ticket).digest())
         self._shares[session] = share
-        self._record("screen-granted", view_only=view_only, **facts)
+        recording = {"recording": credential.recording} if credential.recording else {}
+        self._record("screen-granted", view_only=view_only, **recording, **facts)
         watching = asyncio.create_task(self._watch(session, share))
         self._tasks.add(watching)
         watching.add_done_callback(self._tasks.discard)
-        return ScreenGrant(ticket, credential.username, credential.password)
+        return ScreenGrant(ticket, credential.username, credential.password, bool(credential.recording))
 
     async def end(self, session: object) -> None:
         """The session is over, or asks anew: so is what it was granted."""
