@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 VENCRYPT, PLAIN = 19, 256
-RAW = 0
+RAW, DESKTOP_SIZE = 0, -223
+"""Encodings; without the second, the server cuts a client off when the screen changes its size."""
 DEADLINE = 20.0
 
 
@@ -71,7 +72,7 @@ class RfbClient:
     def screen(self) -> bytes:
         """All pixels, four bytes each, once."""
         width, height = self.size
-        self.socket.sendall(struct.pack(">BxHi", 2, 1, RAW))
+        self.socket.sendall(struct.pack(">BxHii", 2, 2, RAW, DESKTOP_SIZE))
         self.socket.sendall(struct.pack(">BBHHHH", 3, 0, 0, 0, width, height))
         pixels = bytearray()
         while len(pixels) < width * height * 4:
