@@ -59,6 +59,7 @@ def test_a_fresh_machine_has_no_trace_of_it_after_it_was_purged() -> None:
         assert machine.run(["sra", "--version"]).stdout == f"sra {__version__}\n"
         machine.run(["secure_remote_access.sh", "-ags"])
         machine.write("/etc/sra/pairings.toml", "# a pairing that the administrator made\n")
+        machine.write("/var/lib/sra-screen/20260102T030405Z_ann_01234567.mkv", "a recording")
         machine.run(["dpkg", "--purge", PACKAGE])
         assert differences(before, machine.tree(), (*NOISE, *DPKG)) == []
         assert machine.run(["systemctl", "is-active", "srad"], check=False).stdout == "inactive\n"
