@@ -102,6 +102,38 @@ def test_a_wrong_one_that_is_known_costs_no_try() -> None:
     play(body, lambda: Desk(PinEntry.PAD, [typing(WRONG)] * ASKED))
 
 
+def test_a_part_of_a_pin_costs_no_try_and_is_asked_for_again() -> None:
+    async def body(desk: Desk) -> None:
+        assert await desk.pad() == (PinOutcome.VERIFIED, 3)
+        assert desk.card.verifications == [PIN]
+
+    play(body, lambda: Desk(PinEntry.PAD, [typing(PIN[-1:]), typing(PIN[:-1]), typing(PIN)]))
+
+
+def test_the_rest_of_a_known_pin_whose_question_was_swapped_costs_no_try() -> None:
+    async def body(desk: Desk) -> None:
+        for _ in range(5):
+            assert await desk.pad() == (PinOutcome.CANCELLED, 3)
+        assert desk.card.verifications == []
+        assert await desk.pad() == (PinOutcome.VERIFIED, 3)
+
+    rest = [typing(b"56"), NO, typing(b"271828"), NO, typing(b"28"), typing(b"271828"), NO]
+    rest += [typing(b"6"), NO, typing(b"456"), NO, typing(b"654321"), typing(PIN)]
+    play(body, lambda: Desk(PinEntry.PAD, rest, known=True))
+
+
+def test_a_pin_that_was_changed_elsewhere_reaches_the_card_when_it_is_typed_twice() -> None:
+    async def body(desk: Desk) -> None:
+        desk.card.pin = b"999999"
+        assert await desk.pad() == (PinOutcome.VERIFIED, 3)
+        assert [question.attempts_remaining for question in desk.person.pins] == [3, 3]
+        assert desk.card.verifications == [b"999999"]
+        assert await desk.pad() == (PinOutcome.VERIFIED, 3)
+        assert len(desk.person.pins) == 3
+
+    play(body, lambda: Desk(PinEntry.PAD, [typing(b"999999")] * 3, known=True))
+
+
 def test_the_person_may_use_the_cards_last_try() -> None:
     async def body(desk: Desk) -> None:
         desk.card.tries = 1

@@ -17,7 +17,7 @@ from sra.admin.events import RealPinTyped, Watcher
 from sra.admin.person import Asker, Person, PinGiven, PinQuestion, Queue, Reply, TooManyQuestionsError
 from sra.admin.pins import PinMemory
 from sra.admin.session_code import SessionCode
-from sra.errors import PinBlockedError, PinNeededError, PinWrongError, RefusalCode, RefusedError
+from sra.errors import PinBlockedError, PinNeededError, PinUnfitError, PinWrongError, RefusalCode, RefusedError
 from sra.piv.keys import PinOutcome, PinReply, PinRequest
 
 ASKED = 3
@@ -93,6 +93,8 @@ class PinDesk:
     async def _verify(self, pin: bytes) -> PinReply:
         try:
             await self.card.verify_pin(pin)
+        except PinUnfitError:
+            return PinReply(PinOutcome.WRONG, await self.card.attempts_remaining())
         except PinWrongError as error:
             self.memory.learn_wrong(pin)
             return PinReply(PinOutcome.WRONG, error.attempts_remaining)
@@ -103,8 +105,13 @@ class PinDesk:
         return PinReply(PinOutcome.VERIFIED, await self.card.attempts_remaining())
 
     async def _on_pad(self) -> PinReply:
-        """Ask the person, again after a wrong PIN, until it is right, refused, blocked or not answered."""
+        """Ask the person, again after a wrong PIN, until it is right, refused, blocked or not answered.
+
+        Where the PIN is known, another costs no try, since a remote that ends a question while it is answered can have
+        the rest of the PIN taken for the answer to the next. Only a person who has changed it types the other twice.
+        """
         reply = PinReply(PinOutcome.BLOCKED, 0)
+        doubted = b""
         for _ in range(ASKED):
             remaining = await self.card.attempts_remaining()
             if remaining == 0:
@@ -113,6 +120,9 @@ class PinDesk:
             if given.reply is not Reply.YES:
                 outcome = PinOutcome.CANCELLED if given.reply is Reply.NO else PinOutcome.TIMED_OUT
                 return PinReply(outcome, remaining)
+            if given.pin not in (b"", doubted) and self.memory.is_right(given.pin) is False:
+                doubted, reply = given.pin, PinReply(PinOutcome.WRONG, remaining)
+                continue
             reply = await self._take(given, remaining)
             if reply.outcome is not PinOutcome.WRONG:
                 return reply
