@@ -13,7 +13,6 @@ from enum import StrEnum
 from typing import Any
 
 from sra.admin.cards.base import Card
-from sra.admin.events import RealPinTyped, Watcher
 from sra.admin.person import Asker, Person, PinGiven, PinQuestion, Queue, Reply, TooManyQuestionsError
 from sra.admin.pins import PinMemory
 from sra.admin.session_code import SessionCode
@@ -44,7 +43,6 @@ class PinDesk:
     code: SessionCode
     person: Person
     queue: Queue
-    watcher: Watcher
     asker: Callable[[], Asker]
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held from looking at the card's counter to the end of the try: two tries at once would both see the same."""
@@ -59,10 +57,14 @@ class PinDesk:
 
     def _by_code(self, typed: bytes) -> PinReply:
         """The session code. The real PIN gets the same answer as any wrong one: the remote must not learn it here."""
-        right = self.code.matches(typed)
-        if not right and self.memory.is_right(typed):  # told after the answer has left, which would be late otherwise
-            asyncio.get_running_loop().call_soon(self.watcher.notice, RealPinTyped())
-        return self._counted(right=right)
+        return self._counted(right=self.code.matches(typed))
+
+    def is_real_pin(self, request: PinRequest) -> bool:
+        """Whether the PIN itself was typed on the remote, where it isn't forwarded."""
+        typed = request.typed
+        if typed is None or self.entry is PinEntry.FORWARD or self.code.matches(typed):
+            return False
+        return self.memory.is_right(typed) is True
 
     def _counted(self, *, right: bool) -> PinReply:
         """Wrong entries are counted even where they cost the card nothing, or a remote could try all PINs here."""
