@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sra.admin.cards import softcard_keys
-from sra.admin.cards.pin_policies import pin_policy
+from sra.admin.cards.pin_policies import check_pin, pin_policy
 from sra.admin.cards.softcard_keys import PrivateKey, UsableKey
 from sra.errors import KeyMissingError, PinBlockedError, PinNeededError, PinWrongError, PukWrongError
 from sra.piv.certificates import build_certificate
@@ -90,6 +90,7 @@ class MemoryCard:
         return self.tries
 
     async def verify_pin(self, pin: bytes) -> None:
+        check_pin(pin)
         self.verifications.append(pin)
         self.forget_pin()
         if self.tries == 0:

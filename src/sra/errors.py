@@ -113,6 +113,10 @@ class PinWrongError(CardError):
         self.attempts_remaining = attempts_remaining
 
 
+class PinUnfitError(CardError):
+    """What was given can be no PIN of this card, and has cost no try."""
+
+
 class PinBlockedError(CardError):
     """No tries are left (status word 6983)."""
 

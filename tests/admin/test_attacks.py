@@ -12,7 +12,8 @@ import pytest
 
 from sra import audit
 from sra.admin import session as session_module
-from sra.admin.audit_trail import AuditTrail
+from sra.admin.audit_trail import NAMES, AuditTrail
+from sra.admin.events import Event
 from sra.admin.guard import MAX_RATE
 from sra.admin.lending import Lender, Switch, Terms
 from sra.admin.pin_entry import PinEntry
@@ -147,6 +148,31 @@ def test_guessing_for_ever_closes_the_card_for_that_remote(entry: PinEntry, tmp_
         assert await scene.tries(SIGN, PinRequest(None), PinRequest(PIN)) == ["not-allowed", "blocked", "blocked"]
 
     play(tmp_path, body, entry=entry)
+
+
+@pytest.mark.parametrize("typed", [PIN, b"000000"], ids=["the real PIN", "another"])
+def test_that_it_was_the_real_pin_is_recorded_after_the_answer_has_left(
+    typed: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    notice, write = AuditTrail.notice, Channel._write
+
+    def noticed(self: AuditTrail, event: Event) -> None:
+        done.append(NAMES[type(event)])
+        notice(self, event)
+
+    def written(self: Channel, data: bytes, number: int, message: Message) -> None:
+        done.append(type(message).__name__)
+        write(self, data, number, message)
+
+    async def body(scene: Scene) -> None:
+        monkeypatch.setattr(AuditTrail, "notice", noticed)
+        monkeypatch.setattr(Channel, "_write", written)
+        assert await scene.tries(PinRequest(typed)) == ["wrong"]
+        await until(lambda: len(done) == 3 + (typed == PIN))
+        assert done == ["PinRequest", "pin", "PinReply", *(["real-pin-typed"] if typed == PIN else [])]
+
+    play(tmp_path, body, entry=PinEntry.CODE)
 
 
 def test_keys_that_are_not_inserted_and_the_wrong_purposes_are_refused(tmp_path: Path) -> None:

@@ -74,10 +74,18 @@ def test_allow_asks_nobody_and_deny_is_no_question() -> None:
 
 
 def test_a_pin_is_a_yes_to_one_use() -> None:
-    asked, _ = consent(("9C", "ask"))
+    asked, _ = consent(("9A", "ask"))
     asked.pin_given()
-    assert asked.need(C) is Need.NOTHING
-    assert asked.need(C) is Need.QUESTION
+    assert asked.need(A) is Need.NOTHING
+    assert asked.need(A) is Need.QUESTION
+
+
+@pytest.mark.parametrize("slot", set(Slot) - {A}, ids=lambda slot: slot.name)
+@pytest.mark.parametrize("answer", ["ask", "ask once", "ask every 5 minutes"])
+def test_a_pin_that_is_given_for_a_login_is_no_yes_to_another_key(slot: Slot, answer: str) -> None:
+    asked, _ = consent((f"{slot:02X}", answer))
+    asked.pin_given()
+    assert asked.need(slot) is Need.QUESTION
 
 
 def test_a_pin_is_a_yes_to_the_first_key_only_but_for_the_connection_where_once_is_enough() -> None:
@@ -90,18 +98,18 @@ def test_a_pin_is_a_yes_to_the_first_key_only_but_for_the_connection_where_once_
 
 @pytest.mark.parametrize("verdict", ["allow", "deny"])
 def test_a_pin_that_a_rule_made_needless_is_not_saved_up_for_another_key(verdict: str) -> None:
-    asked, _ = consent(("9A", verdict))
+    asked, _ = consent(("9D", verdict))
     asked.pin_given()
-    asked.need(A)
-    assert asked.need(C) is Need.QUESTION
+    asked.need(D)
+    assert asked.need(A) is Need.QUESTION
 
 
 def test_two_pins_are_no_two_yesses() -> None:
     asked, _ = consent()
     asked.pin_given()
     asked.pin_given()
-    assert asked.need(C) is Need.NOTHING
     assert asked.need(C) is Need.QUESTION
+    assert asked.need(A) is Need.QUESTION
 
 
 def test_a_pin_counts_within_its_time() -> None:
@@ -109,7 +117,7 @@ def test_a_pin_counts_within_its_time() -> None:
         asked, clock = consent()
         asked.pin_given()
         clock.now += waited
-        assert asked.need(C) is need
+        assert asked.need(A) is need
 
 
 def test_a_pin_starts_the_minutes_too() -> None:

@@ -11,7 +11,7 @@ from sra.admin import guard as guard_module
 from sra.admin.events import CardWaits, CodeClosed, KeyUsed, Paused, PinAsked, Refused
 from sra.admin.guard import MAX_RATE, MAX_USES, Guard
 from sra.admin.lending import REMARK_COUNTS_FOR, Lending, Terms
-from sra.admin.person import MAX_WAITING, PinQuestion, UseQuestion
+from sra.admin.person import MAX_WAITING, PinGiven, PinQuestion, UseQuestion
 from sra.admin.pin_entry import PinEntry
 from sra.admin.rules import Rule
 from sra.admin.session_code import TRIES
@@ -83,6 +83,41 @@ def test_without_a_yes_nothing_reaches_the_card(answer: object, text: str) -> No
         assert text in why(asking)
         assert scene.card.uses == []
         assert scene.watching.events[-1] == Refused("sign with slot 9A", asking.exception().text)  # type: ignore[union-attr]
+
+    play(body)
+
+
+@pytest.mark.parametrize("slot", [Slot.SIGNATURE, Slot.KEY_MANAGEMENT], ids=lambda slot: slot.name)
+@pytest.mark.parametrize("answer", [YES, NO], ids=["yes", "no"])
+def test_a_pin_given_for_a_login_lets_nothing_be_signed_or_decrypted_unseen(slot: Slot, answer: PinGiven) -> None:
+    async def body(scene: SlowScene) -> None:
+        scene.lending.hear_remark("su for ann")
+        pad = await scene.asked(PAD)
+        scene.person.answer(YES)
+        await pad
+        request = request_for(slot)
+        asking = await scene.asked(request)
+        (question,) = scene.person.shown
+        assert isinstance(question, UseQuestion)
+        assert (question.asker.remote, question.asker.account) == ("remote.example.com", "ann")
+        assert (question.slot, question.operation) == (slot, request.operation)
+        if slot is Slot.SIGNATURE:
+            assert (question.hash_name, question.digest) == ("sha256", request.input)
+        assert scene.card.uses == []
+        scene.person.answer(answer)
+        await asyncio.wait([asking])
+        assert scene.card.uses == ([request] if answer is YES else [])
+
+    play(body)
+
+
+def test_a_pin_given_for_a_login_is_enough_for_it() -> None:
+    async def body(scene: SlowScene) -> None:
+        pad = await scene.asked(PAD)
+        scene.person.answer(YES)
+        await pad
+        await scene.guard.answer(SIGN)
+        assert len(scene.person.asked) == 1
 
     play(body)
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sra.admin.events import RealPinTyped
 from sra.admin.person import Asker, Person, PinGiven, Queue
 from sra.admin.pin_entry import ASKED, FLOOR, PinDesk, PinEntry
 from sra.admin.pins import PinMemory
@@ -18,7 +17,6 @@ from sra.errors import CardError, PinBlockedError, PinNeededError, PinWrongError
 from sra.piv.keys import PinOutcome, PinReply, PinRequest
 from tests.admin.asking import NO, UNANSWERED, YES, PadCard, Scripted, SlowCard, typing
 from tests.admin.guard_scene import Clock
-from tests.admin.watching import Watching
 from tests.memory_card import PIN, MemoryCard
 
 PAD = PinRequest(None)
@@ -37,10 +35,9 @@ class Desk:
         self.memory = PinMemory(keep, self.clock)
         self.code = SessionCode()
         self.person = Scripted(answers)
-        self.watching = Watching()
         person: Person = self.person
         self.desk = PinDesk(
-            self.card, entry, self.memory, self.code, person, Queue(), self.watching, lambda: Asker("host", "ann", "su")
+            self.card, entry, self.memory, self.code, person, Queue(), lambda: Asker("host", "ann", "su")
         )
         if known:
             self.memory.learn_right(PIN)
@@ -100,6 +97,38 @@ def test_a_wrong_one_that_is_known_costs_no_try() -> None:
         assert len(desk.person.pins) == ASKED
 
     play(body, lambda: Desk(PinEntry.PAD, [typing(WRONG)] * ASKED))
+
+
+def test_a_part_of_a_pin_costs_no_try_and_is_asked_for_again() -> None:
+    async def body(desk: Desk) -> None:
+        assert await desk.pad() == (PinOutcome.VERIFIED, 3)
+        assert desk.card.verifications == [PIN]
+
+    play(body, lambda: Desk(PinEntry.PAD, [typing(PIN[-1:]), typing(PIN[:-1]), typing(PIN)]))
+
+
+def test_the_rest_of_a_known_pin_whose_question_was_swapped_costs_no_try() -> None:
+    async def body(desk: Desk) -> None:
+        for _ in range(5):
+            assert await desk.pad() == (PinOutcome.CANCELLED, 3)
+        assert desk.card.verifications == []
+        assert await desk.pad() == (PinOutcome.VERIFIED, 3)
+
+    rest = [typing(b"56"), NO, typing(b"271828"), NO, typing(b"28"), typing(b"271828"), NO]
+    rest += [typing(b"6"), NO, typing(b"456"), NO, typing(b"654321"), typing(PIN)]
+    play(body, lambda: Desk(PinEntry.PAD, rest, known=True))
+
+
+def test_a_pin_that_was_changed_elsewhere_reaches_the_card_when_it_is_typed_twice() -> None:
+    async def body(desk: Desk) -> None:
+        desk.card.pin = b"999999"
+        assert await desk.pad() == (PinOutcome.VERIFIED, 3)
+        assert [question.attempts_remaining for question in desk.person.pins] == [3, 3]
+        assert desk.card.verifications == [b"999999"]
+        assert await desk.pad() == (PinOutcome.VERIFIED, 3)
+        assert len(desk.person.pins) == 3
+
+    play(body, lambda: Desk(PinEntry.PAD, [typing(b"999999")] * 3, known=True))
 
 
 def test_the_person_may_use_the_cards_last_try() -> None:
@@ -188,15 +217,23 @@ def test_the_code_opens_and_asks_nobody(entry: PinEntry) -> None:
     play(body, lambda: Desk(entry))
 
 
-def test_the_real_pin_is_answered_like_any_wrong_one_and_the_person_is_warned() -> None:
+def test_the_code_and_what_is_typed_here_or_forwarded_is_no_real_pin_on_the_remote() -> None:
+    async def body(desk: Desk) -> None:
+        assert not desk.desk.is_real_pin(PAD)
+        assert not desk.desk.is_real_pin(PinRequest(desk.typed_code))
+        assert desk.desk.is_real_pin(PinRequest(PIN)) is (desk.desk.entry is not PinEntry.FORWARD)
+
+    for entry in PinEntry:
+        play(body, lambda entry=entry: Desk(entry, known=True))  # type: ignore[misc]
+
+
+def test_the_real_pin_is_answered_like_any_wrong_one_and_recognised() -> None:
     answers: dict[bytes, tuple[PinOutcome, int]] = {}
     for typed in (PIN, WRONG):
 
         async def body(desk: Desk, typed: bytes = typed) -> None:
             answers[typed] = await desk.type(typed)
-            assert desk.watching.events == [], "nothing is shown or written before the answer has left"
-            await asyncio.sleep(0)
-            assert desk.watching.events == ([RealPinTyped()] if typed == PIN else [])
+            assert desk.desk.is_real_pin(PinRequest(typed)) is (typed == PIN)
             assert desk.card.verifications == []
 
         play(body, lambda: Desk(PinEntry.CODE, known=True))

@@ -161,6 +161,14 @@ def test_a_card_that_wants_it_again_has_it_asked_where_none_is_kept() -> None:
     play(body, typing(PIN), typing(PIN))
 
 
+def test_what_can_be_no_pin_costs_no_try_and_is_asked_for_again() -> None:
+    async def body(scene: Scene) -> None:
+        await scene.unlocking.unlock("host")
+        assert scene.card.verifications == [PIN]
+
+    play(body, typing(b"6"), typing(PIN))
+
+
 def test_it_may_be_typed_on_the_readers_pad() -> None:
     happens: list[CardError | None] = [PinWrongError(2), None]
 

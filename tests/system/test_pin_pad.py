@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 
 import pytest
 
+from lab.login import MODULE
 from lab.processes import wait_until
 from lab.product import PIN, PYTHON, SRA, World, code_of, tries_left
 from tests.system.opensc import pkcs11_tool
@@ -21,7 +23,7 @@ WRONG = "0020008008" + b"000000".ljust(8, b"\xff").hex()
 
 @pytest.fixture(scope="module", autouse=True)
 def _ann(world: World) -> None:
-    prepare(world, ["9A=RSA2048", "9D=RSA2048"])
+    prepare(world, ["9A=RSA2048", "9C=P256", "9D=RSA2048"])
 
 
 def send(world: World, *apdus: str) -> list[str]:
@@ -55,6 +57,20 @@ def test_a_no_ends_every_program_at_once_and_cleanly(world: World) -> None:
             pad.wait_for("PIN asked on the PIN pad: refused.")
         assert "Key 9A" not in pad.output
     assert tries_left(world.admin, "ann") == 3
+
+
+@pytest.mark.parametrize("word", ["y", ""], ids=["yes", "no"])
+def test_what_9c_is_to_sign_is_shown_before_it_does_and_the_pin_is_no_yes_to_it(world: World, word: str) -> None:
+    world.remote.write("/tmp/text", word)
+    options = ["--id", "02", "-m", "ECDSA-SHA256", "-i", "/tmp/text", "-o", f"/tmp/signed-{word}"]
+    with at_pad(world) as pad:
+        program = world.remote.start(["pkcs11-tool", "--module", MODULE, "--login", "--sign", *options])
+        for _ in range(2):  # for the login, and for the signature
+            pad.gives(ASKS, PIN)
+        digest = hashlib.sha256(word.encode()).hexdigest()
+        pad.says(f"remote (account ann) wants to sign with key 9C, sha256 digest {digest}. Allow it?", word)
+        assert (program.wait(15) == 0) is bool(word), program.output
+        assert ("Key 9C signed" in pad.output) is bool(word)
 
 
 def test_a_wrong_one_may_be_corrected_without_the_program_noticing(world: World) -> None:

@@ -12,6 +12,8 @@ from sra.piv.keys import Slot
 
 PIN_COUNTS_FOR = 120.0
 """Seconds in which a PIN that the person gave on this side counts as a yes to the key use that it was asked for."""
+PIN_COUNTS_WITH = Slot.AUTHENTICATION
+"""The key that logs in, which is what a PIN is asked for: its question can't show what will be signed or decrypted."""
 
 
 class Need(Enum):
@@ -33,7 +35,7 @@ class Consent:
         self._pin_given: float | None = None
 
     def pin_given(self) -> None:
-        """The person gave the PIN on this side: that is a yes to one key use, the one that it was asked for."""
+        """The person gave the PIN on this side: that is a yes to the next use of a key, if that is a login's."""
         self._pin_given = self._clock()
 
     def granted(self, slot: Slot) -> None:
@@ -42,7 +44,7 @@ class Consent:
 
     def need(self, slot: Slot) -> Need:
         """What a use of this key needs now; a PIN that was given is used up, whatever the rules say."""
-        pin_counts = self._take_pin()
+        pin_counts = self._take_pin() and slot is PIN_COUNTS_WITH
         answer = rules.decide(self._table, self._remote, slot)
         if answer.verdict is Verdict.DENY:
             return Need.NEVER

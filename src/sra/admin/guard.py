@@ -14,7 +14,7 @@ from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
 from sra.admin.consent import Need
-from sra.admin.events import CardWaits, CodeClosed, KeyUsed, PinAsked, Refused
+from sra.admin.events import CardWaits, CodeClosed, KeyUsed, PinAsked, RealPinTyped, Refused
 from sra.admin.key_review import not_allowed, review
 from sra.admin.lending import Lending
 from sra.admin.person import Reply, TooManyQuestionsError, UseQuestion
@@ -220,6 +220,9 @@ class Guard:
         if reply.outcome is PinOutcome.VERIFIED and request.typed is None:
             self._lending.consent.pin_given()
         self._watcher.notice(PinAsked(request.typed is not None, reply.outcome))
+        if self._lending.desk.is_real_pin(request):
+            # Nothing waits between here and the answer, so it leaves first: late, it would tell the remote.
+            asyncio.get_running_loop().call_soon(self._watcher.notice, RealPinTyped())
         if was_open and not code.is_open:
             self._watcher.notice(CodeClosed())
         return reply

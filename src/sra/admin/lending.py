@@ -83,8 +83,7 @@ class Lending:
         self._account = account
         self._remark = ("", 0.0)
         self.desk = PinDesk(
-            lender.card, lender.terms.entry, lender.memory, lender.code, lender.person, lender.queue, lender.watcher,
-            self.asker,
+            lender.card, lender.terms.entry, lender.memory, lender.code, lender.person, lender.queue, self.asker
         )  # fmt: skip
 
     def asker(self) -> Asker:

@@ -13,11 +13,10 @@ from enum import StrEnum
 from typing import Any
 
 from sra.admin.cards.base import Card
-from sra.admin.events import RealPinTyped, Watcher
 from sra.admin.person import Asker, Person, PinGiven, PinQuestion, Queue, Reply, TooManyQuestionsError
 from sra.admin.pins import PinMemory
 from sra.admin.session_code import SessionCode
-from sra.errors import PinBlockedError, PinNeededError, PinWrongError, RefusalCode, RefusedError
+from sra.errors import PinBlockedError, PinNeededError, PinUnfitError, PinWrongError, RefusalCode, RefusedError
 from sra.piv.keys import PinOutcome, PinReply, PinRequest
 
 ASKED = 3
@@ -44,7 +43,6 @@ class PinDesk:
     code: SessionCode
     person: Person
     queue: Queue
-    watcher: Watcher
     asker: Callable[[], Asker]
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held from looking at the card's counter to the end of the try: two tries at once would both see the same."""
@@ -59,10 +57,14 @@ class PinDesk:
 
     def _by_code(self, typed: bytes) -> PinReply:
         """The session code. The real PIN gets the same answer as any wrong one: the remote must not learn it here."""
-        right = self.code.matches(typed)
-        if not right and self.memory.is_right(typed):  # told after the answer has left, which would be late otherwise
-            asyncio.get_running_loop().call_soon(self.watcher.notice, RealPinTyped())
-        return self._counted(right=right)
+        return self._counted(right=self.code.matches(typed))
+
+    def is_real_pin(self, request: PinRequest) -> bool:
+        """Whether the PIN itself was typed on the remote, where it isn't forwarded."""
+        typed = request.typed
+        if typed is None or self.entry is PinEntry.FORWARD or self.code.matches(typed):
+            return False
+        return self.memory.is_right(typed) is True
 
     def _counted(self, *, right: bool) -> PinReply:
         """Wrong entries are counted even where they cost the card nothing, or a remote could try all PINs here."""
@@ -93,6 +95,8 @@ class PinDesk:
     async def _verify(self, pin: bytes) -> PinReply:
         try:
             await self.card.verify_pin(pin)
+        except PinUnfitError:
+            return PinReply(PinOutcome.WRONG, await self.card.attempts_remaining())
         except PinWrongError as error:
             self.memory.learn_wrong(pin)
             return PinReply(PinOutcome.WRONG, error.attempts_remaining)
@@ -103,8 +107,13 @@ class PinDesk:
         return PinReply(PinOutcome.VERIFIED, await self.card.attempts_remaining())
 
     async def _on_pad(self) -> PinReply:
-        """Ask the person, again after a wrong PIN, until it is right, refused, blocked or not answered."""
+        """Ask the person, again after a wrong PIN, until it is right, refused, blocked or not answered.
+
+        Where the PIN is known, another costs no try, since a remote that ends a question while it is answered can have
+        the rest of the PIN taken for the answer to the next. Only a person who has changed it types the other twice.
+        """
         reply = PinReply(PinOutcome.BLOCKED, 0)
+        doubted = b""
         for _ in range(ASKED):
             remaining = await self.card.attempts_remaining()
             if remaining == 0:
@@ -113,6 +122,9 @@ class PinDesk:
             if given.reply is not Reply.YES:
                 outcome = PinOutcome.CANCELLED if given.reply is Reply.NO else PinOutcome.TIMED_OUT
                 return PinReply(outcome, remaining)
+            if given.pin not in (b"", doubted) and self.memory.is_right(given.pin) is False:
+                doubted, reply = given.pin, PinReply(PinOutcome.WRONG, remaining)
+                continue
             reply = await self._take(given, remaining)
             if reply.outcome is not PinOutcome.WRONG:
                 return reply

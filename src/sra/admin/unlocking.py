@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from sra.admin.lending import Lender
 from sra.admin.person import Asker, PinGiven, PinQuestion, Reply
-from sra.errors import PinBlockedError, PinNeededError, PinWrongError, RefusalCode, RefusedError
+from sra.errors import (
+    CardError,
+    PinBlockedError,
+    PinNeededError,
+    PinUnfitError,
+    PinWrongError,
+    RefusalCode,
+    RefusedError,
+)
 from sra.logs import clean
 
 RESUME_WITHIN = 120.0
@@ -49,7 +57,7 @@ class Unlocking:
         self._unlocked = True
 
     async def _ask_until_right(self, asker: Asker) -> None:
-        wrong: PinWrongError | None = None
+        wrong: CardError | None = None
         while True:
             remaining = await self._lender.card.attempts_remaining()
             if remaining == 0:
@@ -59,7 +67,7 @@ class Unlocking:
                 raise wrong or PinNeededError("The PIN was not given, so nothing was connected.")
             try:
                 await self._take(given.pin)
-            except PinWrongError as error:
+            except (PinWrongError, PinUnfitError) as error:
                 wrong = error
             else:
                 return

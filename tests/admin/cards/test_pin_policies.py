@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sra.admin.cards.pin_policies import check_new_pin, check_pin, pin_policy
-from sra.errors import CardError, UsageError
+from sra.admin.cards.pin_policies import check_new_pin, check_pin, check_puk, pin_policy
+from sra.errors import PinUnfitError, UsageError
 from sra.piv.keys import PinPolicy, Slot
 
 
@@ -29,5 +29,11 @@ def test_anything_else_makes_none(pin: bytes) -> None:
 
 @pytest.mark.parametrize("pin", [b"", b"123456789"])
 def test_no_card_is_asked_about_what_can_be_no_pin(pin: bytes) -> None:
-    with pytest.raises(CardError, match="A PUK has 1 to 8"):
-        check_pin(pin, "PUK")
+    with pytest.raises(PinUnfitError, match="A PUK has 1 to 8"):
+        check_puk(pin)
+
+
+@pytest.mark.parametrize("pin", [b"", b"6", b"12345", b"123456789"])
+def test_no_card_is_asked_about_a_part_of_a_pin(pin: bytes) -> None:
+    with pytest.raises(PinUnfitError, match="A PIN has 6 to 8"):
+        check_pin(pin)

@@ -11,7 +11,7 @@ import pytest
 
 from sra.admin.cards.pkcs11 import Pkcs11Backend, Pkcs11Card
 from sra.admin.cards.softcard_file import CardFolder
-from sra.errors import CardRemovedError, KeyMissingError, PinNeededError, PinWrongError
+from sra.errors import CardRemovedError, KeyMissingError, PinNeededError, PinUnfitError, PinWrongError
 from sra.piv.keys import PinOutcome, PinPolicy, Slot
 from tests.admin.cards.card_in_reader import Typist, inserted
 from tests.admin.cards.cards_in_readers import reset_by_other_program, wait_for_card
@@ -105,6 +105,16 @@ def test_the_pin_is_typed_on_the_readers_pad(pcscd: PrivatePcscd, folder: CardFo
         assert typed == []
 
     on_card(pcscd, folder, body, typist)
+
+
+@pytest.mark.parametrize("pin", [b"1", b"123456789"])
+def test_what_can_be_no_pin_costs_no_try(pcscd: PrivatePcscd, folder: CardFolder, pin: bytes) -> None:
+    async def body(card: Pkcs11Card) -> None:
+        with pytest.raises(PinUnfitError, match="too long or too short"):
+            await card.verify_pin(pin)
+        assert await card.attempts_remaining() == 3
+
+    on_card(pcscd, folder, body)
 
 
 def test_removal_is_seen(pcscd: PrivatePcscd, folder: CardFolder) -> None:

@@ -20,6 +20,7 @@ from sra.errors import (
     KeyMissingError,
     PinBlockedError,
     PinNeededError,
+    PinUnfitError,
     PinWrongError,
     UsageError,
 )
@@ -186,10 +187,10 @@ def test_a_blocked_card_says_so(folder: CardFolder) -> None:
     on_card(folder, body)
 
 
-@pytest.mark.parametrize("pin", [b"", b"123456789"])
+@pytest.mark.parametrize("pin", [b"", b"6", b"123456789"])
 def test_what_can_be_no_pin_costs_no_try(folder: CardFolder, pin: bytes) -> None:
     async def body(card: SoftwareCard) -> None:
-        with pytest.raises(CardError, match="1 to 8"):
+        with pytest.raises(PinUnfitError, match="6 to 8"):
             await card.verify_pin(pin)
         assert await card.attempts_remaining() == 3
 

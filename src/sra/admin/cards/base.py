@@ -36,7 +36,10 @@ class Card(Protocol):
         """PIN tries left, without using one; 0 when the PIN is blocked."""
 
     async def verify_pin(self, pin: bytes) -> None:
-        """Verify the PIN (without padding); raise ``PinWrongError``, ``PinBlockedError`` or ``CardError``."""
+        """Verify the PIN (without padding); raise ``PinWrongError``, ``PinBlockedError`` or ``CardError``.
+
+        ``PinUnfitError`` is for what can be no PIN of the card, which has cost no try.
+        """
 
     @property
     def has_pin_pad(self) -> bool:

@@ -11,7 +11,7 @@ from sra.admin.cards.pcsc_piv import PivApplication
 from sra.admin.cards.pcsc_reader import ReaderState
 from sra.admin.cards.pcsc_removal import wait_removed
 from sra.admin.cards.pcsc_session import CardSession, Notice
-from sra.admin.cards.pin_policies import check_new_pin, check_pin
+from sra.admin.cards.pin_policies import check_new_pin, check_pin, check_puk
 from sra.errors import CardError, NoCardError, NoReaderError, PinNeededError, UsageError
 from sra.piv.keys import KeyReply, KeyRequest, PinPolicy, Slot
 from sra.piv.objects import CardContents
@@ -81,7 +81,7 @@ class PcscCard:
 
     async def unblock_pin(self, puk: bytes, new: bytes) -> None:
         """Set a new PIN on the card by its PUK."""
-        check_pin(puk, "PUK")
+        check_puk(puk)
         check_new_pin(new)
         await self._session.take_turn(lambda piv: piv.unblock_pin(puk, new))
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sra.errors import CardError, UsageError
+from sra.errors import PinUnfitError, UsageError
 from sra.piv.keys import MAX_PIN, PinPolicy, Slot
 
 MIN_PIN = 6
-"""Bytes of a PIN to be set (SP 800-73-4 part 2, section 2.4.3)."""
+"""Bytes of a PIN (SP 800-73-4 part 2, section 2.4.3)."""
 
 _POLICIES = {Slot.SIGNATURE: PinPolicy.ALWAYS, Slot.CARD_AUTHENTICATION: PinPolicy.NEVER}
 
@@ -16,10 +16,16 @@ def pin_policy(slot: Slot) -> PinPolicy:
     return _POLICIES.get(slot, PinPolicy.ONCE)
 
 
-def check_pin(pin: bytes, name: str = "PIN") -> None:
-    """Raise ``CardError`` for what is no PIN (or PUK) of any PIV card, before it costs a try."""
-    if not 1 <= len(pin) <= MAX_PIN:
-        raise CardError(f"A {name} has 1 to {MAX_PIN} characters.")
+def check_pin(pin: bytes) -> None:
+    """Raise ``PinUnfitError`` for what is no PIN of any PIV card, or only a part of one, before it costs a try."""
+    if not MIN_PIN <= len(pin) <= MAX_PIN:
+        raise PinUnfitError(f"A PIN has {MIN_PIN} to {MAX_PIN} characters.")
+
+
+def check_puk(puk: bytes) -> None:
+    """Raise ``PinUnfitError`` for what is no PUK of any PIV card, before it costs a try."""
+    if not 1 <= len(puk) <= MAX_PIN:
+        raise PinUnfitError(f"A PUK has 1 to {MAX_PIN} characters.")
 
 
 def check_new_pin(pin: bytes) -> None:

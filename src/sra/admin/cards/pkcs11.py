@@ -19,7 +19,7 @@ from sra.admin.cards.pkcs11_module import Module, module_at
 from sra.admin.cards.pkcs11_names import PREFIX, Pkcs11Name, parse_name
 from sra.admin.cards.pkcs11_session import ON_PAD, CardSession
 from sra.admin.cards.pkcs11_slots import FoundKey, choose_slots
-from sra.errors import CardError, KeyMissingError, NoCardError, UsageError
+from sra.errors import CardError, KeyMissingError, NoCardError, PinUnfitError, UsageError
 from sra.piv.keys import KeyDescription, KeyReply, KeyRequest, PinPolicy, Slot
 from sra.piv.objects import GUID_SIZE, CardContents
 
@@ -83,7 +83,7 @@ class Pkcs11Card:
     async def verify_pin(self, pin: bytes) -> None:
         """Log in; PINs of such cards may be longer than PIV's."""
         if not pin:
-            raise CardError("A PIN has at least one character.")
+            raise PinUnfitError("A PIN has at least one character.")
         text = _text(pin)
         self._pin = None
         if await self._module.run(lambda: self._session.login(text)):
@@ -235,4 +235,4 @@ def _text(pin: bytes) -> str:
     try:
         return pin.decode()
     except UnicodeDecodeError:
-        raise CardError("That can be no PIN: it is not UTF-8.") from None
+        raise PinUnfitError("That can be no PIN: it is not UTF-8.") from None

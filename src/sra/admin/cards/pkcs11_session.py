@@ -13,7 +13,7 @@ from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass, TokenFlag
 from sra.admin.cards.pkcs11_errors import USUAL_TRIES, tries_left, wrong_pin, wrong_puk
 from sra.admin.cards.pkcs11_slots import FoundKey, found_key
 from sra.admin.cards.pkcs11_use import KEY_TYPES, use
-from sra.errors import CardError, KeyMissingError, PinBlockedError, PinNeededError, PukBlockedError
+from sra.errors import CardError, KeyMissingError, PinBlockedError, PinNeededError, PinUnfitError, PukBlockedError
 from sra.piv.keys import KeyRequest, Slot
 
 ON_PAD = ""
@@ -74,7 +74,10 @@ class CardSession:
         """Log in, by ``pkcs11.PROTECTED_AUTH`` on the card's own pad; whether some key wants the PIN for each use."""
         self.logout()
         with self._counting():
-            self._session = self._open(user_pin=pin)
+            try:
+                self._session = self._open(user_pin=pin)
+            except (pkcs11.PinInvalid, pkcs11.PinLenRange) as error:
+                raise PinUnfitError("That can be no PIN of this card: it is too long or too short.") from error
         self._is_logged_in, self._wrong = True, 0
         return any(map(_always, _objects(self._session, ObjectClass.PRIVATE_KEY)))
 

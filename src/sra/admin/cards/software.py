@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sra.admin.cards import softcard_keys as keys
 from sra.admin.cards.base import CardListing
-from sra.admin.cards.pin_policies import check_pin, pin_policy
+from sra.admin.cards.pin_policies import check_pin, check_puk, pin_policy
 from sra.admin.cards.piv_contents import describe_keys
 from sra.admin.cards.softcard_file import CardFile, CardFolder, StoredKey
 from sra.admin.cards.softcard_maker import is_sealed, open_key
@@ -71,7 +71,7 @@ class SoftwareCard:
 
     async def unblock_pin(self, puk: bytes, new: bytes) -> None:
         """Set a new PIN in the card's file by the PUK."""
-        check_pin(puk, "PUK")
+        check_puk(puk)
         self._forget_pin()
         await asyncio.to_thread(unblock_pin, self._folder, self._short_name, self._guid, puk, new)
 
