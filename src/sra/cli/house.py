@@ -31,6 +31,7 @@ def open_house(paths: Paths, config: DaemonConfig, certificate: bytes) -> House:
     finder = open_finder(paths, config.accounts, host)
     record = recorder(paths.audit)
     licenses = open_licenses(paths)
+    licenses.start()
     check = checking(paths, config.policy)
     limits = session_limits(config.session)
     find_account = remembering(paths, finder.find_account)

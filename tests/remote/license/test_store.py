@@ -1,10 +1,13 @@
 import asyncio
 import os
 import time
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from lab.processes import wait_until
 from sra.errors import RefusalCode, RefusedError
 from sra.remote.license.latest_time import LatestTime
 from sra.remote.license.problems import LicenseError, Problem
@@ -125,6 +128,49 @@ def test_nor_does_it_after_a_restart(machine: Machine, monkeypatch: pytest.Monke
     monkeypatch.setattr(time, "time", lambda: NOW)
     with pytest.raises(LicenseError, match="set back"):
         asyncio.run(machine.store().admit())
+
+
+def keeps(machine: Machine, clock: float) -> bool:
+    moment = datetime.fromtimestamp(clock, UTC).isoformat()
+    return machine.state.exists() and machine.state.read_text() == moment
+
+
+def test_nor_does_it_if_nobody_has_connected_since_it_expired(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [NOW]
+    monkeypatch.setattr(time, "time", lambda: clock[0])
+    monkeypatch.setattr("sra.remote.license.store.LOOK_AT_CLOCK", 0.001)
+    machine.put(profile_of())
+
+    async def running() -> None:
+        store = machine.store()
+        store.start()
+        for clock[0] in (NOW, float(USUAL.ends)):
+            await asyncio.to_thread(wait_until, partial(keeps, machine, clock[0]), "the time in the file", 10)
+        clock[0] = NOW
+        with pytest.raises(LicenseError, match="set back"):
+            await store.admit()
+
+    asyncio.run(running())
+    with pytest.raises(LicenseError, match="set back"):
+        asyncio.run(machine.store().admit())
+
+
+def test_a_watch_of_the_clock_that_ends_is_told(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken() -> None:
+        raise OSError("out of threads")
+
+    async def running() -> None:
+        store = machine.store()
+        monkeypatch.setattr(store, "_remember", broken)
+        store.start()
+        await asyncio.to_thread(wait_until, lambda: bool(caplog.records), "a line in the log", 10)
+
+    asyncio.run(running())
+    assert "goes unnoticed from now on: out of threads" in caplog.text
 
 
 def test_a_state_that_cant_be_written_takes_nothing_from_a_license_that_holds(

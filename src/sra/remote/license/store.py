@@ -7,6 +7,7 @@ comparison with the clock.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ from sra.remote.license.statement import License
 MAX_PROFILE = 256 * 1024
 """Bytes: a profile with one license takes 3 KiB, and an envelope with a chain of certificates some 10 more."""
 INSTALLED_NAME = "license.mobileconfig"
+LOOK_AT_CLOCK = 60.0
+"""Seconds between two looks at the clock: it is written down every few minutes, and soon after a license expired."""
 PROFILES, KEYS = ".mobileconfig", ".pem"
 """How the files are called that are read."""
 
@@ -68,6 +71,24 @@ class LicenseStore:
         self._latest = latest
         self._host = host
         self._snapshot: _Snapshot | None = None
+        self._watching: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Remember the time also while nobody connects, as long as the event loop runs and this exists."""
+        self._watching = asyncio.create_task(self._watch_clock())
+        self._watching.add_done_callback(_look_at)
+
+    async def _watch_clock(self) -> None:
+        while True:
+            with contextlib.suppress(UsageError):  # whoever connects is told
+                self.installed()
+            self._latest.seen(time.time())
+            await self._remember()
+            await asyncio.sleep(LOOK_AT_CLOCK)
+
+    async def _remember(self) -> None:
+        if self._latest.is_due(self._last_end()):
+            await asyncio.to_thread(self._latest.keep)
 
     async def admit(self) -> None:
         """Raise ``LicenseError`` unless a license holds now; the time is remembered every few minutes."""
@@ -80,8 +101,7 @@ class LicenseStore:
             log.error("no license can be read: %s", error)  # noqa: TRY400 - it says what to do
             raise LicenseError(Problem.DAMAGED, self._host, str(error)) from error
         finally:
-            if self._latest.is_due(self._last_end()):
-                await asyncio.to_thread(self._latest.keep)
+            await self._remember()
 
     def check(self, clock: float) -> License:
         """The license that holds (of several the last to expire); raise ``LicenseError`` if none does.
@@ -222,6 +242,11 @@ def _checked(outcome: License | LicenseError, host: str, clock: float, seen: flo
         raise outcome.with_traceback(None)  # it is raised again and again, and would grow
     outcome.check(host, clock, seen)
     return outcome
+
+
+def _look_at(watching: asyncio.Task[None]) -> None:
+    if not watching.cancelled() and (error := watching.exception()) is not None:
+        log.error("a clock that is set back while nobody connects goes unnoticed from now on: %s", error)
 
 
 def _make_public(folder: Path) -> None:
