@@ -13,7 +13,18 @@ from sra.remote.license.latest_time import LatestTime
 from sra.remote.license.problems import LicenseError, Problem
 from sra.remote.license.profile import ProfileError
 from sra.remote.license.store import INSTALLED_NAME, LicenseStore, Places
-from tests.remote.license.made import HOST, ISSUER, NOW, STRANGER, USUAL, Machine, changed, forged, profile_of
+from tests.remote.license.made import (
+    HOST,
+    ISSUER,
+    NOW,
+    STRANGER,
+    USUAL,
+    Machine,
+    changed,
+    forged,
+    profile_of,
+    profile_of_several,
+)
 
 
 @pytest.fixture
@@ -263,6 +274,33 @@ def test_one_that_would_not_hold_or_is_none_is_not_judged_good(machine: Machine)
         store.judge(
             profile_of().replace(b"<string>com.secureremoteaccess.license</string>", b"<string>x</string>"), None, NOW
         )
+
+
+EXPIRED = profile_of(changed(ends=int(NOW)))
+OF_ANOTHER_HOST = profile_of(changed(hosts=("other",)))
+LONGER = changed(ends=USUAL.ends + 1)
+
+
+@pytest.mark.parametrize("wrong", [EXPIRED, OF_ANOTHER_HOST, forged(), profile_of(key=STRANGER)])
+def test_of_several_in_one_profile_one_has_to_hold_to_be_installed_as_afterwards(
+    machine: Machine, wrong: bytes
+) -> None:
+    for profiles in ([wrong, profile_of()], [profile_of(), wrong], [wrong, profile_of(), profile_of(LONGER), wrong]):
+        data = profile_of_several(*profiles)
+        store = machine.store()
+        judged = store.judge(data, None, NOW)
+        store.install(data, None)
+        assert judged == store.check(NOW) == (LONGER if len(profiles) == 4 else USUAL)
+
+
+def test_if_none_of_several_holds_both_say_the_same(machine: Machine) -> None:
+    for profiles in ([EXPIRED, OF_ANOTHER_HOST], [OF_ANOTHER_HOST, EXPIRED]):
+        data = profile_of_several(*profiles)
+        store = machine.store()
+        with pytest.raises(LicenseError) as judged:
+            store.judge(data, None, NOW)
+        store.install(data, None)
+        assert judged.value.problem is problem_of(store)
 
 
 def test_removing_takes_every_license_and_leaves_other_profiles(machine: Machine) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,17 +108,7 @@ class LicenseStore:
 
         ``clock``: the time, in seconds since 1970.
         """
-        seen = self._latest.seen(clock)
-        holding: list[License] = []
-        errors: list[LicenseError] = []
-        for each in self.installed():
-            try:
-                holding.append(_checked(each.outcome, self._host, clock, seen))
-            except LicenseError as error:
-                errors.append(error)
-        if holding:
-            return max(holding, key=lambda license_: license_.ends)
-        raise min(errors, key=lambda error: _RANKS[error.problem], default=self._none())
+        return self._last_to_expire([each.outcome for each in self.installed()] or [self._none()], clock)
 
     def installed(self) -> tuple[Installed, ...]:
         """Everything that is installed, read again only if a file has changed."""
@@ -131,13 +121,14 @@ class LicenseStore:
     def judge(self, data: bytes, key: Ed25519PublicKey | None, clock: float) -> License:
         """The license in a profile that is to be installed, together with its issuer's key if that is new here.
 
-        Raises ``ProfileError``, or ``LicenseError`` if it would not hold.
+        Of several in one profile, one has to hold, as for ``check``. Raises ``ProfileError``, or ``LicenseError`` if
+        none would.
         """
-        extra = {} if key is None else {statement.key_id(key): key}
-        for text in profile.statements_in(data):
-            license_ = statement.verify(text, self._current().trusted | extra, self._host)
-            return _checked(license_, self._host, clock, self._latest.seen(clock))
-        raise profile.ProfileError("this configuration profile has no license of Secure Remote Access")
+        trusted = self._current().trusted | ({} if key is None else {statement.key_id(key): key})
+        outcomes = [self._verified(text, trusted) for text in profile.statements_in(data)]
+        if not outcomes:
+            raise profile.ProfileError("this configuration profile has no license of Secure Remote Access")
+        return self._last_to_expire(outcomes, clock)
 
     def install(self, data: bytes, key: Ed25519PublicKey | None) -> Path:
         """Put a profile that was judged in its place, and its issuer's key, if given, among those trusted here."""
@@ -159,6 +150,20 @@ class LicenseStore:
             except OSError as error:
                 raise files.FileError(path, f"{error.strerror}. On a remote, run this as root.") from error
         return gone
+
+    def _last_to_expire(self, outcomes: Sequence[License | LicenseError], clock: float) -> License:
+        """Of those that hold; if none does, raise the error that says most."""
+        seen = self._latest.seen(clock)
+        holding: list[License] = []
+        errors: list[LicenseError] = []
+        for outcome in outcomes:
+            try:
+                holding.append(_checked(outcome, self._host, clock, seen))
+            except LicenseError as error:
+                errors.append(error)
+        if not holding:
+            raise min(errors, key=lambda error: _RANKS[error.problem])
+        return max(holding, key=lambda license_: license_.ends)
 
     def _last_end(self) -> float:
         found = () if self._snapshot is None else self._snapshot.found
@@ -193,11 +198,13 @@ class LicenseStore:
         except UsageError as error:
             yield Installed(path, LicenseError(Problem.DAMAGED, self._host, str(error)))
             return
-        for text in statements:
-            try:
-                yield Installed(path, statement.verify(text, trusted, self._host))
-            except LicenseError as error:
-                yield Installed(path, error)
+        yield from (Installed(path, self._verified(text, trusted)) for text in statements)
+
+    def _verified(self, text: str, trusted: dict[str, Ed25519PublicKey]) -> License | LicenseError:
+        try:
+            return statement.verify(text, trusted, self._host)
+        except LicenseError as error:
+            return error
 
 
 _Content = files.FileContent | UsageError
