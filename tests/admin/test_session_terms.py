@@ -71,7 +71,7 @@ def test_the_reader_has_a_pad_where_the_person_wants_one(entry: PinEntry) -> Non
             number, _ = await expect(channel, Hello)
             channel.answer(number, ANY_PROOF)
             number, _ = await expect(channel, Proof)
-            channel.answer(number, Welcome("ann", "host", SessionLimits(0, False, 0, 0)))
+            channel.answer(number, Welcome("ann", "host", SessionLimits(0, False, 0, 0), "1a2b3c4d"))
             session = await connecting
             inserting = asyncio.create_task(session.insert(ALL))
             number, inserted = await expect(channel, InsertCard)
@@ -99,7 +99,7 @@ def test_the_owner_of_the_remote_limits_how_long_the_pin_is_kept(limits: Session
         lending = lender(card)
         async with listening(door.welcome) as port:
             connecting = asyncio.create_task(session_module.connect(remote_at(port), lending, Unlocking(lending)))
-            await _let_in(door, Welcome("ann", "host", limits))
+            await _let_in(door, Welcome("ann", "host", limits, "1a2b3c4d"))
             session = await connecting
             assert session.limits == limits
             assert lending.memory.kept() == kept
@@ -122,7 +122,7 @@ def test_a_remote_that_names_no_account_could_ask_as_if_it_were_us_and_is_left()
         door, watching = Door(), Watching()
         async with listening(door.welcome) as port:
             connecting = asyncio.create_task(connect(port, MemoryCard(), watching=watching))
-            await _let_in(door, Welcome("", "host", SessionLimits(0, False, 0, 0)))
+            await _let_in(door, Welcome("", "host", SessionLimits(0, False, 0, 0), "1a2b3c4d"))
             with pytest.raises(ProtocolError, match="no account"):
                 await connecting
             assert watching.events == []
