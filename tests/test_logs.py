@@ -45,6 +45,22 @@ def test_a_line_says_when_how_grave_and_who() -> None:
     assert "TRAFFIC sra.test: at 5" in lines("traffic")[0]
 
 
+def test_a_line_about_a_session_begins_with_it_and_one_about_none_can_not(tmp_path: Path) -> None:
+    with (tmp_path / "journal").open("w+") as stream:
+        status = os.fstat(stream.fileno())
+        for journal in ({}, {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}):
+            set_up("info", stream, journal)
+            log.info("%s: connected", "192.0.2.7", extra=logs.of_session("1a2b3c4d"))
+            log.info("192.0.2.7: %s", "session=00000000", extra=logs.of_session(""))
+        stream.seek(0)
+        shown = stream.read().splitlines()
+    assert [line.partition("sra.test: ")[2] for line in shown[:2]] == [
+        "session=1a2b3c4d 192.0.2.7: connected",
+        "192.0.2.7: session=00000000",
+    ]
+    assert shown[2:] == ["<6>session=1a2b3c4d 192.0.2.7: connected", "<6>192.0.2.7: session=00000000"]
+
+
 def test_traffic_is_below_debug_so_a_debug_log_has_none() -> None:
     assert TRAFFIC < logging.DEBUG
     assert not any("TRAFFIC" in line for line in lines("debug"))

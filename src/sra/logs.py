@@ -52,12 +52,26 @@ def clean(text: str, limit: int = MAX_PEER_TEXT) -> str:
     return "".join(character if character.isprintable() else "?" for character in shown)
 
 
+def of_session(session: str) -> dict[str, str]:
+    """The ``extra`` of a record that is about the session with this identifier; nothing if it is empty."""
+    return {"session": session}
+
+
 class LineFormatter(logging.Formatter):
-    """A record as one line; a traceback's lines are joined by `` | ``."""
+    """A record as one line; a traceback's lines are joined by `` | ``.
+
+    The message begins with ``session=ID`` if it is about one, where no text from somebody else can stand.
+    """
 
     def __init__(self, *, journal: bool) -> None:
         super().__init__("%(message)s" if journal else "%(asctime)s %(levelname)s %(name)s: %(message)s")
         self._journal = journal
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
+        """The line without a traceback."""
+        if session := getattr(record, "session", ""):
+            record.message = f"session={session} {record.message}"
+        return super().formatMessage(record)
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, with ``<N>`` before it for the journal."""

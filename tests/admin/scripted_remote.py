@@ -16,7 +16,7 @@ from tests.loopback import DEADLINE, Door, listening
 from tests.memory_card import MemoryCard
 
 M = TypeVar("M")
-WELCOME = Welcome("ann", "remote-host", NO_LIMITS)
+WELCOME = Welcome("ann", "remote-host", NO_LIMITS, "1a2b3c4d")
 ANY_PROOF = Challenge(1, bytes(32))
 
 

@@ -33,7 +33,7 @@ from sra.wire.states import TABLE, Role, State
 from tests.admin.asking import NO, Slow, typing
 from tests.admin.connecting import connect, remote_at
 from tests.admin.guard_scene import KEYS, changed, request_for
-from tests.admin.scripted_remote import let_in, take_card
+from tests.admin.scripted_remote import WELCOME, let_in, take_card
 from tests.admin.watching import Watching
 from tests.loopback import Door, listening, run, until
 from tests.memory_card import PIN, MemoryCard
@@ -315,7 +315,13 @@ def test_what_a_remote_calls_its_account_and_its_reason_is_only_written_down(tmp
         scene.channel.notify(Remark("\x1b[2Jaccount root"))
         scene.channel.notify(EjectCard("\x1b[2J"))
         await scene.session.hold()
-        assert scene.facts("ejected")[-1] == {"remote": "remote", "account": "ann", "reason": "?[2J", "wished": False}
+        assert scene.facts("ejected")[-1] == {
+            "remote": "remote",
+            "account": "ann",
+            "session": WELCOME.session,
+            "reason": "?[2J",
+            "wished": False,
+        }
 
     play(tmp_path, body)
 

@@ -26,12 +26,16 @@ from sra.admin.events import (
     ScreenOpened,
     ScreenRecorded,
 )
-from sra.audit import Audit, AuditError, verify
+from sra.audit import Audit, AuditError, read, verify
 from sra.piv.keys import Operation, PinOutcome, Slot
 from tests.admin.watching import Watching
 
 EXAMPLES: list[tuple[Event, str, dict[str, object]]] = [
-    (Connected("ann", "remote"), "connected", {"account": "ann", "host": "remote"}),
+    (
+        Connected("ann", "remote", "1a2b3c4d"),
+        "connected",
+        {"account": "ann", "host": "remote", "session": "1a2b3c4d"},
+    ),
     (Inserted("reader 0"), "inserted", {"reader": "reader 0"}),
     (Ejected("gone"), "ejected", {"reason": "gone", "wished": False}),
     (
@@ -78,6 +82,15 @@ def test_every_event_is_shown_and_the_chain_holds(tmp_path: Path) -> None:
         trail.notice(event)
     assert watching.events == [event for event, _, _ in EXAMPLES]
     assert verify(path) is None
+
+
+def test_what_happens_in_a_session_has_its_identifier_and_in_the_next_another(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    trail = AuditTrail(Audit(path).record, "remote", Watching())
+    for session in ("1a2b3c4d", "00000000"):
+        for event in (Connected("ann", "remote", session), Inserted("reader 0"), LinkLost("broke", 0.5)):
+            trail.notice(event)
+    assert [record.facts["session"] for record in read(path)] == ["1a2b3c4d"] * 3 + ["00000000"] * 3
 
 
 def test_what_is_shown_has_been_written_down_before() -> None:

@@ -74,7 +74,7 @@ def test_the_card_proves_itself_to_the_certificate_that_was_seen() -> None:
             channel.answer(number, WELCOME)
             session = await connecting
             assert (session.account, session.host) == ("ann", "remote-host")
-            assert watching.events == [Connected("ann", "remote-host")]
+            assert watching.events == [Connected("ann", "remote-host", "1a2b3c4d")]
             await session.close("bye")
 
     run(body())

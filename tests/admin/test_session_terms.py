@@ -71,7 +71,7 @@ def test_the_reader_has_a_pad_where_the_person_wants_one(entry: PinEntry) -> Non
             number, _ = await expect(channel, Hello)
             channel.answer(number, ANY_PROOF)
             number, _ = await expect(channel, Proof)
-            channel.answer(number, Welcome("ann", "host", SessionLimits(0, False, 0, 0)))
+            channel.answer(number, Welcome("ann", "host", SessionLimits(0, False, 0, 0), "1a2b3c4d"))
             session = await connecting
             inserting = asyncio.create_task(session.insert(ALL))
             number, inserted = await expect(channel, InsertCard)
@@ -99,7 +99,7 @@ def test_the_owner_of_the_remote_limits_how_long_the_pin_is_kept(limits: Session
         lending = lender(card)
         async with listening(door.welcome) as port:
             connecting = asyncio.create_task(session_module.connect(remote_at(port), lending, Unlocking(lending)))
-            await _let_in(door, Welcome("ann", "host", limits))
+            await _let_in(door, Welcome("ann", "host", limits, "1a2b3c4d"))
             session = await connecting
             assert session.limits == limits
             assert lending.memory.kept() == kept
@@ -126,7 +126,7 @@ def test_a_remote_whose_account_could_pass_for_a_part_of_our_questions_is_left(a
         door, watching = Door(), Watching()
         async with listening(door.welcome) as port:
             connecting = asyncio.create_task(connect(port, MemoryCard(), watching=watching))
-            await _let_in(door, Welcome(account, "host", SessionLimits(0, False, 0, 0)))
+            await _let_in(door, Welcome(account, "host", SessionLimits(0, False, 0, 0), "1a2b3c4d"))
             with pytest.raises(ProtocolError, match="no account"):
                 await connecting
             assert watching.events == []
@@ -140,7 +140,7 @@ def test_names_of_accounts_as_directories_have_them_are_taken(account: str) -> N
         door, watching = Door(), Watching()
         async with listening(door.welcome) as port:
             connecting = asyncio.create_task(connect(port, MemoryCard(), watching=watching))
-            await _let_in(door, Welcome(account, "host", SessionLimits(0, False, 0, 0)))
+            await _let_in(door, Welcome(account, "host", SessionLimits(0, False, 0, 0), "1a2b3c4d"))
             session = await connecting
             assert session.account == account
             await session.close("over")

@@ -33,6 +33,15 @@ def test_the_newest_are_enough_if_asked(remote: Path, capsys: pytest.CaptureFixt
     assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == ["number=13", "number=14"]
 
 
+def test_one_session_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for session in ("1a2b3c4d", "00000000", "1a2b3c4d"):
+        Audit(Paths(tmp_path).audit).record("key-use", session=session, reason="session=1a2b3c4d")
+    assert run("show", "--root", tmp_path, "--session", "1a2b3c4d", "--json") == 0
+    assert [each["facts"]["session"] for each in json.loads(capsys.readouterr().out)] == ["1a2b3c4d", "1a2b3c4d"]
+    assert run("show", "--root", tmp_path, "--session", "1a2b3c4d", "--last", "1") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
 def test_json_has_everything(remote: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("show", "--root", remote, "--json") == 0
     records = json.loads(capsys.readouterr().out)

@@ -41,16 +41,18 @@ def test_no_moment_is_none_and_another_word_an_error() -> None:
 
 
 def test_the_journal_is_asked_for_our_programs_only() -> None:
-    assert journal_command(None, follow=False) == [
+    assert journal_command(None, None, follow=False) == [
         "journalctl", "--output=short-iso", "--identifier", "srad", "--identifier", "sra-card",
+        "--identifier", "sra-screen",
     ]  # fmt: skip
-    assert journal_command(NOW, follow=True)[-2:] == ["--since=@1800000000", "--follow"]
+    assert journal_command(NOW, None, follow=True)[-2:] == ["--since=@1800000000", "--follow"]
+    assert journal_command(None, "1a2b3c4d", follow=False)[-1] == "--grep=^session=1a2b3c4d "
 
 
 def test_without_journalctl_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UsageError, match="journalctl"):
-        journal_command(None, follow=False)
+        journal_command(None, None, follow=False)
 
 
 def test_a_remote_that_is_a_service_is_looked_up_in_the_journal(
@@ -62,7 +64,7 @@ def test_a_remote_that_is_a_service_is_looked_up_in_the_journal(
     (tmp_path / "srad.service").touch()
     monkeypatch.setattr("os.execvp", lambda _, command: asked.append(command))
     assert status(app, ["log", "--follow"]) == 0
-    assert asked == [journal_command(None, follow=True)]
+    assert asked == [journal_command(None, None, follow=True)]
 
 
 @pytest.fixture
@@ -88,6 +90,28 @@ def test_a_remote_that_runs_by_hand_has_a_file(written: Path, capsys: pytest.Cap
 def test_it_is_shown_since_a_moment(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert status(app, ["log", "--root", str(written), "--since", "2027-01-15 08:00"]) == 0
     assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == ["two", "else", "three?[2J"]
+
+
+def test_the_lines_of_one_session_are_found_and_none_that_only_speaks_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = log_file(Paths(tmp_path))
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        "2027-01-14 08:00:00,000 INFO sra.network: session=1a2b3c4d 192.0.2.7: connected as ann\n"
+        "2027-01-14 08:00:01,000 INFO sra.network: session=00000000 192.0.2.8: connected as bob\n"
+        "2027-01-14 08:00:02,000 INFO sra.transport: 192.0.2.9: the other side says goodbye: session=1a2b3c4d \n"
+        "2027-01-14 08:00:03,000 INFO sra.network: session=1a2b3c4d 192.0.2.7: disconnected\n"
+    )
+    assert status(app, ["log", "--root", str(tmp_path), "--session", "1a2b3c4d"]) == 0
+    assert [line[-12:] for line in capsys.readouterr().out.splitlines()] == ["nnected as ann"[-12:], "disconnected"]
+
+
+@pytest.mark.parametrize("text", ["", "1A2B3C4D", "1a2b3c4", "1a2b3c4d\n", ".*", "--follow"])
+def test_what_is_no_session_is_said(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["log"], ["audit", "show"]):
+        assert status(app, [*command, "--root", str(tmp_path), f"--session={text}"]) == 2
+        assert "is no session" in capsys.readouterr().err
 
 
 def test_since_a_moment_that_no_line_reaches_there_is_nothing() -> None:
@@ -123,5 +147,10 @@ def test_an_admin_s_machine_shows_its_audit_log(
     Audit(AdminPaths(tmp_path).audit).record("connected", remote="r")
     assert status(app, ["log", "--config-dir", str(tmp_path), "--since", "1h"]) == 0
     assert capsys.readouterr().out.endswith("connected remote=r\n")
+    Audit(AdminPaths(tmp_path).audit).record("connected", remote="r", session="1a2b3c4d")
+    assert status(app, ["log", "--config-dir", str(tmp_path), "--session", "1a2b3c4d"]) == 0
+    assert capsys.readouterr().out.endswith(" connected remote=r session=1a2b3c4d\n")
+    assert status(app, ["log", "--config-dir", str(tmp_path), "--session", "00000000"]) == 0
+    assert capsys.readouterr().out == ""
     assert status(app, ["log", "--config-dir", str(tmp_path), "--since", "9000-01-01"]) == 0
     assert capsys.readouterr().out == ""

@@ -6,13 +6,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
+from sra.admin.cards.softcard_certificates import Holder, issue, parse_subject, validity
+from sra.admin.cards.softcard_keys import generate
 from sra.cli.run import status
 from sra.config import Paths
-from sra.identity.certificates import CardCertificate, parse_file
+from sra.identity.certificates import CardCertificate, parse, parse_file
+from sra.piv.keys import Algorithm, Slot
 from sra.remote.accounts.pairing import PairingStore
 from sra.transport import tls_identity
 from tests.cli.whole import app
+from tests.remote.accounts.issuing import Authority
 
 ACCOUNT = "root"
 """An account that every machine has."""
@@ -105,6 +110,50 @@ def test_an_expired_card_is_paired_with_a_warning(
     assert "expired on" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("slot", "text"),
+    [(Slot.CARD_AUTHENTICATION, "card authentication (slot 9E)"), (Slot.KEY_MANAGEMENT, "not meant for signatures")],
+)
+def test_a_certificate_of_the_wrong_slot_is_not_paired_and_whois_and_doctor_say_it(
+    tmp_path: Path, slot: Slot, text: str, store: PairingStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    der = issue(slot, generate(Algorithm.P256), Holder(parse_subject("ann")), None, validity(datetime.now(UTC), 1))
+    file = tmp_path / "wrong.der"
+    file.write_bytes(der)
+    assert run(tmp_path, "pair", ACCOUNT, "--certificate", str(file)) == 2
+    assert f"{file}: The card's certificate is" in (said := capsys.readouterr().err)
+    assert text in said
+    assert store.pairings() == ()
+    assert not Paths(tmp_path).etc.joinpath("certificates").exists()
+    store.pair(ACCOUNT, parse(der).public_key_hash("sha256"))
+    assert run(tmp_path, "whois", str(file)) == 3
+    assert text in capsys.readouterr().err
+    assert run(tmp_path, "doctor", "--certificate", str(file)) == 1
+    assert text in capsys.readouterr().out
+
+
+def test_a_mapping_by_names_opens_nothing_for_the_wrong_slot(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = Paths(tmp_path)
+    authority = Authority()
+    mapping = {"fields": ["Common Name"], "formatString": "$1", "dsAttributeString": "dsAttrTypeNative:badge"}
+    paths.trust.mkdir(parents=True)
+    (paths.trust / "authority.pem").write_bytes(authority.own.pem)
+    paths.attribute_mapping.write_bytes(plistlib.dumps({"AttributeMapping": mapping}))
+    paths.config.write_text(f'accounts.allow = ["{ACCOUNT}"]\n')
+    (paths.etc / "attributes.toml").write_text(f'[{ACCOUNT}]\nbadge = ["Alice"]\n')
+    right = authority.issue().write(tmp_path, "right")[0]
+    assert run(tmp_path, "whois", str(right)) == 0
+    card_authentication = x509.ExtendedKeyUsage([x509.ObjectIdentifier("2.16.840.1.101.3.6.8")])
+    wrong = authority.issue(more=[card_authentication]).write(tmp_path, "wrong")[0]
+    capsys.readouterr()
+    assert run(tmp_path, "whois", "--json", str(wrong)) == 3
+    said = json.loads(capsys.readouterr().out)
+    assert said["account"] is None
+    assert "card authentication (slot 9E)" in said["reason"]
+
+
 def test_a_card_of_another_account_is_refused(
     tmp_path: Path, file: Path, store: PairingStore, card: CardCertificate, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -172,7 +221,7 @@ def test_whois_has_json_in_both_cases(
     found = json.loads(capsys.readouterr().out)
     assert (found["account"], found["reason"], found["subject"]) == (ACCOUNT, "", "CN=card")
     outcomes = [rule["outcome"] for rule in found["rules"]]
-    assert outcomes[1:] == ["paired-key", ACCOUNT, "no pairing", "may come in: no rule"]
+    assert outcomes[1:] == ["paired-key", "its key may authenticate", ACCOUNT, "no pairing", "may come in: no rule"]
 
 
 def test_whois_refuses_an_expired_card_even_if_it_is_paired(

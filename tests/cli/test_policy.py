@@ -60,11 +60,11 @@ def test_the_verdict_says_each_rule_and_the_refusal(paths: Paths) -> None:
     config = PolicyConfig("ca+revocation")
     revoke(paths)
     findings, refusal = verdict(paths, config, card(ALICE))
-    assert [finding.rule for finding in findings] == ["policy", "path", "usage", "is “Alice” revoked"]
+    assert [finding.rule for finding in findings] == ["policy", "slot", "path", "usage", "is “Alice” revoked"]
     assert refusal is None
     revoke(paths, ALICE)
     findings, refusal = verdict(paths, config, card(ALICE))
-    assert [finding.rule for finding in findings] == ["policy", "path", "usage", "refused"]
+    assert [finding.rule for finding in findings] == ["policy", "slot", "path", "usage", "refused"]
     assert refusal is not None
     assert refusal.code is RefusalCode.REVOKED
 
@@ -109,7 +109,7 @@ def test_whois_says_what_the_policy_says_before_the_account(paths: Paths, capsys
     assert (code, found["account"], found["reason"]) == (0, "root", "")
     rules = found["rules"]
     assert isinstance(rules, list)
-    assert [rule["rule"] for rule in rules[:5]] == ["dates", "policy", "path", "usage", "is “Alice” revoked"]
+    assert [rule["rule"] for rule in rules[:6]] == ["dates", "policy", "slot", "path", "usage", "is “Alice” revoked"]
     code, found = whois(paths, MALLORY, capsys)
     assert (code, found["account"]) == (3, None)
     assert "“Stranger”" in str(found["reason"])

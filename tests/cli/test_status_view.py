@@ -31,7 +31,7 @@ from sra.piv.keys import Operation, PinOutcome, Slot
 
 DIGEST = bytes(range(32))
 SHOWN: list[tuple[Event, str]] = [
-    (Connected("ann", "remote-host"), "Connected to remote-host as ann."),
+    (Connected("ann", "remote-host", "1a2b3c4d"), "Connected to remote-host as ann (session 1a2b3c4d)."),
     (Inserted("reader 0"), "The card is inserted in “reader 0”."),
     (Ejected("the reader broke"), "The remote ejected the card: the reader broke"),
     (
@@ -114,7 +114,7 @@ def test_every_outcome_of_a_pin_question_is_told(outcome: PinOutcome) -> None:
 
 def events_with(text: str) -> list[Event]:
     """Every event that can hold a remote's text."""
-    return [Connected(text, text), Inserted(text), Ejected(text), LinkLost(text, 1.0)]
+    return [Connected(text, text, text), Inserted(text), Ejected(text), LinkLost(text, 1.0)]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -154,7 +154,7 @@ def test_the_status_line_tells_how_it_stands() -> None:
     view = Screen("remote:4117").view
     standings = []
     events: list[Event] = [
-        Connected("ann", "host"),
+        Connected("ann", "host", "1a2b3c4d"),
         Inserted("reader 0"),
         PinAsked(True, PinOutcome.VERIFIED),
         Ejected("x"),
@@ -195,7 +195,7 @@ def test_a_question_has_the_terminal_for_itself() -> None:
 def test_where_there_is_no_terminal_there_are_only_lines() -> None:
     screen = Screen()
     screen.view.start()
-    screen.view.notice(Connected("ann", "host"))
+    screen.view.notice(Connected("ann", "host", "1a2b3c4d"))
     with screen.view.paused():
         pass
     screen.view.stop()

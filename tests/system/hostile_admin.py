@@ -1,6 +1,7 @@
 """An admin that shows the remote a proof for the second time, and proofs that are none.
 
 python -m tests.system.hostile_admin HOST CARDS_DIR CARD < PIN: prints a line for each thing that it tries.
+With SLOT as the last argument it tries one thing: a sound proof, by that slot's key.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import secrets
 import sys
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from sra.admin.cards.base import Card
 from sra.admin.cards.software import SoftwareBackend
-from sra.errors import RefusedError
+from sra.errors import RefusalCode, RefusedError
 from sra.identity import certificates, challenges
 from sra.piv.certificates import certificate_in
 from sra.piv.keys import Slot
@@ -37,24 +40,40 @@ async def show(name: str, channel: Channel, signature: bytes) -> None:
     try:
         answer = await channel.ask(Proof(signature), 5)
     except RefusedError as error:
-        print(f"{name}: refused: {error.code}")
+        print(f"{name}: refused: {error.code}", f": {error.text}" * (error.code is RefusalCode.USAGE), sep="")
     else:
         print(f"{name}: {type(answer).__name__}")
     await channel.close("done")
 
 
-async def sign(card: Card, statement: bytes) -> bytes:
-    certificate = certificates.parse(_certificate(card))
-    return (await card.use_key(challenges.key_request(certificate.algorithm, statement))).output
+async def sign(card: Card, statement: bytes, slot: Slot = Slot.AUTHENTICATION) -> bytes:
+    certificate = certificates.parse(_certificate(card, slot))
+    request = challenges.key_request(certificate.algorithm, statement)
+    return (await card.use_key(replace(request, slot=slot))).output
 
 
-def _certificate(card: Card) -> bytes:
-    return certificate_in(card.contents.objects[CERTIFICATES[Slot.AUTHENTICATION]]) or b""
+def _certificate(card: Card, slot: Slot = Slot.AUTHENTICATION) -> bytes:
+    return certificate_in(card.contents.objects[CERTIFICATES[slot]]) or b""
 
 
-async def main(host: str, folder: str, name: str) -> None:
+async def main(host: str, folder: str, name: str, slot: str = "") -> None:
     card = await SoftwareBackend(Path(folder)).open(name)
-    await card.verify_pin(sys.stdin.readline().strip().encode())
+    if slot:
+        await prove_by(card, host, Slot(int(slot, 16)))
+    else:
+        await card.verify_pin(sys.stdin.readline().strip().encode())
+        await try_everything(card, host)
+    await card.close()
+
+
+async def prove_by(card: Card, host: str, slot: Slot) -> None:
+    hello = Hello(VERSIONS, secrets.token_bytes(NONCE_BYTES), _certificate(card, slot))
+    channel, nonce = await opened(host, hello)
+    statement = challenges.statement(channel.peer_certificate, nonce, hello.nonce, hello.certificate)
+    await show(f"a proof by {slot:02X}", channel, await sign(card, statement, slot))
+
+
+async def try_everything(card: Card, host: str) -> None:
     hello = Hello(VERSIONS, secrets.token_bytes(NONCE_BYTES), _certificate(card))
     channel, nonce = await opened(host, hello)
     statement = challenges.statement(channel.peer_certificate, nonce, hello.nonce, hello.certificate)
@@ -69,7 +88,6 @@ async def main(host: str, folder: str, name: str) -> None:
     channel, nonce = await opened(host, hello)
     other = challenges.statement(b"another machine's certificate", nonce, hello.nonce, hello.certificate)
     await show("a proof for another machine", channel, await sign(card, other))
-    await card.close()
 
 
 if __name__ == "__main__":

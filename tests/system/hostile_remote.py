@@ -131,7 +131,7 @@ async def welcome(admin: Channel) -> Hello:
     assert isinstance(opening.message, Hello)
     admin.answer(opening.number, Challenge(VERSIONS[0], secrets.token_bytes(NONCE_BYTES)))
     closing = await admin.next_question(PATIENCE)
-    admin.answer(closing.number, Welcome("root", "an honest machine", NO_LIMITS))
+    admin.answer(closing.number, Welcome("root", "an honest machine", NO_LIMITS, "1a2b3c4d"))
     return opening.message
 
 

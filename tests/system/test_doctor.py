@@ -209,6 +209,10 @@ def test_a_remote_that_is_a_service_is_all_right_and_its_log_is_in_the_journal(
     logged = machine.run(["sra", "log", "--since", "1h"]).stdout
     assert re.search(r" srad\[\d+\]: .* connected as ann", logged)
     assert re.search(r" sra-card\[\d+\]: the card is in reader 0", logged)
+    (session,) = re.findall(r"as ann \(session ([0-9a-f]{8})\)", connection.output)
+    found = machine.run(["sra", "log", "--session", session]).stdout.splitlines()
+    assert [line for line in found if f"]: session={session} " not in line] == []
+    assert any(line.endswith("connected as ann") for line in found)
     assert " authenticated account=ann " in machine.run(["sra", "audit", "show"]).stdout
     assert machine.run(["stat", "--format=%U", "/var/lib/sra/latest-time"]).stdout == "_sra\n"
 

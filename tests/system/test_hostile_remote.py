@@ -7,10 +7,15 @@ import pytest
 from lab import product
 from lab.hosts import CHECKOUT
 from lab.processes import Process
-from lab.product import CARDS, PIN, PYTHON, Service, World
+from lab.product import CARDS, PIN, PYTHON, SRA, Service, World
+from sra.identity import certificates
 
 PORT = 5116
 FOLDER = "/root/hostile"
+OF_9E = (
+    "The card's certificate is for card authentication (slot 9E), which works without a PIN, so it authenticates "
+    "nobody. Use the card's 9A certificate."
+)
 PEOPLE = {"ann": ["9A=RSA2048", "9D=RSA2048", "9E=RSA2048"], "bea": ["9A=P256", "9D=P256", "9E=P256"]}
 
 
@@ -65,3 +70,20 @@ def test_a_proof_counts_once(world: World, name: str) -> None:
     said = world.admin.run(command, input=f"{PIN}\n", folder=CHECKOUT).stdout.splitlines()
     refused = ["the same proof again", "random bytes", "nothing", "a proof for another machine"]
     assert said == ["a proof: Welcome", *(f"{attempt}: refused: proof" for attempt in refused)]
+
+
+@pytest.mark.parametrize("name", PEOPLE)
+def test_9e_never_authenticates_whoever_holds_the_card_without_its_pin(world: World, name: str) -> None:
+    """Its certificate can't be paired; its key was, by its hash."""
+    pem = product.certificate(world.admin, name, "9E")
+    world.remote.write("/root/9e.pem", pem)
+    paired = world.remote.run([SRA, "pair", name, "--certificate", "/root/9e.pem"], check=False)
+    assert (paired.returncode, paired.stderr) == (2, f"sra: error: /root/9e.pem: {OF_9E}\n")
+    key = certificates.parse_file(pem.encode()).public_key_hash("sha256")
+    world.remote.run([SRA, "pair", name, "--hash", key])
+    command = [str(PYTHON), "-m", "tests.system.hostile_admin", "remote", CARDS, f"software:{name}", "9E"]
+    assert world.admin.run(command, folder=CHECKOUT).stdout == f"a proof by 9E: refused: usage: {OF_9E}\n"
+    for asked in (["whois", "/root/9e.pem"], ["doctor", "--certificate", "/root/9e.pem"]):
+        said = world.remote.run([SRA, *asked], check=False)
+        assert said.returncode != 0
+        assert OF_9E in said.stdout + said.stderr

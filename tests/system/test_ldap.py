@@ -175,6 +175,20 @@ def test_a_card_from_another_authority_is_not_looked_up(place: Place) -> None:
     assert any("no authority vouches" in rule["outcome"] for rule in said["rules"])
 
 
+def test_a_card_of_the_wrong_slot_opens_nothing_whatever_the_directory_says(place: Place) -> None:
+    """Neither by its names nor as a whole."""
+    card_authentication = x509.ExtendedKeyUsage([x509.ObjectIdentifier("2.16.840.1.101.3.6.8")])
+    wrong = AUTHORITY.issue(names=[principal("alice@EXAMPLE.COM")], more=[card_authentication])
+    place.directory.put(
+        "alice", {"altSecurityIdentities": ["Kerberos:alice@EXAMPLE.COM"], "userCertificate;binary": [wrong.card.der]}
+    )
+    for mapping, by_certificate in ((KERBEROS, False), (None, True)):
+        place.configure(mapping, by_certificate=by_certificate)
+        said = place.whois(wrong)
+        assert said["account"] is None
+        assert "card authentication (slot 9E)" in said["reason"]
+
+
 def test_the_very_certificate_is_found_among_several(place: Place) -> None:
     place.configure(by_certificate=True)
     authority = Authority('Authority, "the" <first> + only; #1 ')

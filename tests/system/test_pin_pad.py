@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import time
 
 import pytest
 
+from lab.hosts import Host
 from lab.login import MODULE
 from lab.processes import wait_until
 from lab.product import PIN, PYTHON, SRA, World, code_of, tries_left
@@ -213,3 +215,25 @@ def test_both_audit_logs_are_whole_and_tell_of_it(world: World) -> None:
     told = {str(record["event"]) for record in remote}
     assert {"authenticated", "inserted", "pin", "key-use", "ejected", "disconnected"} <= told
     assert PIN not in str(admin + remote)
+
+
+def events(host: Host, identifier: str) -> list[str]:
+    """What a host's audit log tells of a session."""
+    shown = json.loads(host.run([SRA, "audit", "show", "--json", "--session", identifier]).stdout)
+    return [record["event"] for record in shown]
+
+
+def test_one_identifier_finds_a_session_in_both_machines_logs_and_nothing_of_another(world: World) -> None:
+    for number in (1, 2):
+        with world.inserted("ann") as connection:
+            (identifier,) = re.findall(r"as ann \(session ([0-9a-f]{8})\)", connection.output)
+            for _ in range(number):
+                assert start(world.remote, "pamtester").wait(15) == 0
+        told = events(world.admin, identifier)
+        assert (told[:2], told.count("key-use")) == (["connected", "inserted"], number)
+        told = events(world.remote, identifier)
+        assert (told[0], told.count("key-use"), told[-1]) == ("authenticated", number, "disconnected")
+        logged = world.remote.run([SRA, "log", "--root", "/", "--session", identifier]).stdout.splitlines()
+        assert [line for line in logged if f": session={identifier} " not in line] == []
+        assert [line.endswith(" connected as ann") for line in logged].count(True) == 1
+        assert logged[-1].endswith(": disconnected")

@@ -29,7 +29,7 @@ SAMPLES: tuple[Message, ...] = (
     messages.Hello((1, 2), NONCE, b"certificate"),
     messages.Challenge(1, NONCE),
     messages.Proof(b"signature"),
-    messages.Welcome("ann", "remote", messages.NO_LIMITS),
+    messages.Welcome("ann", "remote", messages.NO_LIMITS, "1a2b3c4d"),
     messages.Refusal(RefusalCode.PROOF, "no"),
     messages.InsertCard(CONTENTS, pin_pad=True),
     messages.CardInserted("reader 0"),

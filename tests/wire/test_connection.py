@@ -57,7 +57,7 @@ def test_a_whole_connection_brings_both_ends_through_the_same_states() -> None:
     steps: list[tuple[Connection, Connection, Message, Message, State]] = [
         (admin, remote, HELLO, Challenge(1, NONCE), State.CHALLENGED),
         (admin, remote, Ping(), Pong(), State.CHALLENGED),
-        (admin, remote, Proof(b"signature"), Welcome("ann", "remote", NO_LIMITS), State.AUTHENTICATED),
+        (admin, remote, Proof(b"signature"), Welcome("ann", "remote", NO_LIMITS, "1a2b3c4d"), State.AUTHENTICATED),
         (admin, remote, InsertCard(CONTENTS, pin_pad=True), CardInserted("reader"), State.INSERTED),
         (remote, admin, KEY_REQUEST, KeyReply(b"output"), State.INSERTED),
         (remote, admin, KEY_REQUEST, Refusal(RefusalCode.NOT_ALLOWED, "no"), State.INSERTED),

@@ -10,7 +10,7 @@ import pytest
 from sra.errors import RefusalCode
 from sra.piv.keys import MAX_INPUT, MAX_PIN, KeyReply, KeyRequest, PinReply, PinRequest
 from sra.wire import messages
-from sra.wire.messages import ANSWER_TYPES, ANSWERS, MAX_CERTIFICATE, MAX_TEXT, Hello, Message
+from sra.wire.messages import ANSWER_TYPES, ANSWERS, MAX_CERTIFICATE, MAX_TEXT, Hello, Message, Welcome
 from tests.wire.samples import KINDS, NONCE, SAMPLES, sample
 
 DECODER = msgspec.msgpack.Decoder(Message)
@@ -52,6 +52,27 @@ def test_an_unknown_field_is_refused(kind: type[Message]) -> None:
 def test_a_hello_with_fields_of_a_later_version_passes() -> None:
     hello = sample(Hello)
     assert decoded(fields(hello) | {"later": [1, {"x": b"y"}], "another": None}) == hello
+
+
+@pytest.mark.parametrize(
+    "session",
+    [
+        "",
+        "1a2b3c4",
+        "1a2b3c4d5",
+        "1A2B3C4D",
+        "1a2b3c4d\n",
+        "1a2b3c4 ",
+        "\x1b[2Jaaaa",
+        "１２３４５６７８",
+        439041101,
+        None,
+    ],
+)
+def test_what_a_remote_calls_the_session_can_be_nothing_but_eight_digits(session: object) -> None:
+    welcome = fields(sample(Welcome))
+    assert decoded(welcome | {"session": "00ff11ee"})
+    assert is_refused(welcome | {"session": session})
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -39,10 +39,13 @@ class AuditTrail:
     def notice(self, event: Event) -> None:
         """Write it down first: what is shown has been recorded."""
         if isinstance(event, Connected):
-            self._facts["account"] = event.account
+            self._facts |= {"account": event.account, "session": event.session}
         self._record(NAMES[type(event)], **self._facts, **_facts(event))
         self._following.notice(event)
 
+
+OF_ALL = ("account", "session")
+"""What ``Connected`` says of all events after it."""
 
 NAMES: dict[type[Event], str] = {
     Connected: "connected",
@@ -73,7 +76,7 @@ def _facts(event: Event) -> dict[str, str | int]:
     return {
         name: f"{value:02X}" if isinstance(value, Slot) else value
         for name, value in vars(event).items()
-        if name != "account"
+        if name not in OF_ALL
     }
 
 

@@ -10,10 +10,11 @@ from sra.piv.keys import Operation, PinOutcome, Slot
 
 @dataclass(frozen=True)
 class Connected:
-    """The connection is authenticated."""
+    """The connection is authenticated; ``session`` is what both sides' logs call it."""
 
     account: str
     host: str
+    session: str
 
 
 @dataclass(frozen=True)

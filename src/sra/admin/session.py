@@ -93,7 +93,8 @@ async def connect(remote: Remote, lender: Lender, unlocking: Unlocking) -> Sessi
         raise
     if welcome.limits.limit_pin_cache:
         lender.memory.limit(welcome.limits.pin_cache)
-    lender.watcher.notice(Connected(welcome.account, welcome.host))
+    channel.session = welcome.session
+    lender.watcher.notice(Connected(welcome.account, welcome.host, welcome.session))
     return Session(channel, welcome, Lending(lender, str(remote), welcome.account))
 
 

@@ -12,7 +12,7 @@ import typer
 
 from sra import audit
 from sra.audit import AuditRecord
-from sra.cli.options import AsJson, ConfigDir, examples
+from sra.cli.options import AsJson, ConfigDir, SessionId, examples
 from sra.cli.output import print_json, print_note
 from sra.config import Paths, admin_paths
 from sra.errors import SraError
@@ -29,16 +29,19 @@ class BrokenChainError(SraError):
     """Somebody changed the audit log, or it was damaged."""
 
 
-@app.command(epilog=examples("sra audit show --last 20", "sra audit show --json", "sra audit show --root /"))
+@app.command(
+    epilog=examples("sra audit show --last 20", "sra audit show --session 1a2b3c4d", "sra audit show --root /")
+)
 def show(
     *,
     last: Annotated[int, typer.Option(min=1, metavar="N", help="Only so many records, the newest.")] = 1_000_000,
+    session: SessionId = None,
     as_json: AsJson = False,
     root: RemoteRoot = None,
     config_dir: ConfigDir = None,
 ) -> None:
     """Show what was done, the newest last: of this remote if you are root and there is one, else your own log."""
-    records = deque(audit.read(find_log(root, config_dir)), last)
+    records = deque((each for each in audit.read(find_log(root, config_dir)) if is_of(each, session)), last)
     if as_json:
         print_json(list(records))
     else:
@@ -67,6 +70,11 @@ def find_log(root: Path | None, config_dir: Path | None) -> Path:
     if root is not None or (config_dir is None and os.geteuid() == 0 and remote.exists()):
         return remote
     return admin_paths(config_dir, os.environ).audit
+
+
+def is_of(record: AuditRecord, session: str | None) -> bool:
+    """Whether the record is about this session; every one is if none is named."""
+    return session is None or record.facts.get("session") == session
 
 
 def record_line(record: AuditRecord) -> str:

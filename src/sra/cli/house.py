@@ -16,6 +16,7 @@ from sra.cli.logins_watch import remembering
 from sra.cli.policy import checking
 from sra.config import DaemonConfig, Paths, SessionConfig
 from sra.errors import RefusalCode, RefusedError, SraError
+from sra.logs import of_session
 from sra.remote.daemon.screens import Screens
 from sra.remote.daemon.sessions import House, Record
 from sra.remote.license.statement import SCREEN_SHARING
@@ -31,6 +32,7 @@ def open_house(paths: Paths, config: DaemonConfig, certificate: bytes) -> House:
     finder = open_finder(paths, config.accounts, host)
     record = recorder(paths.audit)
     licenses = open_licenses(paths)
+    licenses.start()
     check = checking(paths, config.policy)
     limits = session_limits(config.session)
     find_account = remembering(paths, finder.find_account)
@@ -68,6 +70,7 @@ def recorder(path: Path) -> Record:
         try:
             audit.record(event, **facts)
         except SraError as error:
-            log.error("%s could not be recorded: %s", event, error)  # noqa: TRY400
+            about = of_session(str(facts.get("session", "")))
+            log.error("%s could not be recorded: %s", event, error, extra=about)  # noqa: TRY400
 
     return record

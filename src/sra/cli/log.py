@@ -15,13 +15,13 @@ from typing import Annotated, TextIO
 import typer
 
 from sra import audit
-from sra.cli.audit import record_line
-from sra.cli.options import ConfigDir, examples
+from sra.cli.audit import is_of, record_line
+from sra.cli.options import ConfigDir, SessionId, examples
 from sra.config import Paths, admin_paths
 from sra.errors import UsageError
 from sra.logs import clean
 
-IDENTIFIERS = ("srad", "sra-card")
+IDENTIFIERS = ("srad", "sra-card", "sra-screen")
 """By which the journal knows the remote's programs (``SyslogIdentifier=`` of their units)."""
 UNIT_FOLDERS = (Path("/etc/systemd/system"), Path("/usr/lib/systemd/system"), Path("/lib/systemd/system"))
 BOOTED = Path("/run/systemd/system")
@@ -34,7 +34,9 @@ _AGO = re.compile(r"([0-9]{1,9})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _STAMP = len("2027-01-15 08:00:00")
 
-EXAMPLES = examples("sra log --follow", "sra log --since 2h", "sra log --since '2027-01-15 08:00'")
+EXAMPLES = examples(
+    "sra log --follow", "sra log --since 2h", "sra log --since '2027-01-15 08:00'", "sra log --session 1a2b3c4d"
+)
 
 Since = Annotated[str, typer.Option(metavar="WHEN", help="Only since then: 30m, 2h, 7d, or YYYY-MM-DD [HH:MM[:SS]].")]
 
@@ -43,23 +45,24 @@ def log(
     *,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what comes, until Ctrl-C.")] = False,
     since: Since = "",
+    session: SessionId = None,
     root: Annotated[
         Path | None, typer.Option("--root", metavar="DIR", help="The remote that runs by hand on the files in DIR.")
     ] = None,
     config_dir: ConfigDir = None,
 ) -> None:
-    """Show what srad and the virtual cards log on a remote; on an admin's machine, its audit log."""
+    """Show what the remote's programs log on a remote; on an admin's machine, its audit log."""
     begin = parse_since(since, datetime.now().astimezone())
     paths = Paths(root or Path("/"))
     if root is None and is_service():
-        command = journal_command(begin, follow=follow)
+        command = journal_command(begin, session, follow=follow)
         os.execvp(command[0], command)  # noqa: S606 - there is no shell, and nothing of it comes from outside
     elif log_file(paths).exists():
-        show_file(log_file(paths), begin, follow=follow)
+        show_file(log_file(paths), begin, session, follow=follow)
     elif root is not None:
         raise UsageError(f"{log_file(paths)} is missing: “sra remote run --root {root}” writes it.")
     else:
-        show_audit(admin_paths(config_dir, os.environ).audit, begin, follow=follow)
+        show_audit(admin_paths(config_dir, os.environ).audit, begin, session, follow=follow)
 
 
 def log_file(paths: Paths) -> Path:
@@ -72,7 +75,7 @@ def is_service() -> bool:
     return BOOTED.is_dir() and any((folder / "srad.service").exists() for folder in UNIT_FOLDERS)
 
 
-def journal_command(since: datetime | None, *, follow: bool) -> list[str]:
+def journal_command(since: datetime | None, session: str | None, *, follow: bool) -> list[str]:
     """The command that shows the journal's lines of our programs (journalctl(1))."""
     if not shutil.which("journalctl"):
         raise UsageError(
@@ -80,7 +83,8 @@ def journal_command(since: datetime | None, *, follow: bool) -> list[str]:
         )
     names = [word for name in IDENTIFIERS for word in ("--identifier", name)]
     begin = [f"--since=@{since.timestamp():.0f}"] if since else []
-    return ["journalctl", "--output=short-iso", *names, *begin, *(["--follow"] if follow else [])]
+    about = [f"--grep=^session={session} "] if session else []
+    return ["journalctl", "--output=short-iso", *names, *begin, *about, *(["--follow"] if follow else [])]
 
 
 def parse_since(text: str, now: datetime) -> datetime | None:
@@ -99,9 +103,9 @@ def parse_since(text: str, now: datetime) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)
 
 
-def show_file(path: Path, since: datetime | None, *, follow: bool) -> None:
+def show_file(path: Path, since: datetime | None, session: str | None, *, follow: bool) -> None:
     """Print the lines of a log file."""
-    for line in lines_since(lines_of(path, follow=follow), since):
+    for line in lines_about(lines_since(lines_of(path, follow=follow), since), session):
         sys.stdout.write(f"{clean(line, MAX_LINE)}\n")
         sys.stdout.flush()
 
@@ -113,6 +117,12 @@ def lines_since(lines: Iterable[str], since: datetime | None) -> Iterator[str]:
         begun = begun or (since is not None and _is_from(line, since))
         if begun:
             yield line
+
+
+def lines_about(lines: Iterable[str], session: str | None) -> Iterator[str]:
+    """The lines that the programs have marked as this session's; all of them if none is named."""
+    mark = re.compile(rf"\S+ \S+ [A-Z]+ \S+: session={session} ")
+    yield from (line for line in lines if session is None or mark.match(line))
 
 
 def lines_of(path: Path, *, follow: bool) -> Iterator[str]:
@@ -127,7 +137,7 @@ def lines_of(path: Path, *, follow: bool) -> Iterator[str]:
             return
 
 
-def show_audit(path: Path, since: datetime | None, *, follow: bool) -> None:
+def show_audit(path: Path, since: datetime | None, session: str | None, *, follow: bool) -> None:
     """Print the records of an audit log."""
     if not path.exists():
         raise UsageError("Nothing is logged here: this machine is no remote, and its card was never lent to one.")
@@ -135,7 +145,8 @@ def show_audit(path: Path, since: datetime | None, *, follow: bool) -> None:
     while True:
         for record in audit.read(path):
             if record.time > last:
-                sys.stdout.write(f"{record_line(record)}\n")
+                if is_of(record, session):
+                    sys.stdout.write(f"{record_line(record)}\n")
                 last = record.time
         if not follow:
             return

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sra.config import CONFIG_DIR_VARIABLE
+from sra.errors import UsageError
+from sra.logs import clean
 
 Root = Annotated[
     Path, typer.Option("--root", metavar="DIR", help="Work on the remote whose files are in DIR, as for a demo.")
@@ -17,6 +20,20 @@ ConfigDir = Annotated[
     typer.Option("--config-dir", metavar="DIR", envvar=CONFIG_DIR_VARIABLE, help="The folder of your own settings."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+SESSION_ID = re.compile("[0-9a-f]{8}")
+
+
+def _session(text: str | None) -> str | None:
+    if text is not None and not SESSION_ID.fullmatch(text):
+        raise UsageError(f"“{clean(text)}” is no session. “sra connect” shows its 8 digits and letters, as 1a2b3c4d.")
+    return text
+
+
+SessionId = Annotated[
+    str | None,
+    typer.Option("--session", metavar="ID", callback=_session, help="Only this session; both sides call it so."),
+]
 
 
 def examples(*commands: str) -> str:

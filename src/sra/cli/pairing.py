@@ -19,6 +19,7 @@ from sra.config import Paths, load_daemon_config
 from sra.errors import RefusalCode, RefusedError, UsageError
 from sra.identity.certificates import MAX_CERTIFICATE, CardCertificate, parse_file
 from sra.identity.policy import PolicyFinding
+from sra.identity.slots import check_slot
 from sra.remote.accounts.finder import AccountFinder, Decision
 from sra.remote.accounts.local_linux import find_local
 from sra.remote.accounts.pairing import Finding, PairingStore
@@ -47,7 +48,7 @@ def pair(
     name = find_local(account).name
     store = PairingStore(Paths(root).pairings)
     if certificate is not None and key_hash is None:
-        card = _read(certificate)
+        card = _read_to_pair(certificate)
         is_new = store.pair_certificate(name, card)
         logins.paired_cards(Paths(root)).add(card)
         _note_validity(card)
@@ -110,6 +111,16 @@ def _read(certificate: typer.FileBinaryRead) -> CardCertificate:
         return parse_file(certificate.read(MAX_CERTIFICATE + 1))
     except RefusedError as error:
         raise UsageError(f"{certificate.name}: {error} Name a card's certificate, PEM or DER.") from error
+
+
+def _read_to_pair(certificate: typer.FileBinaryRead) -> CardCertificate:
+    """As ``_read``; raise ``UsageError`` also if its slot never opens a connection, whatever it is paired with."""
+    card = _read(certificate)
+    try:
+        check_slot(card)
+    except RefusedError as error:
+        raise UsageError(f"{certificate.name}: {error}") from error
+    return card
 
 
 def _decide(finder: AccountFinder, card: CardCertificate) -> Decision:

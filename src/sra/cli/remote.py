@@ -10,6 +10,7 @@ import os
 import pwd
 import secrets
 import signal
+import subprocess
 import sys
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ def remote_run(
     config = load_daemon_config(paths.config)
     tls_identity.load(paths.identity)  # an error here is one line, not one for every try to start srad
     users = _users()
+    _check_programs(users)
     _make_folders(paths, users)
     os.environ[logs.FILE_VARIABLE] = str(logs.begin_file(log_file(paths)))
     logs.set_up(log_level, sys.stderr)
@@ -98,6 +100,28 @@ def _user(name: str, number: int) -> User:
         entry = pwd.getpwnam(name)
         return User(entry.pw_uid, entry.pw_gid)
     return User(number, number)
+
+
+def _check_programs(users: Users) -> None:
+    """Raise ``UsageError`` where one of the users can't read what it has to run; to find out, it is tried."""
+    for name, user in ((DAEMON_USER, users.daemon), (CARD_USER, users.card)):
+        if user.uid is not None and not _can_run(user):
+            raise UsageError(
+                f"The user {name} can't run the programs in {Path(sys.executable).parent}. "
+                "Install the package, or move the checkout to where everybody can read it, such as /opt or /srv."
+            )
+
+
+def _can_run(user: User) -> bool:
+    argv = [sys.executable, "-P", "-c", "import sra.config"]
+    try:
+        tried = subprocess.run(
+            argv, user=user.uid, group=user.gid, extra_groups=[],
+            stdin=subprocess.DEVNULL, capture_output=True, check=False,
+        )  # fmt: skip
+    except PermissionError:
+        return False
+    return tried.returncode == 0
 
 
 def _make_folders(paths: Paths, users: Users) -> None:

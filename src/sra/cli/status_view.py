@@ -85,7 +85,7 @@ class StatusView:
     def _line(self, event: Event) -> str:
         if isinstance(event, Connected):
             self._account = clean(event.account)
-            return f"Connected to {clean(event.host)} as {self._account}."
+            return f"Connected to {clean(event.host)} as {self._account} (session {clean(event.session)})."
         if isinstance(event, Inserted):
             self._reader = clean(event.reader)
             return f"The card is inserted in “{self._reader}”."

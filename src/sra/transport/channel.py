@@ -13,7 +13,7 @@ import ssl
 from typing import Protocol, cast
 
 from sra.errors import LinkError, ProtocolError, RefusalCode, RefusedError, SraError
-from sra.logs import clean
+from sra.logs import clean, of_session
 from sra.transport.tls_trust import verification_failed
 from sra.wire.connection import Connection
 from sra.wire.frames import Frame
@@ -58,6 +58,8 @@ class Channel(asyncio.Protocol):
 
     def __init__(self, connection: Connection, name: str) -> None:
         self.name = name
+        self.session = ""
+        """What both sides call the session, from Welcome on: it is in every line that is logged of it."""
         self.peer_address = ""
         """The peer's network address, without the port."""
         self._connection = connection
@@ -220,7 +222,7 @@ class Channel(asyncio.Protocol):
     def abort(self, reason: SraError) -> None:
         """Close at once; everything that waits fails with ``reason``."""
         if self._reason is None:
-            log.warning("%s: closed: %s", self.name, reason)
+            log.warning("%s: closed: %s", self.name, reason, extra=of_session(self.session))
             self._reason = reason
         if self._transport is not None:
             self._transport.abort()
@@ -234,8 +236,12 @@ class Channel(asyncio.Protocol):
     def _extra(self, name: str) -> object:
         return None if self._transport is None else self._transport.get_extra_info(name)
 
+    def _note_traffic(self, direction: str, number: int, message: Message) -> None:
+        kind = type(message).__name__
+        traffic.debug("%s: %s %d %s", self.name, direction, number, kind, extra=of_session(self.session))
+
     def _take(self, frame: Frame) -> None:
-        traffic.debug("%s: < %d %s", self.name, frame.number, type(frame.message).__name__)
+        self._note_traffic("<", frame.number, frame.message)
         kind = type(frame.message)
         if kind in ANSWER_TYPES:
             future = self._waiting.pop(frame.number, None)
@@ -252,12 +258,12 @@ class Channel(asyncio.Protocol):
         """The peer wants no answer any more: there is nothing to wait for."""
         self._goodbye = goodbye
         reason = clean(goodbye.reason, MAX_TEXT)
-        log.info("%s: the other side says goodbye: %s", self.name, reason)
+        log.info("%s: the other side says goodbye: %s", self.name, reason, extra=of_session(self.session))
         self._reason = LinkError(f"The other side closed the connection: {reason}")
         cast("asyncio.Transport", self._transport).abort()
 
     def _write(self, data: bytes, number: int, message: Message) -> None:
-        traffic.debug("%s: > %d %s", self.name, number, type(message).__name__)
+        self._note_traffic(">", number, message)
         transport = cast("asyncio.Transport", self._transport)
         transport.write(data)
         if transport.get_write_buffer_size() > MAX_UNSENT:
@@ -302,7 +308,7 @@ class Channel(asyncio.Protocol):
         except SraError as error:
             answer = Refusal(RefusalCode.CARD, str(error)[:MAX_TEXT])
         except Exception:
-            log.exception("%s: a question could not be answered", self.name)
+            log.exception("%s: a question could not be answered", self.name, extra=of_session(self.session))
             answer = Refusal(RefusalCode.INTERNAL, "An error inside the program; its log has more.")
         try:
             self.answer(frame.number, answer)

@@ -36,6 +36,9 @@ Nonce = Annotated[bytes, Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 ShortText = Annotated[str, Meta(max_length=255)]
 Number = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+SESSION_BYTES = 4
+"""Bytes of a session's identifier, which is written in hexadecimal: enough to tell apart all that two logs have."""
+SessionId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{8}\Z")]
 
 
 class Hello(Struct, frozen=True, tag="hello"):
@@ -75,11 +78,15 @@ NO_LIMITS = SessionLimits(pin_cache=0, limit_pin_cache=False, idle=0, total=0)
 
 
 class Welcome(Struct, frozen=True, forbid_unknown_fields=True, tag="welcome"):
-    """Remote: the connection is authenticated for ``account``; ``host`` is the remote's own name."""
+    """Remote: the connection is authenticated for ``account``; ``host`` is the remote's own name.
+
+    ``session`` is what both sides' logs call it from now on.
+    """
 
     account: ShortText
     host: ShortText
     limits: SessionLimits
+    session: SessionId
 
 
 class Refusal(Struct, frozen=True, forbid_unknown_fields=True, tag="refusal"):

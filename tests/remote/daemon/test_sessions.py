@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import timedelta
 
 import pytest
@@ -62,10 +63,12 @@ def test_a_card_that_proves_itself_and_is_paired_is_welcome() -> None:
             assert challenge.version == 1
             assert remote.accounts.asked == []
             welcome = await channel.ask(proof_of(card, challenge, channel.peer_certificate), DEADLINE)
-            assert welcome == Welcome("ann-account", "remote-host", NO_LIMITS)
+            assert isinstance(welcome, Welcome)
+            assert re.fullmatch("[0-9a-f]{8}", welcome.session)
+            assert welcome == Welcome("ann-account", "remote-host", NO_LIMITS, welcome.session)
             await channel.close("bye")
         fingerprint = certificate_of(card).fingerprint
-        facts = {"account": "ann-account", "address": "127.0.0.1", "card": fingerprint}
+        facts = {"account": "ann-account", "address": "127.0.0.1", "card": fingerprint, "session": welcome.session}
         assert remote.records.lines == [("authenticated", facts), ("disconnected", facts)]
 
     run(body())

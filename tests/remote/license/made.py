@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import plistlib
 from pathlib import Path
 
 import msgspec
@@ -27,6 +28,14 @@ def changed(**changes: object) -> License:
 
 def profile_of(license_: License = USUAL, key: Ed25519PrivateKey = ISSUER) -> bytes:
     return profile.build(statement.sign(license_, key), license_.serial, license_.licensee)
+
+
+def profile_of_several(*profiles: bytes) -> bytes:
+    """One profile with the payloads of all of these."""
+    read = [plistlib.loads(each) for each in profiles]
+    return plistlib.dumps(
+        read[0] | {"PayloadContent": [payload for each in read for payload in each["PayloadContent"]]}
+    )
 
 
 def forged() -> bytes:

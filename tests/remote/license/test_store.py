@@ -1,16 +1,30 @@
 import asyncio
 import os
 import time
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from lab.processes import wait_until
 from sra.errors import RefusalCode, RefusedError
 from sra.remote.license.latest_time import LatestTime
 from sra.remote.license.problems import LicenseError, Problem
 from sra.remote.license.profile import ProfileError
 from sra.remote.license.store import INSTALLED_NAME, LicenseStore, Places
-from tests.remote.license.made import HOST, ISSUER, NOW, STRANGER, USUAL, Machine, changed, forged, profile_of
+from tests.remote.license.made import (
+    HOST,
+    ISSUER,
+    NOW,
+    STRANGER,
+    USUAL,
+    Machine,
+    changed,
+    forged,
+    profile_of,
+    profile_of_several,
+)
 
 
 @pytest.fixture
@@ -127,6 +141,49 @@ def test_nor_does_it_after_a_restart(machine: Machine, monkeypatch: pytest.Monke
         asyncio.run(machine.store().admit())
 
 
+def keeps(machine: Machine, clock: float) -> bool:
+    moment = datetime.fromtimestamp(clock, UTC).isoformat()
+    return machine.state.exists() and machine.state.read_text() == moment
+
+
+def test_nor_does_it_if_nobody_has_connected_since_it_expired(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [NOW]
+    monkeypatch.setattr(time, "time", lambda: clock[0])
+    monkeypatch.setattr("sra.remote.license.store.LOOK_AT_CLOCK", 0.001)
+    machine.put(profile_of())
+
+    async def running() -> None:
+        store = machine.store()
+        store.start()
+        for clock[0] in (NOW, float(USUAL.ends)):
+            await asyncio.to_thread(wait_until, partial(keeps, machine, clock[0]), "the time in the file", 10)
+        clock[0] = NOW
+        with pytest.raises(LicenseError, match="set back"):
+            await store.admit()
+
+    asyncio.run(running())
+    with pytest.raises(LicenseError, match="set back"):
+        asyncio.run(machine.store().admit())
+
+
+def test_a_watch_of_the_clock_that_ends_is_told(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken() -> None:
+        raise OSError("out of threads")
+
+    async def running() -> None:
+        store = machine.store()
+        monkeypatch.setattr(store, "_remember", broken)
+        store.start()
+        await asyncio.to_thread(wait_until, lambda: bool(caplog.records), "a line in the log", 10)
+
+    asyncio.run(running())
+    assert "goes unnoticed from now on: out of threads" in caplog.text
+
+
 def test_a_state_that_cant_be_written_takes_nothing_from_a_license_that_holds(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -217,6 +274,33 @@ def test_one_that_would_not_hold_or_is_none_is_not_judged_good(machine: Machine)
         store.judge(
             profile_of().replace(b"<string>com.secureremoteaccess.license</string>", b"<string>x</string>"), None, NOW
         )
+
+
+EXPIRED = profile_of(changed(ends=int(NOW)))
+OF_ANOTHER_HOST = profile_of(changed(hosts=("other",)))
+LONGER = changed(ends=USUAL.ends + 1)
+
+
+@pytest.mark.parametrize("wrong", [EXPIRED, OF_ANOTHER_HOST, forged(), profile_of(key=STRANGER)])
+def test_of_several_in_one_profile_one_has_to_hold_to_be_installed_as_afterwards(
+    machine: Machine, wrong: bytes
+) -> None:
+    for profiles in ([wrong, profile_of()], [profile_of(), wrong], [wrong, profile_of(), profile_of(LONGER), wrong]):
+        data = profile_of_several(*profiles)
+        store = machine.store()
+        judged = store.judge(data, None, NOW)
+        store.install(data, None)
+        assert judged == store.check(NOW) == (LONGER if len(profiles) == 4 else USUAL)
+
+
+def test_if_none_of_several_holds_both_say_the_same(machine: Machine) -> None:
+    for profiles in ([EXPIRED, OF_ANOTHER_HOST], [OF_ANOTHER_HOST, EXPIRED]):
+        data = profile_of_several(*profiles)
+        store = machine.store()
+        with pytest.raises(LicenseError) as judged:
+            store.judge(data, None, NOW)
+        store.install(data, None)
+        assert judged.value.problem is problem_of(store)
 
 
 def test_removing_takes_every_license_and_leaves_other_profiles(machine: Machine) -> None:

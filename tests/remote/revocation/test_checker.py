@@ -1,6 +1,7 @@
 import asyncio
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -19,6 +20,9 @@ from tests.chains import (
 )
 from tests.remote.revocation.policy_remote import ROOT, SUB, Remote
 
+CARD_AUTHENTICATION = (x509.ExtendedKeyUsage([x509.ObjectIdentifier("2.16.840.1.101.3.6.8")]), False)
+DECRYPTS = (usage("key_encipherment"), True)
+
 
 def serial(certificate: x509.Certificate) -> int:
     return certificate.serial_number
@@ -28,7 +32,23 @@ def test_the_paired_key_needs_no_authority(tmp_path: Path) -> None:
     remote = Remote(tmp_path, CertificatePolicy())
     stranger = root("Stranger").issue("Mallory")
     remote.check(stranger)
-    assert remote.explain(stranger) == [("policy", "paired-key")]
+    assert remote.explain(stranger) == [("policy", "paired-key"), ("slot", "its key may authenticate")]
+
+
+@pytest.mark.parametrize("certificates", Certificates)
+@pytest.mark.parametrize("wrong", [CARD_AUTHENTICATION, DECRYPTS])
+def test_under_every_policy_a_key_of_the_wrong_slot_authenticates_nobody(
+    tmp_path: Path, certificates: Certificates, wrong: tuple[x509.ExtensionType, bool]
+) -> None:
+    remote = Remote(tmp_path, CertificatePolicy(certificates))
+    remote.file("root", ROOT.revocation_list())
+    remote.file("sub", SUB.revocation_list())
+    remote.check(SUB.issue("Alice"))
+    alice = SUB.issue("Alice", [wrong])
+    refused = remote.refusal(alice)
+    assert refused.code is RefusalCode.USAGE
+    assert "Use the card's 9A certificate." in refused.text
+    assert remote.explain(alice) == [("policy", str(certificates)), ("refused", refused.text)]
 
 
 def test_with_an_authority_strangers_and_wrong_uses_and_policies_are_refused(tmp_path: Path) -> None:
@@ -93,6 +113,7 @@ def test_each_rule_is_explained(filed: Remote) -> None:
     until = "it counts until 2030-01-16 12:00 UTC"
     assert filed.explain(alice) == [
         ("policy", "ca+revocation"),
+        ("slot", "its key may authenticate"),
         ("path", "“Alice” ← “Sub” ← “Root”"),
         ("usage", "policies: none"),
         ("is “Alice” revoked", f"no, says the revocation list of “Sub”; {until}"),

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable
 
 from sra.errors import LinkError, ProtocolError, RefusedError
+from sra.logs import of_session
 from sra.remote.daemon.sessions import House, Sessions, authenticate
 from sra.transport.channel import Channel
 from sra.transport.listener import Gate, Limits, Listener
@@ -38,7 +39,7 @@ class NetworkListener:
             await channel.close("This remote has as many connections as it may have: try again later.")
             return
         try:
-            account, certificate = await authenticate(channel, self._house)
+            admitted = await authenticate(channel, self._house)
         except RefusedError as error:
             log.warning("%s: refused: %s", channel.peer_address, error)
             self._house.record("refused", address=channel.peer_address, code=error.code)
@@ -48,6 +49,7 @@ class NetworkListener:
             await channel.flush_and_close(error)
         else:
             leave()
-            log.info("%s: connected as %s", channel.peer_address, account)
-            await self._sessions.serve(channel, account, certificate)
-            log.info("%s: disconnected", channel.peer_address)
+            about = of_session(admitted.session)
+            log.info("%s: connected as %s", channel.peer_address, admitted.account, extra=about)
+            await self._sessions.serve(channel, admitted)
+            log.info("%s: disconnected", channel.peer_address, extra=about)

@@ -25,6 +25,7 @@ from sra.wire.messages import (
     MAX_TEXT,
     NO_LIMITS,
     NONCE_BYTES,
+    SESSION_BYTES,
     VERSIONS,
     CardInserted,
     Challenge,
@@ -88,8 +89,17 @@ class House:
     """The machine's screen, where it can be shared."""
 
 
-async def authenticate(channel: Channel, house: House) -> tuple[str, CardCertificate]:
-    """The account that the admin's card opens, and the card's certificate.
+@dataclass(frozen=True)
+class Admitted:
+    """Who has come in: the account that the card opens, the card's certificate, what both sides call the session."""
+
+    account: str
+    certificate: CardCertificate
+    session: str
+
+
+async def authenticate(channel: Channel, house: House) -> Admitted:
+    """Who comes in.
 
     Trust in order: the proof first, then the certificate's time, then the account, so that a stranger never makes
     this machine ask a directory. Raises ``RefusedError`` (already sent), ``LinkError`` or ``ProtocolError``.
@@ -112,9 +122,11 @@ async def authenticate(channel: Channel, house: House) -> tuple[str, CardCertifi
         certificate.check_validity(datetime.now(UTC))
         await house.check_certificate(certificate)
         account = await house.find_account(certificate)
-    house.record("authenticated", account=account, address=channel.peer_address, card=certificate.fingerprint)
-    channel.answer(closing.number, Welcome(account, house.host, house.session_limits))
-    return account, certificate
+    session = channel.session = secrets.token_hex(SESSION_BYTES)
+    facts = {"address": channel.peer_address, "card": certificate.fingerprint, "session": session}
+    house.record("authenticated", account=account, **facts)
+    channel.answer(closing.number, Welcome(account, house.host, house.session_limits, session))
+    return Admitted(account, certificate, session)
 
 
 def _expect(kind: type[M], message: Message) -> M:
@@ -151,10 +163,11 @@ def _refusing(channel: Channel, number: int) -> Iterator[None]:
 class Session:
     """An authenticated connection; answers what the admin asks."""
 
-    def __init__(self, channel: Channel, account: str, certificate: CardCertificate, sessions: Sessions) -> None:
-        self.account = account
-        self.card = certificate.fingerprint
-        self._name = certificate.display_name
+    def __init__(self, channel: Channel, admitted: Admitted, sessions: Sessions) -> None:
+        self.account = admitted.account
+        self.card = admitted.certificate.fingerprint
+        self._name = admitted.certificate.display_name
+        self._session = admitted.session
         self._channel = channel
         self._sessions = sessions
         self._reader: Reader | None = None
@@ -165,7 +178,8 @@ class Session:
         return self._sessions.house.record
 
     def _facts(self) -> dict[str, str]:
-        return {"account": self.account, "address": self._channel.peer_address, "card": self.card}
+        address = self._channel.peer_address
+        return {"account": self.account, "address": address, "card": self.card, "session": self._session}
 
     async def serve(self) -> None:
         """Answer until the connection ends; then the card is out of its reader at once."""
@@ -289,9 +303,9 @@ class Sessions:
         self._sessions: set[Session] = set()
         self._readers: dict[int, Reader] = {}
 
-    async def serve(self, channel: Channel, account: str, certificate: CardCertificate) -> None:
+    async def serve(self, channel: Channel, admitted: Admitted) -> None:
         """Serve one authenticated connection until it ends."""
-        session = Session(channel, account, certificate, self)
+        session = Session(channel, admitted, self)
         self._sessions.add(session)
         try:
             await session.serve()

@@ -7,9 +7,10 @@ comparison with the clock.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from sra.remote.license.statement import License
 MAX_PROFILE = 256 * 1024
 """Bytes: a profile with one license takes 3 KiB, and an envelope with a chain of certificates some 10 more."""
 INSTALLED_NAME = "license.mobileconfig"
+LOOK_AT_CLOCK = 60.0
+"""Seconds between two looks at the clock: it is written down every few minutes, and soon after a license expired."""
 PROFILES, KEYS = ".mobileconfig", ".pem"
 """How the files are called that are read."""
 
@@ -68,6 +71,24 @@ class LicenseStore:
         self._latest = latest
         self._host = host
         self._snapshot: _Snapshot | None = None
+        self._watching: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Remember the time also while nobody connects, as long as the event loop runs and this exists."""
+        self._watching = asyncio.create_task(self._watch_clock())
+        self._watching.add_done_callback(_look_at)
+
+    async def _watch_clock(self) -> None:
+        while True:
+            with contextlib.suppress(UsageError):  # whoever connects is told
+                self.installed()
+            self._latest.seen(time.time())
+            await self._remember()
+            await asyncio.sleep(LOOK_AT_CLOCK)
+
+    async def _remember(self) -> None:
+        if self._latest.is_due(self._last_end()):
+            await asyncio.to_thread(self._latest.keep)
 
     async def admit(self) -> None:
         """Raise ``LicenseError`` unless a license holds now; the time is remembered every few minutes."""
@@ -80,25 +101,14 @@ class LicenseStore:
             log.error("no license can be read: %s", error)  # noqa: TRY400 - it says what to do
             raise LicenseError(Problem.DAMAGED, self._host, str(error)) from error
         finally:
-            if self._latest.is_due(self._last_end()):
-                await asyncio.to_thread(self._latest.keep)
+            await self._remember()
 
     def check(self, clock: float) -> License:
         """The license that holds (of several the last to expire); raise ``LicenseError`` if none does.
 
         ``clock``: the time, in seconds since 1970.
         """
-        seen = self._latest.seen(clock)
-        holding: list[License] = []
-        errors: list[LicenseError] = []
-        for each in self.installed():
-            try:
-                holding.append(_checked(each.outcome, self._host, clock, seen))
-            except LicenseError as error:
-                errors.append(error)
-        if holding:
-            return max(holding, key=lambda license_: license_.ends)
-        raise min(errors, key=lambda error: _RANKS[error.problem], default=self._none())
+        return self._last_to_expire([each.outcome for each in self.installed()] or [self._none()], clock)
 
     def installed(self) -> tuple[Installed, ...]:
         """Everything that is installed, read again only if a file has changed."""
@@ -111,13 +121,14 @@ class LicenseStore:
     def judge(self, data: bytes, key: Ed25519PublicKey | None, clock: float) -> License:
         """The license in a profile that is to be installed, together with its issuer's key if that is new here.
 
-        Raises ``ProfileError``, or ``LicenseError`` if it would not hold.
+        Of several in one profile, one has to hold, as for ``check``. Raises ``ProfileError``, or ``LicenseError`` if
+        none would.
         """
-        extra = {} if key is None else {statement.key_id(key): key}
-        for text in profile.statements_in(data):
-            license_ = statement.verify(text, self._current().trusted | extra, self._host)
-            return _checked(license_, self._host, clock, self._latest.seen(clock))
-        raise profile.ProfileError("this configuration profile has no license of Secure Remote Access")
+        trusted = self._current().trusted | ({} if key is None else {statement.key_id(key): key})
+        outcomes = [self._verified(text, trusted) for text in profile.statements_in(data)]
+        if not outcomes:
+            raise profile.ProfileError("this configuration profile has no license of Secure Remote Access")
+        return self._last_to_expire(outcomes, clock)
 
     def install(self, data: bytes, key: Ed25519PublicKey | None) -> Path:
         """Put a profile that was judged in its place, and its issuer's key, if given, among those trusted here."""
@@ -139,6 +150,20 @@ class LicenseStore:
             except OSError as error:
                 raise files.FileError(path, f"{error.strerror}. On a remote, run this as root.") from error
         return gone
+
+    def _last_to_expire(self, outcomes: Sequence[License | LicenseError], clock: float) -> License:
+        """Of those that hold; if none does, raise the error that says most."""
+        seen = self._latest.seen(clock)
+        holding: list[License] = []
+        errors: list[LicenseError] = []
+        for outcome in outcomes:
+            try:
+                holding.append(_checked(outcome, self._host, clock, seen))
+            except LicenseError as error:
+                errors.append(error)
+        if not holding:
+            raise min(errors, key=lambda error: _RANKS[error.problem])
+        return max(holding, key=lambda license_: license_.ends)
 
     def _last_end(self) -> float:
         found = () if self._snapshot is None else self._snapshot.found
@@ -173,11 +198,13 @@ class LicenseStore:
         except UsageError as error:
             yield Installed(path, LicenseError(Problem.DAMAGED, self._host, str(error)))
             return
-        for text in statements:
-            try:
-                yield Installed(path, statement.verify(text, trusted, self._host))
-            except LicenseError as error:
-                yield Installed(path, error)
+        yield from (Installed(path, self._verified(text, trusted)) for text in statements)
+
+    def _verified(self, text: str, trusted: dict[str, Ed25519PublicKey]) -> License | LicenseError:
+        try:
+            return statement.verify(text, trusted, self._host)
+        except LicenseError as error:
+            return error
 
 
 _Content = files.FileContent | UsageError
@@ -222,6 +249,11 @@ def _checked(outcome: License | LicenseError, host: str, clock: float, seen: flo
         raise outcome.with_traceback(None)  # it is raised again and again, and would grow
     outcome.check(host, clock, seen)
     return outcome
+
+
+def _look_at(watching: asyncio.Task[None]) -> None:
+    if not watching.cancelled() and (error := watching.exception()) is not None:
+        log.error("a clock that is set back while nobody connects goes unnoticed from now on: %s", error)
 
 
 def _make_public(folder: Path) -> None:

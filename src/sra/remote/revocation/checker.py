@@ -1,4 +1,4 @@
-"""The remote's policy, at work: path, usage, revocation, in this order; the first rule that fails is the refusal."""
+"""The remote's policy, at work: slot, path, usage, revocation, in this order; the first that fails is the refusal."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sra.identity.authorities import Issued, shown, steps
 from sra.identity.certificates import CardCertificate
 from sra.identity.policy import CertificatePolicy, PolicyFinding
 from sra.identity.revocation import Evidence, EvidenceError
+from sra.identity.slots import check_slot
 from sra.identity.usage import check_usage
 from sra.remote.revocation.shelf import Shelf
 from sra.remote.revocation.sources import ListSource, ResponderSource, Source
@@ -78,6 +79,7 @@ class PolicyChecker:
 
     async def _rules(self, card: CardCertificate, now: datetime) -> AsyncIterator[PolicyFinding]:
         yield PolicyFinding("policy", str(self._policy.certificates))
+        yield PolicyFinding("slot", check_slot(card))
         if not self._policy.needs_authority:
             return
         trusted = await self._trusted()

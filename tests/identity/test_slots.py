@@ -1,0 +1,98 @@
+import contextlib
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sra.admin.cards.softcard_certificates import Holder, issue, parse_subject, validity
+from sra.admin.cards.softcard_keys import generate
+from sra.errors import RefusalCode, RefusedError
+from sra.identity.certificates import CardCertificate, parse
+from sra.identity.slots import check_slot
+from sra.piv.keys import Algorithm, Slot
+from tests.chains import NOW, Extensions, card, root, usage
+
+CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
+CARD_AUTHENTICATION = ObjectIdentifier("2.16.840.1.101.3.6.8")
+SIGNS = (usage("digital_signature"), True)
+UNREADABLE_NAMES = (x509.UnrecognizedExtension(ObjectIdentifier("2.5.29.17"), b"\x30\x03nonsense"), False)
+
+
+def extended(*usages: ObjectIdentifier) -> tuple[x509.ExtensionType, bool]:
+    return x509.ExtendedKeyUsage(usages), False
+
+
+def of(extensions: Extensions) -> CardCertificate:
+    return card(root().issue("Alice", extensions))
+
+
+def refusal(certificate: CardCertificate) -> RefusedError:
+    with pytest.raises(RefusedError) as caught:
+        check_slot(certificate)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "extensions",
+    [
+        [],
+        [SIGNS],
+        [(usage("digital_signature", "content_commitment"), True)],
+        [extended(CLIENT)],
+        [SIGNS, extended(CLIENT, ExtendedKeyUsageOID.SMARTCARD_LOGON)],
+        [SIGNS, UNREADABLE_NAMES],
+    ],
+)
+def test_a_key_that_may_sign_may_authenticate_and_so_may_one_of_which_nothing_is_said(extensions: Extensions) -> None:
+    assert check_slot(of(extensions)) == "its key may authenticate"
+
+
+@pytest.mark.parametrize("others", [[], [CLIENT], [ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE]])
+def test_card_authentication_is_refused_whatever_else_the_certificate_is_for(others: list[ObjectIdentifier]) -> None:
+    for usages in ([CARD_AUTHENTICATION, *others], [*others, CARD_AUTHENTICATION]):
+        for more in ([SIGNS], [SIGNS, UNREADABLE_NAMES]):
+            refused = refusal(of([*more, extended(*usages)]))
+            assert refused.code is RefusalCode.USAGE
+            assert "card authentication (slot 9E)" in refused.text
+            assert refused.text.endswith("Use the card's 9A certificate.")
+
+
+@pytest.mark.parametrize("value", [usage("key_encipherment"), usage("key_agreement"), usage("content_commitment")])
+def test_a_key_that_may_not_sign_is_refused(value: x509.KeyUsage) -> None:
+    refused = refusal(of([(value, True), extended(CLIENT)]))
+    assert refused.code is RefusalCode.USAGE
+    assert "not meant for signatures (key usage)" in refused.text
+
+
+@pytest.mark.parametrize(("slot", "is_fit"), [("9A", True), ("9C", True), ("9D", False), ("9E", False)])
+def test_software_cards_say_of_which_slot_a_certificate_is(slot: str, is_fit: bool) -> None:
+    holder = Holder(parse_subject("ann"))
+    der = issue(Slot(int(slot, 16)), generate(Algorithm.P256), holder, None, validity(NOW, 1))
+    if is_fit:
+        assert check_slot(parse(der))
+    else:
+        assert refusal(parse(der)).code is RefusalCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("identifier", "value"),
+    [("2.5.29.15", b""), ("2.5.29.15", b"\x04\x01\x80"), ("2.5.29.37", b"\x30\x05\x06"), ("2.5.29.37", b"\x06\x00")],
+)
+def test_what_the_key_is_for_has_to_be_readable(identifier: str, value: bytes) -> None:
+    extension = x509.UnrecognizedExtension(ObjectIdentifier(identifier), value)
+    assert refusal(of([(extension, False)])).code is RefusalCode.CERTIFICATE
+
+
+def test_a_key_usage_without_any_bit_is_no_signature() -> None:
+    extension = x509.UnrecognizedExtension(ObjectIdentifier("2.5.29.15"), b"\x03\x01\x00")
+    assert refusal(of([(extension, True)])).code is RefusalCode.USAGE
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_as_an_extension_are_a_refusal_or_a_yes(value: bytes) -> None:
+    for identifier in ("2.5.29.15", "2.5.29.37"):
+        certificate = of([(x509.UnrecognizedExtension(ObjectIdentifier(identifier), value), False)])
+        with contextlib.suppress(RefusedError):
+            check_slot(certificate)
