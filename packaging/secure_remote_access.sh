@@ -5,13 +5,14 @@ set -eu
 
 usage() {
     cat <<'END'
-Usage: secure_remote_access.sh -a [-g | -c FINGERPRINT] [-s]
+Usage: secure_remote_access.sh -a [-g | -c FINGERPRINT] [-s] [--virtual-screen]
        secure_remote_access.sh -d
 
   -a              activate: install and start the service
   -g              make a self-signed TLS identity, install it, and trust it on this machine
   -c FINGERPRINT  use the installed identity that has this SHA-1 (or SHA-256) fingerprint
   -s              add the screen sharing user and turn on the ability to share the screen
+  --virtual-screen  as -s, on a machine without a monitor: LightDM's login window on a screen that only sharing shows
   -d              deactivate: take back everything that -a did
   -h              show this
 
@@ -30,13 +31,15 @@ checkout=$(dirname "$0")/../.venv/bin/sra
 sra=/usr/bin/sra
 if [ -x "$checkout" ]; then sra=$checkout; fi
 
-activate=no deactivate=no generate= certificate= screen=
-while getopts agc:sdh option; do
+activate=no deactivate=no generate= certificate= screen= virtual=
+while getopts agc:sdh-: option; do
     case $option in
     a) activate=yes ;;
     g) generate=--generate ;;
     c) certificate=$OPTARG ;;
     s) screen=--screen ;;
+    -) [ "$OPTARG" = virtual-screen ] || refuse "there is no such option"
+        virtual=--virtual-screen ;;
     d) deactivate=yes ;;
     h) usage && exit 0 ;;
     *) refuse "there is no such option, or its value is missing" ;;
@@ -49,8 +52,9 @@ case $activate$deactivate in
 yesyes) refuse "activate (-a) or deactivate (-d), not both" ;;
 nono) refuse "activate (-a) or deactivate (-d)?" ;;
 noyes)
-    [ -z "$generate$certificate$screen" ] || refuse "-d stands alone"
+    [ -z "$generate$certificate$screen$virtual" ] || refuse "-d stands alone"
     exec "$sra" deactivate
     ;;
 esac
-exec "$sra" activate ${generate:+"$generate"} ${certificate:+--certificate "$certificate"} ${screen:+"$screen"}
+exec "$sra" activate ${generate:+"$generate"} ${certificate:+--certificate "$certificate"} ${screen:+"$screen"} \
+    ${virtual:+"$virtual"}

@@ -51,6 +51,12 @@ def test_what_is_set_replaces_the_default(path: Path) -> None:
     assert load_daemon_config(path) == DaemonConfig(("127.0.0.1",), 0, 0, limits=Limits(sessions=3))
 
 
+@pytest.mark.parametrize("size", ["640x480", "1366x768", "7680x4320"])
+def test_a_virtual_screen_has_a_size_that_one_can_use(path: Path, size: str) -> None:
+    path.write_text(f'[screen]\nvirtual_size = "{size}"\n')
+    assert load_daemon_config(path).screen.virtual_size == size
+
+
 def test_the_policy_is_set_in_a_table_of_its_own(path: Path) -> None:
     path.write_text('[policy]\ncertificates = "ca+revocation"\npolicies = ["2.16.840.1"]\nask_ocsp = false\n')
     assert load_daemon_config(path).policy == PolicyConfig("ca+revocation", ("2.16.840.1",), ask_ocsp=False)
@@ -79,6 +85,10 @@ def test_the_policy_is_set_in_a_table_of_its_own(path: Path) -> None:
         ("[policy]\nlists = 'relative'", "whole path"),
         ("[policy]\nmax_age_hours = 0", ">= 1"),
         ("[policy]\ntimeout_seconds = 16", "<= 15"),
+        ("[screen]\nvirtual_size = '1920 x 1080'", r"\$\.screen\.virtual_size"),
+        ('[screen]\nvirtual_size = "1920x1080\\n"', r"\$\.screen\.virtual_size"),
+        ("[screen]\nvirtual_size = '639x480'", "between 640x480 and 7680x4320"),
+        ("[screen]\nvirtual_size = '7680x4321'", "between 640x480 and 7680x4320"),
         ("[policy]\nrevocation = true", "unknown field `revocation`"),
         ("port = x\n", "at line 1"),
         ("port = 1\nport = 2\n", "at line 2"),

@@ -39,6 +39,7 @@ PROGRAMS = {
     "srad": ("usr/sbin", "sra.cli.srad"),
     "sra-card": ("usr/sbin", "sra.cli.virtual_card"),
     "sra-screen": ("usr/sbin", "sra.cli.screen_helper"),
+    "sra-virtual-screen": ("usr/sbin", "sra.cli.virtual_screen"),
 }
 """Program -> where it is called from, and the module that it is."""
 PROGRAM = """\

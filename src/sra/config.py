@@ -245,7 +245,8 @@ class ScreenConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``consent``: ask whoever is logged in there, who has ``consent_seconds`` to allow it. ``notice``: say on the screen
     with whom it is shared. ``password_seconds``: how long an unused password lives. ``console``: what whoever stands at
     the machine sees meanwhile; ``blanked`` also switches its keyboard and mouse off. ``record``: each share into a
-    file; all of them may take ``recordings_mib`` (1,048,576 bytes each).
+    file; all of them may take ``recordings_mib`` (1,048,576 bytes each). ``virtual_size``: the pixels of a screen
+    without a monitor.
     """
 
     enabled: bool = True
@@ -257,6 +258,13 @@ class ScreenConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     console: Literal["shown", "blanked"] = "shown"
     record: bool = False
     recordings_mib: Annotated[int, msgspec.Meta(ge=1, le=1024 * 1024 * 1024)] = 10 * 1024
+    virtual_size: Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{2,3}x[1-9][0-9]{2,3}\Z")] = "1920x1080"
+
+    def __post_init__(self) -> None:
+        """Refuse a screen on which nothing fits, and one that takes more than 130 MB."""
+        width, height = map(int, self.virtual_size.split("x"))
+        if not (640 <= width <= 7680 and 480 <= height <= 4320):
+            raise ValueError("virtual_size has to be between 640x480 and 7680x4320")
 
 
 class LoginConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,12 +2,6 @@
 
 import hashlib
 import os
-import shutil
-import socket
-import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,15 +12,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from sra.cli import activation, activation_machine
 from sra.cli.run import status
 from sra.config import Paths
-from sra.errors import UsageError
 from sra.identity import handover
 from sra.remote.activation import steps_linux
-from sra.remote.activation.machine import ActivationError
 from sra.transport import identity_choice, tls_identity
 from tests.cli.whole import app
 from tests.remote.activation.world import World
 
-SCRIPT = Path(__file__).resolve().parent.parent.parent / "packaging" / "secure_remote_access.sh"
 DRIVER = steps_linux.DRIVER
 
 
@@ -224,6 +215,58 @@ def test_deactivation_takes_everything_back(world: World, capsys: pytest.Capture
     assert "not activated" in capsys.readouterr().err
 
 
+def install_virtual_screen(world: World) -> None:
+    for name in ("usr/sbin/lightdm", "usr/share/xgreeters/any.desktop", "usr/bin/Xvfb", "usr/bin/X0tigervnc"):
+        world.write(name, "")
+
+
+def test_a_virtual_screen_is_one_option(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    install_virtual_screen(world)
+    before = world.tree()
+    assert run("activate", "-g", "--virtual-screen") == 0
+    assert world.machine.user("_srascreen") is not None
+    assert world.programs.has_virtual_screen
+    units = world.root / "etc/systemd/system"
+    assert "Wants=lightdm.service\n" in (units / "sra-screen.service").read_text()
+    capsys.readouterr()
+    assert run("activate") == 0
+    assert "nothing had to be changed" in capsys.readouterr().err
+    assert run("deactivate") == 0
+    assert not world.programs.has_virtual_screen
+    assert world.tree() == before
+
+
+def test_a_shared_screen_alone_wants_no_login_window(world: World) -> None:
+    run("activate", "-g", "-s")
+    assert "lightdm" not in (world.root / "etc/systemd/system/sra-screen.service").read_text()
+    assert not (world.root / "etc/lightdm/lightdm.conf.d").exists()
+
+
+def test_a_virtual_screen_that_can_not_be_changes_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    before = world.tree()
+    assert run("activate", "-g", "--virtual-screen") == 2
+    assert "apt-get install lightdm" in capsys.readouterr().err
+    assert world.tree() == before
+    assert world.programs.ran == []
+
+
+def test_a_monitor_that_will_stay_dark_is_told(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    install_virtual_screen(world)
+    world.write("/sys/class/drm/card0-HDMI-A-1/status", "connected\n")
+    assert run("activate", "-g", "--virtual-screen") == 0
+    assert "a monitor is connected (card0-HDMI-A-1)" in capsys.readouterr().err
+
+
+def test_a_login_window_that_does_not_come_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install_virtual_screen(world)
+    monkeypatch.setattr(activation_machine, "ANSWER_DEADLINE", 0.2)
+    monkeypatch.setattr(world.programs, "_read_settings", lambda _: None)
+    assert run("activate", "-g", "--virtual-screen") == 2
+    assert "journalctl -u lightdm" in capsys.readouterr().err
+
+
 def test_as_many_readers_as_are_set(world: World) -> None:
     world.write("/etc/sra/srad.toml", "readers = 3\n")
     run("activate", "-g")
@@ -270,122 +313,3 @@ def test_only_root_can(
     monkeypatch.setattr(activation_machine, "is_root", lambda: False)
     assert run(command) == 2
     assert "sudo" in capsys.readouterr().err
-
-
-# The machine
-
-
-def test_a_program_that_is_not_installed_fails() -> None:
-    machine = activation_machine.this_machine()
-    assert machine.succeeds(["true"])
-    assert not machine.succeeds(["false"])
-    with pytest.raises(ActivationError, match="not installed"):
-        machine.run(["a-program-that-nobody-has"])
-
-
-@pytest.mark.parametrize(
-    ("python", "told"),
-    [("/usr/bin/python3", "srad is missing"), ("/root/checkout/.venv/bin/python3", None), ("/opt/a b/python3", None)],
-)
-def test_services_need_programs_that_they_can_read(
-    monkeypatch: pytest.MonkeyPatch, python: str, told: str | None
-) -> None:
-    monkeypatch.setattr("sys.executable", python)
-    if told is None:
-        monkeypatch.setattr(Path, "exists", lambda _: True)
-    with pytest.raises(ActivationError, match=told or "The services' users can't read"):
-        activation_machine.programs()
-
-
-def test_programs_that_everybody_can_read_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.executable", "/usr/bin/python3")
-    monkeypatch.setattr(Path, "exists", lambda _: True)
-    assert activation_machine.programs() == Path("/usr/bin")
-
-
-@contextmanager
-def tls_server(context_of: tls_identity.TlsIdentity) -> Iterator[int]:
-    """A server with this identity, for one connection after the other."""
-    context = tls_identity.server_context(context_of, ["sra/1"])
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = listening.accept()
-                    with context.wrap_socket(connection, server_side=True) as secured:
-                        secured.recv(1)
-                except OSError:
-                    return
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield listening.getsockname()[1]
-
-
-def test_srad_is_waited_for_and_asked_for_its_certificate(tmp_path: Path) -> None:
-    made = tls_identity.generate(tmp_path, ["localhost"], datetime.now(UTC))
-    with tls_server(made) as port:
-        assert activation_machine.served(port) == made.certificate
-        activation_machine.wait_for_srad(port, made.certificate, lambda: pytest.fail("it was started again"))
-
-
-def test_a_srad_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(activation_machine, "ANSWER_DEADLINE", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-    with pytest.raises(UsageError, match="journalctl -u srad"):
-        activation_machine.wait_for_srad(port, b"", lambda: None)
-
-
-# The script
-
-
-@pytest.fixture
-def called(tmp_path: Path) -> Path:
-    """A copy of the script as in a checkout, whose sra writes down how it was called."""
-    (tmp_path / "packaging").mkdir()
-    (tmp_path / ".venv/bin").mkdir(parents=True)
-    sra = tmp_path / ".venv/bin/sra"
-    sra.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >{tmp_path}/called\n')
-    sra.chmod(0o755)
-    shutil.copy(SCRIPT, tmp_path / "packaging")
-    return tmp_path
-
-
-def script(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(folder / "packaging" / SCRIPT.name), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-@pytest.mark.parametrize(
-    ("options", "called_with"),
-    [
-        ("-a -g -s", "activate --generate --screen"),
-        ("-ags", "activate --generate --screen"),
-        ("-s -g -a", "activate --generate --screen"),
-        ("-sag", "activate --generate --screen"),
-        ("-a", "activate"),
-        ("-a -c AB:CD -s", "activate --certificate AB:CD --screen"),
-        ("-sac AB:CD", "activate --certificate AB:CD --screen"),
-        ("-cABCD -a", "activate --certificate ABCD"),
-        ("-d", "deactivate"),
-    ],
-)
-def test_the_script_passes_its_options_on(called: Path, options: str, called_with: str) -> None:
-    ended = script(called, *options.split())
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert (called / "called").read_text().split() == called_with.split()
-
-
-@pytest.mark.parametrize("options", ["", "-g", "-s", "-a -d", "-d -s", "-d -c AB", "-x", "-a -c", "-a extra"])
-def test_the_script_refuses_what_makes_no_sense(called: Path, options: str) -> None:
-    ended = script(called, *options.split())
-    assert ended.returncode == 2
-    assert "Usage: secure_remote_access.sh -a" in ended.stderr
-    assert not (called / "called").exists()
-
-
-def test_the_script_explains_itself(called: Path) -> None:
-    ended = script(called, "-h")
-    assert ended.returncode == 0
-    assert "-c FINGERPRINT" in ended.stdout

@@ -13,6 +13,9 @@ from sra.cli.checks import Finding
 from sra.cli.doctor_remote import CHECKS, Remote, listen_address
 from sra.cli.licensing import latest_time
 from sra.config import DaemonConfig, Paths
+from sra.remote.activation import virtual_screen_linux
+from sra.remote.screen_sharing import displays_linux
+from sra.remote.screen_sharing.displays_linux import RunningProcess
 from sra.transport import tls_identity
 
 
@@ -127,6 +130,27 @@ def test_a_policy_that_demands_an_authority_needs_one(remote: Remote) -> None:
     assert "has no authority: nobody gets in" in wrong("policy", remote)[0]
     shutil.copy(remote.paths.identity / "certificate.pem", remote.paths.trust / "authority.pem")
     assert "is none of an authority" in wrong("policy", remote)[0]
+
+
+def test_a_screen_that_nobody_shows_needs_a_virtual_one(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert look("screen", remote) is None
+    put(remote, **{"run/sra/screen/helper": ""})
+    running: list[RunningProcess] = []
+    monkeypatch.setattr(displays_linux, "processes", lambda: running)
+    text, command = wrong("screen", remote)
+    assert "no X display runs" in text
+    assert command == "sra activate --virtual-screen"
+    put(remote, **{virtual_screen_linux.SETTINGS.removeprefix("/"): ""})
+    assert wrong("screen", remote)[1] == "systemctl restart lightdm.service"
+    running.append(RunningProcess(1, 1000, ("/usr/bin/gnome-shell",)))
+    assert "Wayland" in wrong("screen", remote)[0]
+    assert wrong("screen", remote)[1] == ""
+    running.append(RunningProcess(2, 105, ("/usr/bin/sway",)))
+    assert right("screen", remote) == "the session of sway can be shared"
+    running[:] = [RunningProcess(2, 0, ("/usr/bin/Xvfb", ":7"))]
+    assert right("screen", remote) == "display :7 can be shared"
+    put(remote, **{"etc/sra/srad.toml": "[screen]\nenabled = false\n"})
+    assert look("screen", remote) is None
 
 
 def test_a_clock_that_is_behind_is_wrong(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:

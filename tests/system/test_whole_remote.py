@@ -16,6 +16,16 @@ from tests.system.installed import DEPENDENCIES, DPKG, LOOKING, NOISE, PACKAGE, 
 SHARING = ("tigervnc-scraping-server", "x11-utils")
 WINDOW = ("libpam-pkcs11", "lightdm", "lightdm-gtk-greeter", "openbox", "procps", "xdotool", "xvfb", *SHARING)
 """A login window, a session behind it, and somebody who types."""
+SEAT = """\
+[LightDM]
+lock-memory=false
+
+[Seat:*]
+greeter-session=lightdm-gtk-greeter
+greeter-hide-users=true
+user-session=lab
+"""
+SIZE = "1280x800"
 OF_THE_DESKTOP = ("/var/lib/lightdm", "/var/lib/lightdm-data", "/var/log/lightdm", "/var/cache", "/home/ann", "/root")
 """What a login and a session leave on any machine."""
 
@@ -46,15 +56,20 @@ class Window(Desktop):
         self._machine = machine
 
     def prepare(self) -> None:
-        """Have it use a screen that needs no graphics card."""
+        """Have it show what the tests know; which X server it starts is the product's to say."""
         self._write_files()
+        self._machine.write("/etc/lightdm/lightdm.conf", SEAT)
 
-    def start(self) -> None:
-        self._machine.run(["systemctl", "start", "--no-block", "lightdm"])
-        wait_until(lambda: self.log, "LightDM's log", 20)
 
-    def stop(self) -> None:
-        self._machine.run(["systemctl", "stop", "lightdm"])
+def listening_ports(machine: SystemdMachine) -> set[int]:
+    lines = machine.run(["ss", "--no-header", "--listening", "--tcp", "--numeric"]).stdout.splitlines()
+    return {int(line.split()[3].rpartition(":")[2]) for line in lines}
+
+
+def mounts_of(machine: SystemdMachine, program: str) -> str:
+    """The mount namespace of the oldest process with this name."""
+    pid = machine.run(["pgrep", "--oldest", "--exact", program]).stdout.strip()
+    return machine.run(["readlink", f"/proc/{pid}/ns/mnt"]).stdout
 
 
 @pytest.mark.timeout(600)
@@ -63,28 +78,30 @@ def test_installed_activated_used_at_the_login_window_and_gone(tmp_path: Path) -
     certificate = admin.make_card("ann")
     with systemd_machine(debian_root([*DEPENDENCIES, *LOOKING, *WINDOW])) as machine:
         window = Window(machine)
-        machine.run(["systemctl", "stop", "lightdm"], check=False)
         window.prepare()
         machine.run(["useradd", "--create-home", "--shell", "/bin/bash", "ann"])
         before = machine.tree()
 
         install(machine)
-        machine.run(["secure_remote_access.sh", "-a", "-g", "-s"])
+        machine.run(["secure_remote_access.sh", "-a", "-g"])
         give_license(machine)
         machine.write("/root/ann.pem", certificate)
         machine.run(["sra", "pair", "ann", "--certificate", "/root/ann.pem"])
         machine.run(["sra", "pam", "enable", "lightdm"])
 
-        window.start()
+        machine.write("/etc/sra/srad.toml", f'[screen]\nvirtual_size = "{SIZE}"\n')
+        machine.run(["secure_remote_access.sh", "-a", "-s", "--virtual-screen"])
         window.wait_for_greeter()
         connection = admin.connect(machine, "ann", "--screen")
         wait_until(lambda: admin.notes, "the login window in the admin's viewer", 20)
-        assert admin.notes[0].startswith("shown 1024x768"), connection.output
+        assert admin.notes[0].startswith(f"shown {SIZE}"), connection.output
         window.press("Return", "Return")
         window.wait_for_session("ann")
         connection.wait_for("PIN asked on the PIN pad: right.")
+        assert listening_ports(machine) == {4116, 4117}
+        assert mounts_of(machine, "openbox") == mounts_of(machine, "systemd"), "a session is in no sandbox of ours"
         window.log_out("ann")
-        window.stop()
+        window.wait_for_greeter()
         connection.terminate()
         connection.wait()
 

@@ -10,16 +10,24 @@ from typing import Annotated
 import typer
 
 from sra.cli.activation_identity import chosen, files_in_use, first, former, generated, in_use
-from sra.cli.activation_machine import check_machine, check_root, programs, this_machine, wait_for_srad
+from sra.cli.activation_machine import (
+    check_machine,
+    check_root,
+    programs,
+    this_machine,
+    wait_for_screen,
+    wait_for_srad,
+)
 from sra.cli.options import examples
 from sra.cli.output import print_facts, print_note
 from sra.cli.passwords import PasswordFd, read_password
 from sra.config import Paths, load_daemon_config
 from sra.errors import UsageError
-from sra.remote.activation import journal, runner
+from sra.remote.activation import journal, runner, virtual_screen_linux
 from sra.remote.activation.journal import Record, Wanted
 from sra.remote.activation.machine import Machine
 from sra.remote.activation.steps_linux import Identity, ScreenFiles, Setup, steps
+from sra.remote.activation.undo import LOGIN_WINDOW
 from sra.remote.screen_sharing import templates as screen_templates
 from sra.transport import identity_choice, tls_identity
 from sra.transport.tls_identity import IdentityFiles, TlsIdentity
@@ -38,6 +46,7 @@ class Options:
     generate: bool
     choice: bytes | None
     screen: bool
+    virtual_screen: bool
     password_fd: int | None
 
 
@@ -55,6 +64,12 @@ def activate(
     screen: Annotated[
         bool, typer.Option("-s", "--screen", help="Share the screen, by a user of its own, _srascreen.")
     ] = False,
+    virtual_screen: Annotated[
+        bool,
+        typer.Option(
+            "--virtual-screen", help="Without a monitor: LightDM's login window on a screen of its own, and -s."
+        ),
+    ] = False,
     password_fd: PasswordFd = None,
 ) -> None:
     """Make this machine a remote: users, services, the virtual readers (as root). Again, it changes what is missing.
@@ -66,7 +81,9 @@ def activate(
     choice = identity_choice.parse_choice(certificate) if certificate else None
     machine = this_machine()
     check_machine(machine)
-    _activate(machine, Paths(machine.root), Options(generate, choice, screen, password_fd))
+    _activate(
+        machine, Paths(machine.root), Options(generate, choice, screen or virtual_screen, virtual_screen, password_fd)
+    )
 
 
 @app.command(epilog=examples("sra deactivate"))
@@ -80,32 +97,55 @@ def deactivate() -> None:
 
 def _activate(machine: Machine, paths: Paths, options: Options) -> None:
     record = journal.read(machine) or Record()
+    if options.virtual_screen and not record.wanted.virtual_screen:
+        _check_virtual_screen(machine)
     config = load_daemon_config(paths.config)
     current = in_use(paths, interrupted=bool(record.entries) and not record.complete)
     new = _new_identity(paths, options, current)
-    wanted = Wanted(record.wanted.trust or options.generate, record.wanted.screen or options.screen)
+    wanted = _wanted(record.wanted, options)
     setup = Setup(
         programs=programs(),
         readers=config.readers,
         identity=Identity(new.key, new.certificates) if new else None,
         former=former(paths, current) if new and current else None,
         trusted=first((new or files_in_use(paths)).certificates) if wanted.trust else None,
-        screen=_screen(paths) if wanted.screen else None,
+        screen=_screen(paths, wanted) if wanted.screen else None,
+        virtual_screen=wanted.virtual_screen,
         pcscd_uid=machine.user(PCSCD_USER) or 0,
         pcscd_asks_polkit=machine.path(POLKIT_POLICY).exists(),
     )
     changed = runner.activate(machine, steps(setup), wanted, print_note)
     identity = tls_identity.load(paths.identity)
     wait_for_srad(config.local_port, identity.certificate, lambda: _start_again(machine))
+    if wanted.virtual_screen:
+        wait_for_screen(machine)
     if not changed:
         print_note("nothing had to be changed")
     print_facts(_facts(identity, config.port))
 
 
-def _screen(paths: Paths) -> ScreenFiles:
+def _wanted(former: Wanted, options: Options) -> Wanted:
+    """What was asked for once stays."""
+    return Wanted(
+        former.trust or options.generate,
+        former.screen or options.screen,
+        former.virtual_screen or options.virtual_screen,
+    )
+
+
+def _check_virtual_screen(machine: Machine) -> None:
+    virtual_screen_linux.check(machine)
+    if found := virtual_screen_linux.monitors(machine):
+        print_note(
+            f"a monitor is connected ({', '.join(found)}): the login window will not be on it, but on a virtual one"
+        )
+
+
+def _screen(paths: Paths, wanted: Wanted) -> ScreenFiles:
     """What sharing the screen needs, with this installation's programs in it."""
     pam = screen_templates.pam_service(Path(sys.executable), paths.screen_helper)
-    return ScreenFiles(screen_templates.helper_service(programs()), pam)
+    unit = screen_templates.helper_service(programs(), LOGIN_WINDOW if wanted.virtual_screen else "")
+    return ScreenFiles(unit, pam)
 
 
 def _new_identity(paths: Paths, options: Options, current: TlsIdentity | None) -> IdentityFiles | None:

@@ -13,11 +13,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sra.errors import UsageError
-from sra.remote.activation.machine import ActivationError, Machine
+from sra.remote.activation.machine import ActivationError, Machine, Screen
 from sra.remote.activation.steps_linux import DRIVER
+from sra.remote.screen_sharing import displays_linux
 
 ANSWER_DEADLINE = 20.0
-"""Seconds for srad to answer after its start: a slow machine needs three."""
+"""Seconds for srad to answer after its start, or for LightDM to show a screen: a slow machine needs three."""
+NO_ANSWER = "Everything is set up, but srad does not answer. Look at: journalctl -u srad"
+NO_SCREEN = "Everything is set up, but LightDM shows no screen. Look at: journalctl -u lightdm, and /var/log/lightdm"
 LOOK_EVERY = 0.1
 HIDDEN_FOLDERS = ("home", "root", "tmp", "run")
 """Folders that a service does not see (ProtectHome, PrivateTmp) or that are gone after a restart."""
@@ -26,7 +29,16 @@ ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
 def this_machine() -> Machine:
     """The machine that this runs on."""
-    return Machine(Path("/"), _execute)
+    return Machine(Path("/"), _execute, _screen)
+
+
+def _screen() -> Screen:
+    """What is shown here; a Wayland session counts as somebody's, even one that is only a login window."""
+    running = list(displays_linux.processes())
+    shown = displays_linux.displays(running)
+    if displays_linux.is_wayland(running) or any(map(displays_linux.is_somebody_logged_in, shown)):
+        return Screen.IN_USE
+    return Screen.LOGIN_WINDOW if shown else Screen.NONE
 
 
 def _execute(argv: Sequence[str]) -> tuple[int, str]:
@@ -86,16 +98,21 @@ def _is_public(folder: Path) -> bool:
 
 def wait_for_srad(port: int, certificate: bytes, start_again: Callable[[], None]) -> None:
     """Return when srad answers with this certificate (DER); where it shows a former one, it is started again."""
-    if _wait(lambda: served(port)) != certificate:
+    if _wait(lambda: served(port), NO_ANSWER) != certificate:
         start_again()
-        _wait(lambda: served(port) == certificate or None)
+        _wait(lambda: served(port) == certificate or None, NO_ANSWER)
 
 
-def _wait(look: Callable[[], bytes | bool | None]) -> bytes | bool:
+def wait_for_screen(machine: Machine) -> None:
+    """Return when there is one."""
+    _wait(lambda: machine.screen() is not Screen.NONE or None, NO_SCREEN)
+
+
+def _wait(look: Callable[[], bytes | bool | None], otherwise: str) -> bytes | bool:
     deadline = time.monotonic() + ANSWER_DEADLINE
     while (found := look()) is None:
         if time.monotonic() > deadline:
-            raise ActivationError("Everything is set up, but srad does not answer. Look at: journalctl -u srad")
+            raise ActivationError(otherwise)
         time.sleep(LOOK_EVERY)
     return found
 

@@ -21,10 +21,14 @@ from sra.config import DaemonConfig, Paths, load_daemon_config
 from sra.errors import UsageError
 from sra.identity.certificates import CardCertificate
 from sra.remote.accounts.pairing import PairingStore
+from sra.remote.activation import virtual_screen_linux
+from sra.remote.activation.undo import LOGIN_WINDOW
 from sra.remote.license.statement import day
 from sra.remote.logins.login_paths import OPENSC, PAM_MODULES, LoginPaths
 from sra.remote.logins.stack_files import StackFiles
 from sra.remote.logins.stacks import State
+from sra.remote.screen_sharing import displays_linux, wlroots_linux
+from sra.remote.screen_sharing.displays_linux import Display
 from sra.transport import tls_identity
 
 MIN_FREE = 64 * 1024 * 1024
@@ -155,6 +159,21 @@ def _reader(remote: Remote) -> str:
     return f"pcscd has {len(found)} virtual readers"
 
 
+def _screen(remote: Remote) -> str:
+    if not (remote.paths.screen_helper.exists() and remote.config.screen.enabled):
+        raise NotHereError
+    shown = wlroots_linux.find(list(displays_linux.processes()), displays_linux.console())
+    name = f"display {shown.name}" if isinstance(shown, Display) else f"the session of {shown.process.name}"
+    return f"{name} can be shared"
+
+
+def _screen_again(remote: Remote) -> str:
+    if displays_linux.is_wayland(list(displays_linux.processes())):
+        return ""
+    is_virtual = (remote.paths.root / virtual_screen_linux.SETTINGS.removeprefix("/")).exists()
+    return f"systemctl restart {LOGIN_WINDOW}" if is_virtual else "sra activate --virtual-screen"
+
+
 def _clock(remote: Remote) -> str:
     now, seen = time.time(), latest_time(remote.paths).read()
     if now < max(EARLIEST, seen - CLOCK_TOLERANCE):
@@ -227,6 +246,7 @@ CHECKS: tuple[Check[Remote], ...] = (
     Check("readers", _reader, lambda _: "systemctl restart pcscd.service"),
     Check("OpenSC", lambda _: machine.check_opensc()),
     Check("logins", _logins, lambda remote: remote.sra("pam enable SERVICE")),
+    Check("screen", _screen, _screen_again),
     Check("clock", _clock, lambda _: "timedatectl set-ntp true"),
     Check("audit log", _audit),
     Check("permissions", _permissions),

@@ -10,6 +10,7 @@ from sra.remote.activation import journal, runner
 from sra.remote.activation.journal import Wanted
 from sra.remote.activation.machine import ActivationError
 from sra.remote.activation.steps_linux import Identity, ScreenFiles, Setup, steps
+from sra.remote.activation.undo import LOGIN_WINDOW
 from tests.remote.activation.world import World
 
 SETUP = Setup(
@@ -18,10 +19,12 @@ SETUP = Setup(
     identity=Identity(b"key\n", b"certificate\n"),
     trusted=b"certificate\n",
     screen=ScreenFiles(b"unit", b"pam"),
+    virtual_screen=True,
     pcscd_asks_polkit=True,
 )
 STEPS = steps(SETUP)
-ALL = Wanted(trust=True, screen=True)
+ALL = Wanted(trust=True, screen=True, virtual_screen=True)
+UNITS = {"sra.target", "sra-screen.service"}
 
 
 class Killed(BaseException):
@@ -45,7 +48,8 @@ def test_activation_makes_the_users_the_files_and_starts_the_service(world: Worl
     assert all(world.machine.user(name) is not None for name in ("_sra", "_sra-card", "_srascreen"))
     assert world.machine.group("sra-card") is not None
     assert (world.root / "etc/sra/identity/key.pem").read_bytes() == b"key\n"
-    assert world.programs.enabled == world.programs.active == {"sra.target", "sra-screen.service"}
+    assert world.programs.enabled == UNITS
+    assert world.programs.active == {*UNITS, LOGIN_WINDOW}
     assert world.given["/etc/sra/identity/key.pem"] == (world.machine.user("root"), world.machine.group("_sra"))
     assert b"certificate" in (world.root / "etc/ssl/certs/ca-certificates.crt").read_bytes()
 
@@ -63,7 +67,9 @@ def test_deactivation_takes_everything_back(world: World) -> None:
     activate(world)
     assert deactivate(world)
     assert world.tree() == before
-    assert world.programs.enabled == world.programs.active == set()
+    assert world.programs.enabled == set()
+    assert world.programs.active == {LOGIN_WINDOW}
+    assert not world.programs.has_virtual_screen
     assert not deactivate(world)
 
 
@@ -78,6 +84,8 @@ def test_the_units_are_read_again_and_pcscd_restarted_after_their_files_are_gone
         ("systemctl", "disable", "sra-screen.service"),
         ("systemctl", "stop", "sra-screen.service"),
         ("systemctl", "daemon-reload"),
+        ("systemctl", "stop", "lightdm.service"),
+        ("systemctl", "--no-block", "start", "lightdm.service"),
         ("systemctl", "daemon-reload"),
         ("systemctl", "stop", "pcscd.service"),
         ("systemctl", "restart", "pcscd.socket"),
@@ -236,7 +244,8 @@ def test_an_activation_that_was_killed_at_any_step_is_mended_by_the_next(
     assert interrupt(world, monkeypatch, number, after=after)
     activate(world)
     assert without_journal(world) == reference
-    assert world.programs.active == {"sra.target", "sra-screen.service"}
+    assert world.programs.active == {*UNITS, LOGIN_WINDOW}
+    assert world.programs.has_virtual_screen
     assert not activate(world)
     deactivate(world)
     assert world.tree() == before
@@ -251,7 +260,8 @@ def test_an_activation_that_was_killed_at_any_step_can_be_taken_back(
     interrupt(world, monkeypatch, number, after=after)
     deactivate(world)
     assert world.tree() == before
-    assert world.programs.active == set()
+    assert world.programs.active == {LOGIN_WINDOW}
+    assert not world.programs.has_virtual_screen
 
 
 @pytest.mark.parametrize("number", range(len(STEPS)))
@@ -289,7 +299,7 @@ def test_the_journal_is_root_s_and_holds_no_secret(world: World) -> None:
     text = path.read_text()
     assert "secret" not in text
     assert "key\\n" not in text
-    assert json.loads(text)["wanted"] == {"trust": True, "screen": True}
+    assert json.loads(text)["wanted"] == {"trust": True, "screen": True, "virtual_screen": True}
     backup = world.root / "var/lib/sra-activation/before/etc-sra-identity-key.pem"
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
     assert stat.S_IMODE(backup.parent.stat().st_mode) == 0o700

@@ -7,6 +7,7 @@ import pytest
 from sra.remote.activation import templates
 from sra.remote.activation.steps import Enabled, File, Folder, Run, Step, Trusted, User
 from sra.remote.activation.steps_linux import Identity, ScreenFiles, Setup, steps
+from sra.remote.activation.virtual_screen_linux import VirtualScreen
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent.parent
 PROGRAMS = Path("/usr/lib/secure-remote-access/bin")
@@ -36,7 +37,8 @@ def unit(data: bytes) -> configparser.RawConfigParser:
 
 
 def test_every_step_has_a_name_of_its_own() -> None:
-    made = steps(setup(identity=IDENTITY, trusted=b"pem", screen=SCREEN, former=("/etc/sra/identities/a.pem", b"")))
+    former = ("/etc/sra/identities/a.pem", b"")
+    made = steps(setup(identity=IDENTITY, trusted=b"pem", screen=SCREEN, virtual_screen=True, former=former))
     assert len(set(names(made))) == len(made)
 
 
@@ -51,6 +53,9 @@ def test_what_is_added_later_comes_after_the_service_so_that_it_interrupts_nobod
     made = steps(setup(trusted=b"pem", screen=SCREEN))
     kinds = [type(step) for step in made]
     assert kinds[kinds.index(Enabled) :] == [Enabled, Trusted, User, Folder, File, Run, File, Run, Enabled]
+    more = [type(step) for step in steps(setup(trusted=b"pem", screen=SCREEN, virtual_screen=True))]
+    at = kinds.index(Trusted) + 1
+    assert more == [*kinds[:at], Folder, VirtualScreen, *kinds[at:]]
 
 
 def test_only_the_daemon_reads_the_key_and_only_root_changes_it() -> None:
@@ -151,5 +156,5 @@ def test_only_the_group_reaches_pcscd_and_pcscd_stays() -> None:
 
 
 def test_nothing_is_left_to_be_filled_in() -> None:
-    made = steps(setup(identity=IDENTITY, pcscd_asks_polkit=True))
+    made = steps(setup(identity=IDENTITY, virtual_screen=True, pcscd_asks_polkit=True))
     assert [step.path for step in made if isinstance(step, File) and re.search(rb"@[A-Z]+@", step.data)] == []

@@ -6,7 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from sra.remote.activation.machine import Machine
+from sra.remote.activation.machine import Machine, Screen
+from sra.remote.activation.undo import LOGIN_WINDOW
+from sra.remote.activation.virtual_screen_linux import SETTINGS
 
 ME, MINE = os.getuid(), os.getgid()
 """Every user here has this number, so that the files that are made belong to whom they should."""
@@ -14,7 +16,7 @@ PASSWD = f"root:x:{ME}:{MINE}:root:/root:/bin/bash\nalice:x:1000:1000::/home/ali
 GROUP = f"root:x:{MINE}:\nalice:x:1000:\n"
 FOLDERS = (
     "etc/systemd/system", "etc/ssl/certs", "usr/sbin", "usr/local/share/ca-certificates",
-    "var/lib", "var/log", "etc/polkit-1/rules.d",
+    "var/lib", "var/log", "etc/polkit-1/rules.d", "etc/lightdm",
 )  # fmt: skip
 
 
@@ -25,10 +27,11 @@ class PlayedPrograms:
         self._root = root
         self.ran: list[tuple[str, ...]] = []
         self.enabled: set[str] = set()
-        self.active: set[str] = set()
+        self.active = {LOGIN_WINDOW}
         self.installed = {"pcscd.socket"}
         self.failing: set[str] = set()
         """Programs that end with 1."""
+        self.has_virtual_screen = False
 
     def __call__(self, argv: Sequence[str]) -> tuple[int, str]:
         if argv[:2] == ["systemctl", "--quiet"]:
@@ -63,12 +66,17 @@ class PlayedPrograms:
         match argv:
             case ["enable", unit]:
                 self.enabled.add(unit)
-            case ["restart", unit] if unit != "pcscd.socket":
+            case ["restart", unit] | ["--no-block", "start", unit] if unit != "pcscd.socket":
                 self.active.add(unit)
+                self._read_settings(unit)
             case ["disable", unit]:
                 self.enabled.discard(unit)
             case ["stop", unit, *_]:
                 self.active.discard(unit)
+
+    def _read_settings(self, unit: str) -> None:
+        if unit == LOGIN_WINDOW:
+            self.has_virtual_screen = (self._root / SETTINGS.removeprefix("/")).exists()
 
     def _add(self, table: str, line: str) -> None:
         path = self._root / "etc" / table
@@ -93,7 +101,14 @@ class World:
         (root / "usr/sbin/update-ca-certificates").write_text("")
         self.programs = PlayedPrograms(root)
         self.given: dict[str, tuple[int, int]] = {}
-        self.machine = Machine(root, self.programs, self._give)
+        self.machine = Machine(root, self.programs, self._screen, self._give)
+        self.is_somebody_logged_in = False
+
+    def _screen(self) -> Screen:
+        """LightDM shows one if it was started with a virtual one in its settings."""
+        if LOGIN_WINDOW not in self.programs.active or not self.programs.has_virtual_screen:
+            return Screen.NONE
+        return Screen.IN_USE if self.is_somebody_logged_in else Screen.LOGIN_WINDOW
 
     def _give(self, path: Path, user: int, group: int) -> None:
         self.given[f"/{path.relative_to(self.root)}"] = (user, group)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -200,6 +201,32 @@ def test_a_server_that_can_not_use_the_display_is_told(tmp_path: Path, monkeypat
             with pytest.raises(RefusedError, match="can't use the display"):
                 await link.grant(BY, view_only=False)
             link.close()
+
+    run(body())
+
+
+def test_what_ends_by_itself_while_the_helper_does_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event loop would cancel it at its own end; what is about to start a program then may hang for ever."""
+
+    async def body() -> None:
+        changing, may_change = asyncio.Event(), asyncio.Event()
+
+        async def change(account: str, value: str) -> None:
+            changing.set()
+            await may_change.wait()
+            there.hashes.append(value)
+
+        async with scene(tmp_path) as there:
+            link = there.link()
+            await link.grant(BY, view_only=False)
+            monkeypatch.setattr(there.password, "_setting", change)
+            os.kill(there.servers()[0], signal.SIGKILL)
+            await changing.wait()
+            asyncio.get_running_loop().call_later(0.1, may_change.set)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        link.close()
 
     run(body())
 

@@ -20,10 +20,11 @@ VERSION = 1
 
 
 class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was asked for so far: to trust the own certificate on this machine, and the screen sharing user."""
+    """What was asked for so far: to trust the own certificate, the screen sharing user, a screen without a monitor."""
 
     trust: bool = False
     screen: bool = False
+    virtual_screen: bool = False
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

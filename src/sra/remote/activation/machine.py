@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from sra import files
@@ -42,12 +43,22 @@ class FileState:
     gid: int
 
 
+class Screen(Enum):
+    """What the machine shows whoever sits at it."""
+
+    NONE = "none"
+    LOGIN_WINDOW = "login window"
+    IN_USE = "in use"
+    """Somebody is logged in there."""
+
+
 @dataclass(frozen=True)
 class Machine:
-    """The files below ``root``, and how to run programs and give files away."""
+    """The files below ``root``, and how to run programs, look at the screen, and give files away."""
 
     root: Path
     execute: Execute
+    screen: Callable[[], Screen]
     chown: Chown = os.chown
 
     def path(self, name: str) -> Path:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sra.remote.activation import templates
+from sra.remote.activation import templates, virtual_screen_linux
 from sra.remote.activation.machine import Owner
 from sra.remote.activation.steps import Enabled, File, Folder, Given, Group, Run, Step, Trusted, User
+from sra.remote.activation.virtual_screen_linux import VirtualScreen
 
 SRAD = Owner("_sra", "_sra")
 KEY_READER = Owner("root", "_sra")
@@ -64,6 +65,7 @@ class Setup:
     former: tuple[str, bytes] | None = field(default=None, repr=False)
     trusted: bytes | None = None
     screen: ScreenFiles | None = None
+    virtual_screen: bool = False
     pcscd_uid: int = 0
     pcscd_asks_polkit: bool = False
 
@@ -71,7 +73,7 @@ class Setup:
 def steps(setup: Setup) -> tuple[Step, ...]:
     """The steps, in order; they are taken back in the opposite one.
 
-    The last ones (trust, screen sharing) come after the service, so that adding them interrupts nobody.
+    The last ones (trust, a virtual screen, screen sharing) come after the service: adding them interrupts nobody.
     """
     return (
         User(SRAD.user, "Secure Remote Access daemon"),
@@ -88,7 +90,15 @@ def steps(setup: Setup) -> tuple[Step, ...]:
         Run("pcscd with the virtual readers", on_change=_PCSCD_AGAIN),
         Enabled("sra.target", PARTS),
         *([Trusted(setup.trusted)] if setup.trusted else []),
+        *(_virtual_screen(setup.programs) if setup.virtual_screen else ()),
         *_screen(setup.screen),
+    )
+
+
+def _virtual_screen(programs: Path) -> tuple[Step, ...]:
+    return (
+        Folder(virtual_screen_linux.FOLDER),
+        VirtualScreen(virtual_screen_linux.SETTINGS, templates.lightdm_conf(programs)),
     )
 
 

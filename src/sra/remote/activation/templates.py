@@ -1,4 +1,4 @@
-"""The files that activation writes, as bytes: units, drop-ins, the readers' configuration, a polkit rule."""
+"""The files that activation writes, as bytes: units, drop-ins, settings of pcscd, polkit and LightDM."""
 
 from __future__ import annotations
 
@@ -47,6 +47,11 @@ def pcscd_service() -> bytes:
 def polkit_rules() -> bytes:
     """The rule for a pcscd that asks polkit."""
     return _filled("polkit.rules")
+
+
+def lightdm_conf(programs: Path) -> bytes:
+    """LightDM's settings for a virtual screen; ``programs`` is the folder of sra-virtual-screen."""
+    return _filled("lightdm.conf", BIN=str(programs))
 
 
 def reader_conf(driver: str, run: str, readers: int) -> bytes:

@@ -11,12 +11,13 @@ from typing import ClassVar
 import msgspec
 
 from sra import files
-from sra.remote.activation.machine import ActivationError, Machine, content
+from sra.remote.activation.machine import ActivationError, Machine, Screen, content
 
 BACKUPS = "/var/lib/sra-activation/before"
 """Where the files are kept that activation replaced."""
 
 CA_BUNDLE_PROGRAM = "update-ca-certificates"
+LOGIN_WINDOW = "lightdm.service"
 
 
 class Undo(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
@@ -181,6 +182,27 @@ class Distrust(Undo, frozen=True, tag="distrust"):
         return None
 
 
+class RestoreLoginWindow(Undo, frozen=True, tag="restore-login-window"):
+    """LightDM was not told of a virtual screen by this file. Nobody's session is ended for taking that back."""
+
+    path: str
+
+    def take_back(self, machine: Machine) -> str | None:
+        """Remove the file, and have LightDM begin again without it."""
+        _remove(machine.path(self.path))
+        if not machine.succeeds(["systemctl", "--quiet", "is-active", LOGIN_WINDOW]):
+            return None
+        if machine.screen() is Screen.IN_USE:
+            return (
+                "the virtual screen stays while somebody is logged in there; "
+                f"when nobody is, run: systemctl restart {LOGIN_WINDOW}"
+            )
+        machine.run(["systemctl", "stop", LOGIN_WINDOW])
+        # Not waited for: without a screen it may well fail again, as before.
+        machine.run(["systemctl", "--no-block", "start", LOGIN_WINDOW])
+        return None
+
+
 AnyUndo = (
     RemoveFile
     | RestoreFile
@@ -192,6 +214,7 @@ AnyUndo = (
     | RunPrograms
     | StopUnit
     | Distrust
+    | RestoreLoginWindow
 )
 
 

@@ -24,8 +24,8 @@ _FAMILY_WILD = 0xFFFF
 _DISPLAY = re.compile(r":(\d{1,4})")
 
 NO_DISPLAY = (
-    "There is no screen to share: no X display runs. Start a display manager (such as lightdm); on a machine without "
-    "a monitor, have it start Xvfb (docs/screen.md)."
+    "There is no screen to share: no X display runs. With a monitor, start a display manager (such as lightdm) there; "
+    "without one, run there: sra activate --virtual-screen"
 )
 WAYLAND = (
     "The screen can't be shared while it is a Wayland session: have X11 used instead (GDM: WaylandEnable=false in "
@@ -83,12 +83,21 @@ def processes(proc: Path = Path("/proc")) -> Iterator[RunningProcess]:
 
 def find(running: Sequence[RunningProcess], console: str) -> Display:
     """The display that is on the ``console`` (such as ``tty7``), or the first; ``NoDisplayError`` says why none is."""
-    found = [display for process in running if (display := _display(process)) is not None]
+    found = displays(running)
     if not found:
-        is_wayland = any(process.name in WAYLAND_SERVERS for process in running)
-        raise NoDisplayError(WAYLAND if is_wayland else NO_DISPLAY)
+        raise NoDisplayError(WAYLAND if is_wayland(running) else NO_DISPLAY)
     on_console = [display for display in found if display.is_on(console)]
     return min(on_console or found, key=lambda display: display.number)
+
+
+def displays(running: Sequence[RunningProcess]) -> list[Display]:
+    """Every display that could be the one that is shared."""
+    return [display for process in running if (display := _display(process)) is not None]
+
+
+def is_wayland(running: Sequence[RunningProcess]) -> bool:
+    """Whether somebody has a Wayland session."""
+    return any(process.name in WAYLAND_SERVERS for process in running)
 
 
 def _display(process: RunningProcess) -> Display | None:

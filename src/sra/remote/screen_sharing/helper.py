@@ -74,6 +74,12 @@ class Helper:
             for peer in self._peers:
                 peer.cancel()
             await asyncio.gather(*self._peers, return_exceptions=True)
+            await self._come_to_rest()
+
+    async def _come_to_rest(self) -> None:
+        """Wait for what ends by itself just now: a task that is cancelled while it starts a program may never end."""
+        async with self._turn:
+            await self._password.lock()
 
     async def _serve_peer(self, connection: socket.socket) -> None:
         with connection:

@@ -11,9 +11,9 @@ def pam_service(python: Path, socket: Path) -> bytes:
     return _filled("pam-sra-vnc", PYTHON=str(python), SOCKET=str(socket))
 
 
-def helper_service(programs: Path) -> bytes:
-    """``sra-screen.service``; ``programs`` is the folder of sra-screen."""
-    return _filled("sra-screen.service", BIN=str(programs))
+def helper_service(programs: Path, wanted: str = "") -> bytes:
+    """``sra-screen.service``; ``programs`` is the folder of sra-screen, ``wanted`` the unit that shows the screen."""
+    return _filled("sra-screen.service", BIN=str(programs), WANTED=wanted)
 
 
 def _filled(name: str, **values: str) -> bytes:
