@@ -20,6 +20,7 @@ AT_ONCE = 5.0
 """Seconds for a program to end after a refusal; it would wait for the person for 60."""
 SELECT = "00A4040009A0000003080000100000"
 VERIFY = "0020008008" + PIN.encode().ljust(8, b"\xff").hex()
+PIN_STATE = "00200080"
 WRONG = "0020008008" + b"000000".ljust(8, b"\xff").hex()
 
 
@@ -111,6 +112,18 @@ def test_a_new_login_on_the_remote_does_not_lose_the_card(world: World) -> None:
             assert program.wait(15) == 0, program.output
         assert pad.output.count("The card is inserted") == 1
         assert "ejected" not in pad.output
+
+
+def test_the_question_of_a_killed_program_stays_and_its_answer_unlocks_nothing(world: World) -> None:
+    with at_pad(world) as pad:
+        program = start(world.remote, "pkcs11-tool")
+        pad.wait_for(ASKS)
+        program.kill()
+        time.sleep(1)
+        pad.gives("PIN of software:ann", PIN)
+        pad.wait_for("PIN asked on the PIN pad: right.")
+        assert send(world, SELECT, PIN_STATE) == ["9000", "63C3"]
+        assert "Key 9A" not in pad.output
 
 
 # Orders.
