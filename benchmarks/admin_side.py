@@ -3,8 +3,10 @@
     python -m benchmarks.admin_side PORT FOLDER
 
 The lines: ``connect``, ``insert`` (the PIN is typed on the remote), ``insert-pad`` (the PIN pad, which always agrees),
-``eject`` and ``close``. ``connect`` is answered with how many seconds it took, the others with when they were decided
-(CLOCK_MONOTONIC). The card's PIN is verified beforehand: what a person takes to type it belongs to nobody's figures.
+``eject``, ``close``, ``pause``, ``resume`` (then questions stay unanswered) and ``asked`` (wait for a question).
+``connect`` is answered with how many seconds it took, the others with when they were decided (CLOCK_MONOTONIC).
+
+The card's PIN is verified beforehand: what a person takes to type it belongs to nobody's figures.
 """
 
 from __future__ import annotations
@@ -36,13 +38,20 @@ SLOTS = (Slot.AUTHENTICATION,)
 
 
 class Agreeable:
-    """Nobody watches, and whoever is asked says yes; the PIN was given long ago."""
+    """Nobody watches, and whoever is asked says yes; the PIN was given long ago. Unless questions are to wait."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.decided = asyncio.Event()
+        self.decided.set()
 
     def notice(self, event: Event) -> None:
         """Do nothing."""
 
     async def ask_pin(self, question: PinQuestion, waiting: int) -> PinGiven:
         """Yes, the PIN that is kept."""
+        self.asked.set()
+        await self.decided.wait()
         return PinGiven(Reply.YES)
 
     async def ask_use(self, question: UseQuestion, waiting: int) -> Reply:
@@ -50,8 +59,7 @@ class Agreeable:
         return Reply.YES
 
 
-def _lender(card: Card) -> Lender:
-    person = Agreeable()
+def _lender(card: Card, person: Agreeable) -> Lender:
     memory = PinMemory(keep_seconds=float("inf"))
     memory.learn_right(PIN.encode())
     return Lender(card, person, person, Terms(PinEntry.FORWARD), memory, Switch(person))
@@ -70,7 +78,8 @@ class AdminSide:
     def __init__(self, port: int, card: Card, known_remotes: Path) -> None:
         trust = TrustPolicy(KnownRemotes(known_remotes), lambda _host, _fingerprint: True)
         self._remote = Remote("127.0.0.1", port, trust)
-        self._lender = _lender(card)
+        self._person = Agreeable()
+        self._lender = _lender(card, self._person)
         self._session: Session | None = None
 
     async def obey(self, command: str) -> float:
@@ -78,7 +87,11 @@ class AdminSide:
         if command == "connect":
             return await self.connect()
         decided = time.monotonic()
-        if command == "close":
+        if command in ("pause", "resume"):
+            self._pause(paused=command == "pause")
+        elif command == "asked":
+            await self._person.asked.wait()
+        elif command == "close":
             await self.close()
         elif command == "eject":
             await self._connected.eject("The benchmark ejects it.")
@@ -91,6 +104,11 @@ class AdminSide:
         start = time.monotonic()
         self._session = await session.connect(self._remote, self._lender, Unlocked(self._lender))
         return time.monotonic() - start
+
+    def _pause(self, *, paused: bool) -> None:
+        self._person.decided.clear()
+        self._person.asked.clear()
+        self._lender.switch.pause(paused=paused)
 
     async def close(self) -> None:
         """End the session, if there is one."""

@@ -31,6 +31,9 @@ class Operation(StrEnum):
     STEADY = "steady signature"
     INSERTION = "insertion seen"
     REMOVAL = "removal seen"
+    EJECTION = "ejection ordered"
+    EJECT_COMMAND = "sra session eject"
+    PAUSE = "pause ordered"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from benchmarks import softcard, targets
+from benchmarks import orders, softcard, targets
 from benchmarks.keys import PIN, KeyKind
 from benchmarks.links import start_proxy
 from benchmarks.measure import CardTime, Cell, Meter, Operation, Plan, Results
@@ -82,7 +82,8 @@ def _measure_pad(world: World, meter: Meter, admin: subprocess.Popen[str], card:
     operations = Pkcs11Operations(world, meter, OPENSC, meter.kind, pin=None)
     if meter.kind is KeyKind.P256:
         return operations.measure_sign()
-    return [*operations.measure_sign(), *operations.measure_pam(card.credential)]
+    measured = [*operations.measure_sign(), *operations.measure_pam(card.credential)]
+    return [*measured, *orders.measure_pause(world, meter, admin)]
 
 
 def _measure_connect(world: World, meter: Meter, admin: subprocess.Popen[str]) -> list[Cell]:
@@ -98,7 +99,7 @@ def _measure_connect(world: World, meter: Meter, admin: subprocess.Popen[str]) -
 
 
 def _measure_command(world: World, meter: Meter, admin: subprocess.Popen[str]) -> list[Cell]:
-    """``sra connect``, from the start of the process until an application on the remote sees the card."""
+    """``sra connect``, from the start of the process until an application on the remote sees the card; and its end."""
     tell(admin, "close")
     watch = ReaderWatch(world)
     watch.seen(present=False)
@@ -119,6 +120,7 @@ def _measure_command(world: World, meter: Meter, admin: subprocess.Popen[str]) -
             watch.seen(present=False)
 
     cells = meter.measure(Operation.COMMAND, connect, prepare=disconnect)
+    cells += orders.measure_ejection(world, meter, watch, ROOT / "admin")
     disconnect()
     watch.close()
     return cells

@@ -47,6 +47,8 @@ TARGETS: dict[tuple[Operation, str], Target] = {
     (Operation.STEADY, TYPED_PIN): Target(1, 1, 3),
     (Operation.INSERTION, TYPED_PIN): Target(0.5, 0, 5),
     (Operation.REMOVAL, TYPED_PIN): Target(0.5, 0, 5),
+    (Operation.EJECTION, TYPED_PIN): Target(0.5, 0, 50),
+    (Operation.PAUSE, PIN_PAD): Target(0.5, 0, 50),
 }
 """The PIN is checked on the admin's side, however it is given: one round trip; the signature is another."""
 
