@@ -8,7 +8,8 @@ import pytest
 
 from lab.hosts import two_hosts
 from lab.processes import LabError, Process, wait_until
-from lab.product import SRA, Terminal, World, code_of, make_card, remote_at_work, wait_for_card
+from lab.product import PIN, SRA, Terminal, World, code_of, make_card, remote_at_work, wait_for_card
+from tests.system.pin_pad import ASKS, at_pad
 
 PASSWORD = "a password that no test uses"  # of lab.product.World.add_person
 MAPPING = "/etc/pam_pkcs11/sra/mapping"
@@ -78,12 +79,14 @@ def test_sudo_runs_as_root_after_the_card(world: World) -> None:
 
 
 def test_login_at_a_terminal_begins_a_session(world: World) -> None:
-    with world.inserted("ann"):
+    with at_pad(world) as pad:
         console = at_terminal(world, "root", "login")
         console.answer("login:", "ann")
+        pad.gives(ASKS, PIN)
         console.process.wait_for("ann@remote", 20)
         console.answer("ann@remote", "id -un; exit")
         assert "\nann\n" in output_of(console).replace("\r", "")
+        assert PIN not in console.process.output
 
 
 def test_without_a_card_the_password_is_asked(world: World) -> None:

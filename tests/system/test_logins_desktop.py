@@ -9,7 +9,8 @@ import pytest
 from lab.desktop import DISPLAY, Desktop
 from lab.hosts import CHECKOUT, two_hosts
 from lab.processes import LabError, Process, wait_until
-from lab.product import CARDS, PIN, SRA, Terminal, World, code_of, remote_at_work, wait_for_card
+from lab.product import PIN, SRA, World, code_of, remote_at_work, wait_for_card
+from tests.system.pin_pad import ASKS, Pad, at_pad
 
 PICTURES = CHECKOUT / "build" / "pictures"
 AUTOSTART = "/etc/xdg/autostart/sra-watch-removal.desktop"
@@ -106,15 +107,16 @@ def press_until(desktop: Desktop, done: Callable[[], bool]) -> None:
     raise LabError("the locked screen went no further")
 
 
-def unlock_on_the_pad(world: World, desktop: Desktop, connection: Process, name: str) -> None:
+def unlock_on_the_pad(world: World, desktop: Desktop, pad: Pad, name: str) -> None:
+    """The PIN is typed at the admin's terminal; at the locked screen nothing but Enter."""
     wait_for_card(world.remote)
-    asked = connection.output.count("PIN asked on the PIN pad: right.")
     while not is_asking(world):
         desktop.press("shift")
         time.sleep(0.5)
     time.sleep(1)
     picture(desktop, f"{name}-message")
-    press_until(desktop, lambda: connection.output.count("PIN asked on the PIN pad: right.") > asked)
+    press_until(desktop, lambda: ASKS in pad.output)
+    pad.gives(ASKS, PIN)
     press_until(desktop, lambda: not is_locked(world))
     time.sleep(0.5)
     picture(desktop, f"{name}-unlocked")
@@ -122,31 +124,33 @@ def unlock_on_the_pad(world: World, desktop: Desktop, connection: Process, name:
 
 def test_the_window_has_the_admin_asked_and_begins_the_session(world: World, desktop: Desktop) -> None:
     """The admin sits at a terminal and types the PIN there; on the remote nothing is typed but the name."""
-    connecting = ["connect", "remote", "--card", "software:ann", "--cards-dir", CARDS]
-    admin = Terminal(world.admin, [SRA, *connecting, "--fingerprint", world.service.fingerprint])
-    admin.answer("To connect to remote: PIN of software:ann", PIN)
-    admin.process.wait_for("The card is inserted")
-    wait_for_card(world.remote)
-    picture(desktop, "greeter-1-empty")
-    desktop.type("ann")
-    desktop.press("Return")
-    admin.process.wait_for("asks for your PIN")
-    time.sleep(2)
-    picture(desktop, "greeter-2-pin-pad")
-    assert not desktop.has_session("ann")
-    assert "lightdm for ann" in admin.process.output.partition("The card is inserted")[2]
-    admin.answer("asks for your PIN", PIN)
-    desktop.wait_for("Authenticate result for user ann: Success", 10)
-    time.sleep(1)
-    picture(desktop, "greeter-3-log-in")
-    desktop.click(*LOG_IN)  # a window that has asked nothing itself waits for that
-    desktop.wait_for_session("ann")
-    wait_until(lambda: desktop.windows("ann@remote"), "the session's terminal", 20)
-    picture(desktop, "greeter-4-session")
-    assert "Key 9A signed the" in admin.process.output
-    desktop.log_out("ann")
-    admin.process.terminate()
-    admin.process.wait()
+    with at_pad(world) as pad:
+        wait_for_card(world.remote)
+        picture(desktop, "greeter-1-empty")
+        desktop.type("ann")
+        desktop.press("Return")
+        assert "lightdm for ann" in pad.wait_for(ASKS)
+        time.sleep(2)
+        picture(desktop, "greeter-2-pin-pad")
+        assert not desktop.has_session("ann")
+        pad.gives("PIN of software:ann", PIN)
+        desktop.wait_for("Authenticate result for user ann: Success", 10)
+        time.sleep(1)
+        picture(desktop, "greeter-3-log-in")
+        desktop.click(*LOG_IN)  # a window that has asked nothing itself waits for that
+        desktop.wait_for_session("ann")
+        wait_until(lambda: desktop.windows("ann@remote"), "the session's terminal", 20)
+        picture(desktop, "greeter-4-session")
+        assert "Key 9A signed the" in pad.output
+        desktop.log_out("ann")
+
+        desktop.wait_for_greeter()  # and once more, by the same card on the same connection
+        desktop.press("Return", "Return")
+        pad.gives(ASKS, PIN)
+        desktop.wait_for_session("ann")
+        assert pad.output.count("The card is inserted") == 1
+        assert "ejected" not in pad.output
+        desktop.log_out("ann")
 
 
 def test_with_a_session_code_the_window_asks_for_it(world: World, desktop: Desktop) -> None:
@@ -184,8 +188,8 @@ def test_the_screen_locks_when_the_connection_ends_and_the_pin_opens_it_again(wo
         assert not is_locked(world)
     wait_locked(world, timeout=AT_ONCE)
     picture(desktop, "lock-1-locked")
-    with world.inserted("ann") as connection:
-        unlock_on_the_pad(world, desktop, connection, "lock-2")
+    with at_pad(world) as pad:
+        unlock_on_the_pad(world, desktop, pad, "lock-2")
 
 
 def test_the_screen_locks_when_the_cable_is_cut(world: World, running: Desktop) -> None:
@@ -195,8 +199,8 @@ def test_the_screen_locks_when_the_cable_is_cut(world: World, running: Desktop) 
         world.remote.cable(up=False)
         wait_locked(world, timeout=DEAD_LINK + AT_ONCE)
         world.remote.cable(up=True)
-    with world.inserted("ann") as connection:
-        unlock_on_the_pad(world, running, connection, "cable-2")
+    with at_pad(world) as pad:
+        unlock_on_the_pad(world, running, pad, "cable-2")
         running.log_out("ann")
 
 
