@@ -1,6 +1,6 @@
 """A remote that has let an admin in and then abuses the card that was inserted.
 
-python -m tests.system.hostile_asker FOLDER PORT thousand|guess|half-open
+python -m tests.system.hostile_asker FOLDER PORT thousand|guess|half-open|swap
 
 Prints a line of JSON for what it has seen. Its identity is in ``FOLDER``, as that of ``hostile_remote``.
 """
@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from sra.errors import RefusedError, SraError
+from sra.errors import LinkError, RefusedError, SraError
 from sra.identity import certificates
 from sra.piv.keys import KeyRequest, PinReply, PinRequest
 from sra.transport.channel import Channel
@@ -71,14 +71,23 @@ async def half_open(admin: Channel, request: KeyRequest) -> None:
     await admin.wait_lost()
 
 
-async def main(folder: str, port: str, how: str) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(Path(folder) / "certificate.pem", Path(folder) / "key.pem")
-    context.set_alpn_protocols([ALPN])
-    arrived: asyncio.Queue[Channel] = asyncio.Queue()
-    server = await asyncio.get_running_loop().create_server(lambda: Trap(arrived), None, int(port), ssl=context)
-    print("waiting", flush=True)
-    admin = await arrived.get()
+async def swap(arrived: asyncio.Queue[Channel]) -> None:
+    """Let the admin in, cut the link, and name another account when the admin comes back."""
+    first = await arrived.get()
+    await welcome(first, "ann")
+    answerer = Answerer()
+    serving = asyncio.create_task(first.serve(answerer))
+    await answerer.inserted.wait()
+    first.abort(LinkError("cut"))
+    await asyncio.gather(serving, return_exceptions=True)
+    second = await arrived.get()
+    await welcome(second, "root")
+    said = await second.next_question(PATIENCE)
+    tell("after the other name", type(said.message).__name__)
+
+
+async def abuse(admin: Channel, how: str) -> None:
+    """Let the admin in, take the card, and do that to it."""
     hello = await welcome(admin)
     admin.start_keepalive()
     answerer = Answerer()
@@ -89,6 +98,16 @@ async def main(folder: str, port: str, how: str) -> None:
     await attack(admin, honest_signature(card.algorithm, bytes(range(32))))
     await admin.close("That was all.", final=True)
     await serving
+
+
+async def main(folder: str, port: str, how: str) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(Path(folder) / "certificate.pem", Path(folder) / "key.pem")
+    context.set_alpn_protocols([ALPN])
+    arrived: asyncio.Queue[Channel] = asyncio.Queue()
+    server = await asyncio.get_running_loop().create_server(lambda: Trap(arrived), None, int(port), ssl=context)
+    print("waiting", flush=True)
+    await (swap(arrived) if how == "swap" else abuse(await arrived.get(), how))
     server.close()
 
 

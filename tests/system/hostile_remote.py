@@ -126,12 +126,12 @@ async def dress(admin: Channel, host: str) -> None:
     await serving
 
 
-async def welcome(admin: Channel) -> Hello:
+async def welcome(admin: Channel, account: str = "root") -> Hello:
     opening = await admin.next_question(PATIENCE)
     assert isinstance(opening.message, Hello)
     admin.answer(opening.number, Challenge(VERSIONS[0], secrets.token_bytes(NONCE_BYTES)))
     closing = await admin.next_question(PATIENCE)
-    admin.answer(closing.number, Welcome("root", "an honest machine", NO_LIMITS, "1a2b3c4d"))
+    admin.answer(closing.number, Welcome(account, "an honest machine", NO_LIMITS, "1a2b3c4d"))
     return opening.message
 
 

@@ -28,7 +28,7 @@ def pair() -> Iterator[tuple[Host, Host]]:
         yield admin, remote
 
 
-def lure(pair: tuple[Host, Host], how: str, entry: str = "pad") -> tuple[Process, Process]:
+def lure(pair: tuple[Host, Host], how: str, *options: str, entry: str = "pad") -> tuple[Process, Process]:
     """The hostile remote, and the ``sra connect`` of an admin who has fallen for it and says yes to everything."""
     admin, remote = pair
     shown = ["openssl", "x509", "-in", f"{FOLDER}/certificate.pem", "-noout", "-fingerprint", "-sha256"]
@@ -37,7 +37,7 @@ def lure(pair: tuple[Host, Host], how: str, entry: str = "pad") -> tuple[Process
     hostile.wait_for("waiting")
     trusted = Service(hostile, fingerprint)
     card, to = "software:ann", f"remote:{PORT}"
-    return hostile, product.connect(admin, trusted, card, "--no-reconnect", to=to, entry=entry)
+    return hostile, product.connect(admin, trusted, card, *options, to=to, entry=entry)
 
 
 def told(hostile: Process) -> dict[str, str]:
@@ -52,7 +52,7 @@ def events(pair: tuple[Host, Host]) -> list[object]:
 
 
 def test_a_thousand_questions_get_fifty_answers_a_second(pair: tuple[Host, Host]) -> None:
-    hostile, admin = lure(pair, "thousand")
+    hostile, admin = lure(pair, "thousand", "--no-reconnect")
     assert hostile.wait() == 0, hostile.output
     admin.wait()
     said = told(hostile)
@@ -65,7 +65,7 @@ def test_a_thousand_questions_get_fifty_answers_a_second(pair: tuple[Host, Host]
 
 @pytest.mark.parametrize("entry", ["pad", "code", "forward"])
 def test_guessing_ends_after_three_and_costs_the_card_nothing(pair: tuple[Host, Host], entry: str) -> None:
-    hostile, admin = lure(pair, "guess", entry)
+    hostile, admin = lure(pair, "guess", "--no-reconnect", entry=entry)
     assert hostile.wait() == 0, hostile.output
     admin.wait()
     assert told(hostile) == {
@@ -81,7 +81,7 @@ def test_guessing_ends_after_three_and_costs_the_card_nothing(pair: tuple[Host, 
 
 def test_a_remote_that_keeps_the_link_has_no_card_any_more_when_it_is_pulled(pair: tuple[Host, Host]) -> None:
     admin, _ = pair
-    hostile, connection = lure(pair, "half-open")
+    hostile, connection = lure(pair, "half-open", "--no-reconnect")
     hostile.wait_for('"before"')
     pulled = time.monotonic()
     admin.run(["mv", f"{CARDS}/ann.softcard", "/root/taken-out"])
@@ -93,3 +93,14 @@ def test_a_remote_that_keeps_the_link_has_no_card_any_more_when_it_is_pulled(pai
     admin.run(["mv", "/root/taken-out", f"{CARDS}/ann.softcard"])
     assert tries_left(admin, "ann") == 3
     assert events(pair)[-1] == "refused"
+
+
+def test_a_remote_that_names_another_account_when_the_admin_comes_back_is_left(pair: tuple[Host, Host]) -> None:
+    hostile, admin = lure(pair, "swap")
+    assert hostile.wait() == 0, hostile.output
+    assert admin.wait() not in {0, 1}
+    assert "The remote says “root” is your account now, and said “ann” before." in admin.output
+    assert told(hostile) == {"after the other name": "Goodbye"}
+    assert admin.output.count("The card is inserted") == 1
+    assert "key-use" not in events(pair)
+    assert tries_left(pair[0], "ann") == 3
