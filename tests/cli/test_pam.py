@@ -1,9 +1,7 @@
 """``sra pam`` on a machine in a folder: what it writes, refuses, keeps and takes back."""
 
-import json
 import os
 import stat
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,55 +9,19 @@ import pytest
 from sra.cli import checks
 from sra.cli.checks import Finding
 from sra.cli.doctor_remote import CHECKS, Remote
-from sra.cli.run import status
 from sra.config import Paths
 from sra.remote.logins.login_paths import LoginPaths
-from sra.transport import tls_identity
-from tests.cli.whole import app
-
-ACCOUNT = "root"
-"""An account that every machine has."""
-STACK = "@include common-auth\n@include common-account\n"
-MACHINE = {
-    "etc/pam.d/su": STACK,
-    "etc/pam.d/sudo": f"# sudo\n{STACK}",
-    "etc/pam.d/sshd": STACK,
-    "etc/pam.d/odd": "auth required pam_unix.so\n",
-    "usr/lib/pam.d/polkit-1": STACK,
-    "lib/x86_64-linux-gnu/security/pam_pkcs11.so": "",
-    "usr/lib/x86_64-linux-gnu/opensc-pkcs11.so": "",
-    "usr/lib/secure-remote-access/sra-announce": "",
-}
+from tests.cli.login_machine import ACCOUNT, STACK, make_card, make_machine, run, states, tree
 
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
-    root = tmp_path / "machine"
-    for name, text in MACHINE.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-    return root
+    return make_machine(tmp_path / "machine")
 
 
 @pytest.fixture
 def card(tmp_path: Path) -> Path:
-    return tls_identity.generate(tmp_path / "card", ["card"], datetime.now(UTC)).folder / "certificate.pem"
-
-
-def run(root: Path, *arguments: str) -> int:
-    return status(app, [*arguments, "--root", str(root)])
-
-
-def tree(root: Path) -> dict[str, tuple[int, bytes]]:
-    """Every file of the machine, but the product's own and locks."""
-    files = [path for path in root.rglob("*") if path.is_file() and not path.is_relative_to(root / "etc/sra")]
-    return {str(path.relative_to(root)): (stat.S_IMODE(path.stat().st_mode), path.read_bytes()) for path in files}
-
-
-def states(root: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
-    capsys.readouterr()
-    assert run(root, "pam", "status", "--json") == 0
-    return dict(json.loads(capsys.readouterr().out))
+    return make_card(tmp_path / "card")
 
 
 def test_enabling_and_disabling_leaves_every_file_as_it_was(machine: Path) -> None:
@@ -82,7 +44,7 @@ def test_what_was_there_is_kept_for_the_worst_case(machine: Path) -> None:
 
 def test_only_what_is_named_is_touched(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(machine, "pam", "enable", "su") == 0
-    assert states(machine, capsys) == {"su": "card or password", "sudo": "off", "polkit-1": "off"}
+    assert states(machine, capsys) == {"login": "off", "su": "card or password", "sudo": "off", "polkit-1": "off"}
     assert (machine / "etc/pam.d/sshd").read_text() == STACK
     assert run(machine, "pam", "enable", "sshd") == 0
     assert states(machine, capsys)["sshd"] == "card or password"

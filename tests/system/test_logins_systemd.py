@@ -8,21 +8,27 @@ import pytest
 from lab.processes import wait_until
 from lab.systemd import SystemdMachine, differences, systemd_machine
 from lab.systemd_root import debian_root
-from tests.system.installed import DEPENDENCIES, LOOKING, NOISE, Admin, give_license, install
+from tests.system.installed import DEPENDENCIES, DPKG, LOOKING, NOISE, PACKAGE, Admin, give_license, install
 
 pytestmark = pytest.mark.timeout(400)
 """The first of these tests makes the fresh machine, which is then kept."""
 
 MAPPING = "/etc/pam_pkcs11/sra/mapping"
+PASSWORD = "a password of ann's"
 
 
 @pytest.fixture
-def machine() -> Iterator[SystemdMachine]:
+def fresh() -> Iterator[SystemdMachine]:
     with systemd_machine(debian_root([*DEPENDENCIES, *LOOKING, "libpam-pkcs11", "pamtester"])) as machine:
-        install(machine)
-        machine.run(["secure_remote_access.sh", "-a", "-g"])
-        give_license(machine)
         yield machine
+
+
+@pytest.fixture
+def machine(fresh: SystemdMachine) -> SystemdMachine:
+    install(fresh)
+    fresh.run(["secure_remote_access.sh", "-a", "-g"])
+    give_license(fresh)
+    return fresh
 
 
 def mapped(machine: SystemdMachine, account: str) -> bool:
@@ -56,3 +62,48 @@ def test_a_card_paired_by_hash_is_known_when_it_has_come_in(machine: SystemdMach
     accounts = ["/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow", "/etc/subuid", "/etc/subgid"]
     copies = [f"{name}-" for name in accounts]
     assert differences(before, machine.tree(), [*ours, *accounts, *copies]) == []
+
+
+def opens(machine: SystemdMachine, account: str, password: str) -> bool:
+    """Whether ``su`` takes the password of an account, from somebody who is not root."""
+    command = ["pamtester", "su", account, "authenticate"]
+    return machine.run(command, input=f"{password}\n", user="ann", check=False).returncode == 0
+
+
+def edit_su(machine: SystemdMachine) -> None:
+    """By hand, in the lines of ours."""
+    stack = machine.path("/etc/pam.d/su").read_text()
+    machine.write("/etc/pam.d/su", stack.replace("default=die] pam_pkcs11.so", "default=bad] pam_pkcs11.so"))
+
+
+def test_with_the_product_its_logins_go_too_and_passwords_are_taken_again(
+    fresh: SystemdMachine, tmp_path: Path
+) -> None:
+    """Card-only logins, once activated, once by the package alone; one is edited by hand before that."""
+    machine = fresh
+    machine.run(["useradd", "--create-home", "ann"])
+    machine.run(["chpasswd"], input=f"ann:{PASSWORD}\n")
+    assert opens(machine, "ann", PASSWORD)
+    before = machine.tree()
+
+    install(machine)
+    machine.run(["secure_remote_access.sh", "-a", "-g"])
+    machine.write("/root/root.pem", Admin(tmp_path).make_card("root"))
+    machine.run(["sra", "pair", "root", "--certificate", "/root/root.pem"])
+    machine.run(["sra", "pam", "enable", "login"])
+    machine.run(["sra", "pam", "enable", "--card-only", "su"])
+    assert not opens(machine, "ann", PASSWORD)
+    machine.run(["secure_remote_access.sh", "-d"])
+    assert opens(machine, "ann", PASSWORD)
+    assert machine.run(["systemctl", "list-unit-files", "--no-legend", "sra*"], check=False).stdout == ""
+    assert machine.run(["sra", "pam", "status"]).stdout.count(" off ") == 2
+
+    machine.run(["sra", "pam", "enable", "--card-only", "su"])
+    edit_su(machine)
+    assert not opens(machine, "ann", PASSWORD)
+    machine.run(["dpkg", "--remove", PACKAGE])
+    assert opens(machine, "ann", PASSWORD)
+    assert "default=bad" in machine.path("/var/lib/sra-login/edited/pam.d/su").read_text()
+    machine.run(["dpkg", "--purge", PACKAGE])
+    assert differences(before, machine.tree(), [*NOISE, *DPKG, "/root"]) == []
+    assert machine.run(["systemctl", "--failed", "--plain", "--no-legend"]).stdout == ""

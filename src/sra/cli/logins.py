@@ -169,7 +169,7 @@ def forget_unpaired(paths: Paths) -> None:
 def keep(login: LoginPaths, data: bytes) -> None:
     """Keep the settings of pam_pkcs11 that were there before."""
     files.make_folder(login.before, 0o700)
-    files.replace(login.before / "pam_pkcs11.conf", data, 0o600)
+    files.replace(login.former_configuration, data, 0o600)
 
 
 def _write_sssd(login: LoginPaths, verification: str, accounts: dict[bytes, str]) -> bool:

@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 
 from sra import files
-from sra.cli import login_units, logins
+from sra.cli import login_units, logins, logins_undo
 from sra.cli.options import AsJson, Root, examples
 from sra.cli.output import print_json, print_note, print_table
 from sra.cli.removal import watch_removal
 from sra.config import Paths, load_daemon_config
 from sra.errors import UsageError
-from sra.remote.logins import mapping, marks, settings
+from sra.remote.logins import mapping
 from sra.remote.logins.login_paths import ANNOUNCE, OPENSC, PAM_MODULES, LoginPaths
 from sra.remote.logins.services import KNOWN, Service, service_of
 from sra.remote.logins.stack_files import StackFiles
@@ -64,7 +64,7 @@ def enable(
         _enable(stacks, [Wish(service, card_only, announce) for service in wanted])
     except UsageError:
         if is_first and not _enabled(stacks):
-            _withdraw(login)
+            logins_undo.withdraw(login)
         raise
     logins.write(paths, login, config)
     _write_autostart(login)
@@ -79,16 +79,7 @@ def disable(
     root: Root = Path("/"),
 ) -> None:
     """Leave these services as they were before “sra pam enable” (as root)."""
-    login = LoginPaths(root)
-    stacks = StackFiles(login)
-    wanted = [service_of(name) for name in services] if services else _enabled(stacks)
-    for service in wanted:
-        said = "is as it was" if stacks.disable(service) else "did not ask for a card"
-        print_note(f"{service.name} {said}")
-    if not _enabled(stacks) and logins.is_enabled(login):
-        _withdraw(login)
-        if root == Path("/"):
-            login_units.remove()
+    logins_undo.disable(LoginPaths(root), [service_of(name) for name in services or ()])
 
 
 @app.command(epilog=examples("sra pam status", "sra pam status --json"))
@@ -156,16 +147,3 @@ def _write_autostart(login: LoginPaths) -> None:
     command = f"{Path(sys.executable).parent / 'sra'} pam watch-removal"
     files.make_folder(login.autostart.parent, 0o755)
     files.replace(login.autostart, AUTOSTART.format(command=command).encode(), 0o644)
-
-
-def _withdraw(login: LoginPaths) -> None:
-    """Remove what only the login needs; pam_pkcs11's former settings come back."""
-    content = files.read(login.configuration, logins.MAX_FILE)
-    before = files.read(login.before / "pam_pkcs11.conf", logins.MAX_FILE)
-    if content is not None and marks.is_as_signed(settings.HEAD, content.data.decode(errors="replace")):
-        login.configuration.unlink()
-        if before is not None:
-            files.replace(login.configuration, before.data, 0o644)
-    elif content is not None and marks.is_signed(settings.HEAD, content.data.decode(errors="replace")):
-        print_note(f"{login.configuration} was edited by hand, so it stays")
-    login.remove_ours()
