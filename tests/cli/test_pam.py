@@ -94,15 +94,42 @@ def test_card_only_wants_a_card_that_could_log_in(
     assert states(machine, capsys)["su"] == "card only"
 
 
-def test_the_last_password_goes_only_with_yes(machine: Path, card: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_last_password_that_begins_a_session_goes_only_with_yes(
+    machine: Path, card: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(machine, "pair", ACCOUNT, "--certificate", str(card)) == 0
-    assert run(machine, "pam", "enable", "--card-only", "su", "sudo") == 0
-    assert run(machine, "pam", "enable", "--card-only", "polkit-1") == 2
-    assert "no password opens this machine any more" in capsys.readouterr().err
-    assert states(machine, capsys)["polkit-1"] == "off"
-    assert run(machine, "pam", "enable", "--card-only", "--yes", "polkit-1") == 0
-    assert run(machine, "pam", "enable", "sudo") == 0
-    assert states(machine, capsys) == {"su": "card only", "sudo": "card or password", "polkit-1": "card only"}
+    before = tree(machine)
+    assert run(machine, "pam", "enable", "--card-only", "login", "sshd", "su") == 2
+    assert "no password begins a session on this machine any more" in capsys.readouterr().err
+    assert tree(machine) == before  # su, sudo and polkit-1, which still ask for it, let nobody in
+    assert run(machine, "pam", "enable", "--card-only", "su", "sudo", "polkit-1", "sshd") == 0
+    assert run(machine, "pam", "enable", "login") == 0
+    assert run(machine, "pam", "enable", "--card-only", "login") == 2
+    assert states(machine, capsys)["login"] == "card or password"
+    assert run(machine, "pam", "enable", "--card-only", "--yes", "login") == 0
+    assert states(machine, capsys)["login"] == "card only"
+
+
+@pytest.mark.parametrize("window", ["lightdm", "gdm-password", "sddm"])
+def test_a_login_window_is_a_way_in_unless_its_lines_were_edited(machine: Path, card: Path, window: str) -> None:
+    assert run(machine, "pair", ACCOUNT, "--certificate", str(card)) == 0
+    stack = machine / "etc/pam.d" / window
+    stack.write_text(STACK)
+    assert run(machine, "pam", "enable", "--card-only", "login", "sshd") == 0
+    assert run(machine, "pam", "enable", window, "login", "sshd") == 0
+    stack.write_text(stack.read_text().replace("default=die", "default=bad"))
+    assert run(machine, "pam", "enable", "--card-only", "login", "sshd") == 2
+
+
+def test_card_only_wants_a_card_by_which_somebody_becomes_root(
+    machine: Path, card: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(machine, "pair", "nobody", "--certificate", str(card)) == 0
+    before = tree(machine)
+    assert run(machine, "pam", "enable", "--card-only", "su") == 2
+    assert "No card of root's" in capsys.readouterr().err
+    assert tree(machine) == before
+    assert run(machine, "pam", "enable", "--card-only", "--yes", "su") == 0
 
 
 def test_a_stack_that_was_edited_is_left_alone(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,15 +10,14 @@ from typing import Annotated
 import typer
 
 from sra import files
-from sra.cli import login_units, logins, logins_undo
+from sra.cli import lockout, login_units, logins, logins_undo
 from sra.cli.options import AsJson, Root, examples
 from sra.cli.output import print_json, print_note, print_table
 from sra.cli.removal import watch_removal
 from sra.config import Paths, load_daemon_config
 from sra.errors import UsageError
-from sra.remote.logins import mapping
 from sra.remote.logins.login_paths import ANNOUNCE, OPENSC, PAM_MODULES, LoginPaths
-from sra.remote.logins.services import KNOWN, Service, service_of
+from sra.remote.logins.services import Service, service_of
 from sra.remote.logins.stack_files import StackFiles
 from sra.remote.logins.stacks import State, Wish
 
@@ -46,7 +45,7 @@ def enable(
     services: Services,
     *,
     card_only: Annotated[bool, typer.Option("--card-only", help="No password any more.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Even if then no password opens this machine.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Even if that locks out whoever has no card.")] = False,
     root: Root = Path("/"),
 ) -> None:
     """Have these services ask for the card first, and for the password when there is none (as root)."""
@@ -59,7 +58,7 @@ def enable(
     logins.write(paths, login, config)
     try:
         if card_only:
-            _check_not_locked_out(login, stacks, wanted, yes=yes)
+            lockout.check(login, stacks, wanted, yes=yes)
         announce = _announce(paths, login)
         _enable(stacks, [Wish(service, card_only, announce) for service in wanted])
     except UsageError:
@@ -113,23 +112,6 @@ def _check_modules(login: LoginPaths) -> None:
         raise UsageError("pam_pkcs11 is missing. Run: apt-get install libpam-pkcs11")
     if login.first(OPENSC) is None:
         raise UsageError("OpenSC's module is missing. Run: apt-get install opensc-pkcs11")
-
-
-def _check_not_locked_out(login: LoginPaths, stacks: StackFiles, wanted: Sequence[Service], *, yes: bool) -> None:
-    """Raise ``UsageError`` if nobody could get in any more."""
-    content = files.read(login.mapping, logins.MAX_FILE)
-    if content is None or not mapping.accounts_in(content.data.decode()):
-        raise UsageError(
-            "No card could log in yet, so nobody could. Pair one with its certificate first: "
-            "sra pair ACCOUNT --certificate FILE"
-        )
-    states = {**stacks.states(), **dict.fromkeys(wanted, State.CARD_ONLY)}
-    left = [service.name for service, state in states.items() if service in KNOWN and state is not State.CARD_ONLY]
-    if not left and not yes:
-        raise UsageError(
-            "Then no password opens this machine any more, and a broken smart card service locks everybody out. "
-            "Leave one of them alone, or say --yes."
-        )
 
 
 def _announce(paths: Paths, login: LoginPaths) -> str:

@@ -37,6 +37,9 @@ KNOWN = (
 )
 """Those whose ways are known. Others, sshd among them, are touched only if they are named; without surprises."""
 
+SESSIONS = ("login", "lightdm", "gdm-password", "sddm", "sshd")
+"""Those that begin a session; all others want somebody who is logged in already, so they are no way into a machine."""
+
 
 def is_name(name: str) -> bool:
     """Whether a service may be called that."""
