@@ -178,6 +178,21 @@ def test_the_map_follows_the_pairings(machine: Path, card: Path) -> None:
     assert list((Paths(machine).etc / "certificates").iterdir()) == []
 
 
+@pytest.mark.parametrize("umask", [0o027, 0o077])
+def test_everybody_can_read_the_logins_files_whatever_roots_umask_is(machine: Path, umask: int) -> None:
+    login, before = LoginPaths(machine), os.umask(umask)
+    try:
+        assert run(machine, "pam", "enable", "su") == 0
+    finally:
+        os.umask(before)
+    made = [login.ours, *login.ours.rglob("[!.]*"), login.configuration, login.autostart, login.autostart.parent]
+    assert {stat.S_IMODE(path.stat().st_mode) & 0o055 for path in made if path.is_dir()} == {0o055}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made if path.is_file()} == {0o644}
+    login.ours.chmod(0o750)
+    assert run(machine, "pam", "enable", "su") == 0
+    assert stat.S_IMODE(login.ours.stat().st_mode) == 0o755
+
+
 def test_the_policy_is_the_logins_too(machine: Path, card: Path) -> None:
     assert run(machine, "pair", ACCOUNT, "--certificate", str(card)) == 0
     Paths(machine).config.write_text('[policy]\ncertificates = "ca"\n')

@@ -25,7 +25,7 @@ def world() -> Iterator[World]:
         world.add_person("ann", ["9A=P256"])
         world.add_person("bob", ["9A=RSA2048"])
         remote.write("/etc/sudoers.d/ann", SUDOERS, mode=0o440)
-        remote.run([SRA, "pam", "enable", *STACKS])
+        remote.run(["sh", "-c", 'umask 027; exec "$@"', "sh", SRA, "pam", "enable", *STACKS])
         yield world
 
 

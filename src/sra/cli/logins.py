@@ -63,8 +63,11 @@ def seen_cards(paths: Paths) -> KnownCards:
 
 
 def is_enabled(login: LoginPaths) -> bool:
-    """Whether pam_pkcs11 is set up by us here."""
-    return login.mapping.exists()
+    """Whether pam_pkcs11 is set up by us here; no for whom its files are closed, who would wait for them in vain."""
+    try:
+        return login.mapping.exists()
+    except PermissionError:
+        return False
 
 
 def refresh(paths: Paths) -> bool:
@@ -78,7 +81,9 @@ def write(paths: Paths, login: LoginPaths, config: DaemonConfig) -> bool:
 
     One at a time, so that whoever has changed a pairing last also makes the last map.
     """
-    files.make_folder(login.ours, 0o755)
+    for folder in (login.ours, login.trust):
+        files.make_folder(folder, 0o755)
+        folder.chmod(0o755)  # in case that it was there
     with files.locked(login.mapping):
         return _write(paths, login, config)
 
