@@ -6,9 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from sra.cli import checks
-from sra.cli.checks import Finding
-from sra.cli.doctor_remote import CHECKS, Remote
 from sra.config import Paths
 from sra.remote.logins.login_paths import LoginPaths
 from tests.cli.login_machine import ACCOUNT, STACK, make_card, make_machine, run, states, tree
@@ -228,17 +225,3 @@ def test_a_session_will_watch_for_its_card(machine: Path) -> None:
     command = line.removeprefix("Exec=").split()
     assert command[1:] == ["pam", "watch-removal"]
     assert os.access(command[0], os.X_OK)
-
-
-def test_the_doctor_says_which_logins_take_the_card(machine: Path) -> None:
-    remote = Remote(Paths(machine))
-    (check,) = [each for each in CHECKS if each.name == "logins"]
-    assert checks.run([check], remote) == []
-    assert run(machine, "pam", "enable", "su") == 0
-    assert checks.run([check], remote) == [Finding("logins", True, "su: card or password")]
-    (machine / "usr/lib/x86_64-linux-gnu/opensc-pkcs11.so").unlink()
-    assert not checks.run([check], remote)[0].ok
-    stack = machine / "etc/pam.d/su"
-    stack.write_text(stack.read_text().replace("default=die", "default=bad"))
-    (found,) = checks.run([check], remote)
-    assert (found.ok, found.command) == (False, f"editor {stack}")

@@ -1,5 +1,6 @@
 """The login's files where systemd runs: units that keep them true, and no trace of them later."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,12 @@ def mapped(machine: SystemdMachine, account: str) -> bool:
     return f"-> {account}\n" in machine.run(["cat", MAPPING]).stdout
 
 
+def logins_finding(machine: SystemdMachine) -> dict[str, object]:
+    """What the doctor says of them."""
+    said = json.loads(machine.run(["sra", "doctor", "--json"], check=False).stdout)
+    return next({key: each[key] for key in ("ok", "command", "text")} for each in said if each["check"] == "logins")
+
+
 def test_a_card_paired_by_hash_is_known_when_it_has_come_in(machine: SystemdMachine, tmp_path: Path) -> None:
     before = machine.tree()
     machine.run(["sra", "pam", "enable", "su"])
@@ -52,6 +59,12 @@ def test_a_card_paired_by_hash_is_known_when_it_has_come_in(machine: SystemdMach
     assert mapped(machine, "ann")
     said = machine.run(["pamtester", "-v", "su", "ann", "authenticate"], user="ann", check=False)
     assert "successfully authenticated" in said.stdout + said.stderr
+    assert logins_finding(machine) == {"ok": True, "command": "", "text": "su: card or password"}
+    machine.run(["systemctl", "stop", "sra-logins.path"])
+    found = logins_finding(machine)
+    assert (found["ok"], found["command"]) == (False, "sra pam enable su")
+    machine.run(str(found["command"]).split())
+    assert logins_finding(machine)["ok"]
     connection.terminate()
     connection.wait()
     machine.run(["sh", "-c", "echo >/etc/sra/pairings.toml"])  # by hand, without “sra unpair”

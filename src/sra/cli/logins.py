@@ -89,8 +89,8 @@ def write(paths: Paths, login: LoginPaths, config: DaemonConfig) -> bool:
 
 
 def _write(paths: Paths, login: LoginPaths, config: DaemonConfig) -> bool:
-    accounts = asyncio.run(_accounts(paths, config))
-    set_up = policy.settings(policy_of(config.policy), Path(login.named(login.ours / "lists.pem")))
+    accounts = accounts_now(paths, config)
+    set_up = _policy_settings(login, config)
     trusted = open_trust(paths, config.policy).read()
     trust = export.login_trust(trusted, Cache(paths.revocation), policy_of(config.policy).max_age, datetime.now(UTC))
     export.write_folder(login.trust, trust.folder)
@@ -104,6 +104,20 @@ def _write(paths: Paths, login: LoginPaths, config: DaemonConfig) -> bool:
         vouching = sssd.trusted_file(accounts) if is_paired else trust.authorities_file
         changed += [_replace(login.ours / "trusted.pem", vouching, 0o644), _write_sssd(login, set_up.sssd, accounts)]
     return any(changed)
+
+
+def cert_policy(login: LoginPaths, config: DaemonConfig) -> str:
+    """What pam_pkcs11 is to be told by ``cert_policy``."""
+    return _policy_settings(login, config).pam_pkcs11
+
+
+def _policy_settings(login: LoginPaths, config: DaemonConfig) -> policy.PolicySettings:
+    return policy.settings(policy_of(config.policy), Path(login.named(login.ours / "lists.pem")))
+
+
+def accounts_now(paths: Paths, config: DaemonConfig) -> dict[bytes, str]:
+    """Certificate -> account, as worked out now."""
+    return asyncio.run(_accounts(paths, config))
 
 
 async def _accounts(paths: Paths, config: DaemonConfig) -> dict[bytes, str]:
