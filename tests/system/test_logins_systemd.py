@@ -36,10 +36,37 @@ def mapped(machine: SystemdMachine, account: str) -> bool:
     return f"-> {account}\n" in machine.run(["cat", MAPPING]).stdout
 
 
-def logins_finding(machine: SystemdMachine) -> dict[str, object]:
-    """What the doctor says of them."""
+def finding(machine: SystemdMachine, check: str) -> dict[str, object]:
+    """What the doctor says of this."""
     said = json.loads(machine.run(["sra", "doctor", "--json"], check=False).stdout)
-    return next({key: each[key] for key in ("ok", "command", "text")} for each in said if each["check"] == "logins")
+    return next({key: each[key] for key in ("ok", "command", "text")} for each in said if each["check"] == check)
+
+
+def watch(machine: SystemdMachine, user: str) -> None:
+    """Have a session, of which this is all, watch for its card."""
+    machine.run(["systemd-run", f"--uid={user}", f"--unit=watch-{user}", "sra", "pam", "watch-removal"])
+
+
+def watched(machine: SystemdMachine, user: str) -> str:
+    """What that has logged."""
+    return machine.run(["journalctl", "--no-pager", f"--unit=watch-{user}"]).stdout
+
+
+def test_who_may_not_use_the_readers_is_told_so_wherever_it_matters(machine: SystemdMachine, tmp_path: Path) -> None:
+    machine.run(["useradd", "--create-home", "bob"])
+    machine.write("/root/bob.pem", Admin(tmp_path).make_card("bob"))
+    said = "bob is not in the group sra-card"
+    pairing = ["sra", "pair", "bob", "--certificate", "/root/bob.pem"]
+    assert said in machine.run(pairing).stderr
+    assert said in machine.run(["sra", "pam", "enable", "su"]).stderr
+    found = finding(machine, "removal")
+    assert not found["ok"]
+    watch(machine, "bob")
+    wait_until(lambda: "no card can be watched" in watched(machine, "bob"), "the watch's complaint", 20)
+    assert said in watched(machine, "bob")
+    machine.run(str(found["command"]).split())
+    assert said not in machine.run(pairing).stderr
+    assert finding(machine, "removal")["ok"]
 
 
 def test_a_card_paired_by_hash_is_known_when_it_has_come_in(machine: SystemdMachine, tmp_path: Path) -> None:
@@ -59,14 +86,20 @@ def test_a_card_paired_by_hash_is_known_when_it_has_come_in(machine: SystemdMach
     assert mapped(machine, "ann")
     said = machine.run(["pamtester", "-v", "su", "ann", "authenticate"], user="ann", check=False)
     assert "successfully authenticated" in said.stdout + said.stderr
-    assert logins_finding(machine) == {"ok": True, "command": "", "text": "su: card or password"}
+    assert finding(machine, "logins") == {"ok": True, "command": "", "text": "su: card or password"}
     machine.run(["systemctl", "stop", "sra-logins.path"])
-    found = logins_finding(machine)
+    found = finding(machine, "logins")
     assert (found["ok"], found["command"]) == (False, "sra pam enable su")
     machine.run(str(found["command"]).split())
-    assert logins_finding(machine)["ok"]
+    assert finding(machine, "logins")["ok"]
+    machine.write("/etc/sra/srad.toml", '[login]\non_removal = "log-out"\n')
+    watch(machine, "ann")
+    wait_until(lambda: "the card of ann is in Secure Remote Access 00" in watched(machine, "ann"), "the watch", 20)
     connection.terminate()
     connection.wait()
+    wait_until(lambda: "the card is out: log-out" in watched(machine, "ann"), "the watch to see it go", 20)
+    is_over = ["systemctl", "is-active", "watch-ann"]
+    wait_until(lambda: machine.run(is_over, check=False).returncode != 0, "the end of the session", 20)
     machine.run(["sh", "-c", "echo >/etc/sra/pairings.toml"])  # by hand, without “sra unpair”
     wait_until(lambda: not mapped(machine, "ann"), "the map without ann", 10)
     assert machine.run(["systemctl", "--failed", "--plain", "--no-legend"]).stdout == ""

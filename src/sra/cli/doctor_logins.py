@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sra import files
-from sra.cli import logins
+from sra.cli import card_users, logins
 from sra.cli.checks import NotHereError, WrongError
 from sra.config import DaemonConfig, Paths
 from sra.remote.logins import mapping, marks, settings
@@ -35,6 +35,18 @@ def check_logins(paths: Paths, config: DaemonConfig) -> str:
     if login.root == Path("/") and logins.SYSTEMD.is_dir():
         _check_units(mend)
     return ", ".join(f"{name}: {state}" for name, state in states.items())
+
+
+def check_removal(paths: Paths, config: DaemonConfig) -> str:
+    """What a session does when its card goes; raise ``WrongError`` for an account whose session can't see it go."""
+    login = LoginPaths(paths.root)
+    if all(state is State.OFF for state in StackFiles(login).states().values()):
+        raise NotHereError
+    wanted = config.login.on_removal
+    kept_out = card_users.kept_out(paths.root, logins.mapped_accounts(login))
+    if kept_out and wanted != "nothing":
+        raise WrongError(f"{card_users.advice(kept_out)}.", card_users.remedy(kept_out))
+    return f"a session whose card goes: {wanted}"
 
 
 def _states(login: LoginPaths) -> dict[str, State]:

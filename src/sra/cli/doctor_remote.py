@@ -15,7 +15,7 @@ from sra import audit, files
 from sra.cli import handshakes, machine, opensc
 from sra.cli.checks import Check, NotHereError, WrongError
 from sra.cli.doctor_card import check_card, check_policy
-from sra.cli.doctor_logins import check_logins
+from sra.cli.doctor_logins import check_logins, check_removal
 from sra.cli.licensing import issuers_folder, latest_time, open_licenses
 from sra.cli.log import is_service
 from sra.config import DaemonConfig, Paths, load_daemon_config
@@ -137,6 +137,10 @@ def _logins(remote: Remote) -> str:
     return check_logins(remote.paths, remote.config)
 
 
+def _removal(remote: Remote) -> str:
+    return check_removal(remote.paths, remote.config)
+
+
 def _reader(remote: Remote) -> str:
     found = machine.virtual_readers()
     if len(found) < remote.config.readers:
@@ -231,6 +235,7 @@ CHECKS: tuple[Check[Remote], ...] = (
     Check("readers", _reader, lambda _: "systemctl restart pcscd.service"),
     Check("OpenSC", lambda _: opensc.check_opensc()),
     Check("logins", _logins, lambda remote: remote.sra("pam enable SERVICE")),
+    Check("removal", _removal),
     Check("screen", _screen, _screen_again),
     Check("clock", _clock, lambda _: "timedatectl set-ntp true"),
     Check("audit log", _audit),

@@ -7,10 +7,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from sra import files
 from sra.cli import logins
 from sra.errors import UsageError
-from sra.remote.logins import mapping
 from sra.remote.logins.login_paths import LoginPaths
 from sra.remote.logins.services import SESSIONS, Service, service_of
 from sra.remote.logins.stack_files import StackFiles
@@ -22,8 +20,7 @@ PATIENCE = 10.0
 
 def check(login: LoginPaths, stacks: StackFiles, wanted: Sequence[Service], *, yes: bool) -> None:
     """Raise ``UsageError`` if nobody could get in any more, or nobody could mend it, once these take cards only."""
-    content = files.read(login.mapping, logins.MAX_FILE)
-    accounts = frozenset[str]() if content is None else mapping.accounts_in(content.data.decode())
+    accounts = logins.mapped_accounts(login)
     if not accounts:
         raise UsageError(
             "No card could log in yet, so nobody could. Pair one with its certificate first: "

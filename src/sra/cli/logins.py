@@ -106,6 +106,12 @@ def _write(paths: Paths, login: LoginPaths, config: DaemonConfig) -> bool:
     return any(changed)
 
 
+def mapped_accounts(login: LoginPaths) -> frozenset[str]:
+    """Every account that some card opens at the login."""
+    content = files.read(login.mapping, MAX_FILE)
+    return frozenset() if content is None else mapping.accounts_in(content.data.decode(errors="replace"))
+
+
 def cert_policy(login: LoginPaths, config: DaemonConfig) -> str:
     """What pam_pkcs11 is to be told by ``cert_policy``."""
     return _policy_settings(login, config).pam_pkcs11

@@ -24,7 +24,7 @@ PATIENCE = 15.0
 """Seconds for OpenSC to look into every reader; a card that it has not seen before takes it one."""
 
 _SLOT = re.compile(r"Slot [0-9]+ \(0x[0-9a-f]+\): (?P<reader>.*\S)")
-_TOKEN = "token label"  # noqa: S105 - no password
+_CARD = "token label"
 
 
 def check_opensc() -> str:
@@ -50,7 +50,7 @@ def slots_in(text: str) -> dict[str, bool]:
         if match := _SLOT.match(line):
             reader = match["reader"]
             slots[reader] = slots.get(reader, False)
-        elif line.strip().startswith(_TOKEN):
+        elif line.strip().startswith(_CARD):
             slots[reader] = True
     return slots
 

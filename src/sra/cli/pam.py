@@ -11,6 +11,7 @@ import typer
 
 from sra import files
 from sra.cli import lockout, login_units, logins, logins_undo
+from sra.cli.card_users import note_kept_out
 from sra.cli.options import AsJson, Root, examples
 from sra.cli.output import print_json, print_note, print_table
 from sra.cli.removal import watch_removal
@@ -67,6 +68,7 @@ def enable(
         raise
     logins.write(paths, login, config)
     _write_autostart(login)
+    note_kept_out(root, logins.mapped_accounts(login))
     if root == Path("/"):
         login_units.install()
 
