@@ -48,6 +48,24 @@ def test_the_mode_does_not_depend_on_the_umask(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
+@pytest.mark.parametrize("umask", [0o000, 0o027, 0o077])
+def test_nor_does_a_folders_nor_what_is_above_one_that_everybody_enters(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        files.make_folder(tmp_path / "a" / "b", 0o755)
+        files.make_folder(tmp_path / "c" / "d", 0o700)
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a", "a/b", "c", "c/d")]
+    assert modes == [0o755, 0o755, 0o777 & ~umask, 0o700]
+
+
+def test_a_folder_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir(0o750)
+    files.make_folder(tmp_path / "a", 0o755)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o750
+
+
 def test_no_file_is_no_content(path: Path) -> None:
     assert files.read(path, 1) is None
     assert files.read_trusted(path, 1) is None

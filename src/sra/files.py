@@ -134,9 +134,15 @@ def replace(path: Path, data: bytes, mode: int) -> None:
 
 
 def make_folder(path: Path, mode: int) -> None:
-    """Create the folder, and those above it, unless it is there; raise ``FileError`` if it can't be."""
+    """Create the folder, and those above it, unless it is there; raise ``FileError`` if it can't be.
+
+    It has this mode whatever the umask is; and so have those above it that are new, if everybody is to enter it.
+    """
     try:
+        missing = [each for each in (path, *path.parents) if not each.exists()]
         path.mkdir(mode, parents=True, exist_ok=True)
+        for each in missing if mode & stat.S_IXOTH else missing[:1]:
+            each.chmod(mode)
     except OSError as error:
         raise _failure(path, error) from error
 

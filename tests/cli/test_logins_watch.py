@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from sra.remote.logins.login_paths import LoginPaths
 from tests.loopback import run, until
 from tests.remote.accounts.issuing import Authority
 
+NOBODY = 65534
 CARD = Authority().issue().card
 
 
@@ -84,6 +86,21 @@ def test_a_folder_that_can_not_be_written_shuts_nobody_out(tmp_path: Path, caplo
     paths.state.write_text("no folder")
     assert found(paths, ann) == "ann"
     assert "does not get to know this card" in caplog.text
+
+
+def test_a_login_whose_files_are_closed_shuts_nobody_out(tmp_path: Path) -> None:
+    login, me = LoginPaths(tmp_path), os.geteuid()
+    write_map(Paths(tmp_path), {})
+    login.ours.chmod(0)
+    if me == 0:
+        os.seteuid(NOBODY)
+    try:
+        with pytest.raises(PermissionError):
+            login.mapping.stat()
+        assert not logins.is_enabled(login)
+    finally:
+        os.seteuid(me)
+        login.ours.chmod(0o700)
 
 
 def test_where_the_login_takes_no_cards_nothing_is_made(tmp_path: Path) -> None:

@@ -1,11 +1,9 @@
 import socket
-from pathlib import Path
 
 import pytest
 
 from sra import __version__
 from sra.cli import machine
-from sra.cli.checks import WrongError
 from sra.cli.machine import count_connections, count_established
 
 TABLE = """\
@@ -42,14 +40,3 @@ def test_the_versions_of_what_runs_here_are_told() -> None:
 def test_a_program_that_is_not_there_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert set(machine.versions()) == {"sra", "Python", "OpenSSL"}
-
-
-def test_opensc_is_found_or_the_package_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Path(machine.check_opensc()).name == "opensc-pkcs11.so"
-    monkeypatch.setattr(machine, "MODULES", ("/nowhere/*.so",))
-    with pytest.raises(WrongError, match=r"opensc-pkcs11\.so is missing") as caught:
-        machine.check_opensc()
-    assert caught.value.command == "apt-get install opensc opensc-pkcs11"
-    monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(WrongError, match="pkcs11-tool and opensc-tool"):
-        machine.check_opensc()

@@ -1,65 +1,24 @@
 """``sra pam`` on a machine in a folder: what it writes, refuses, keeps and takes back."""
 
-import json
 import os
 import stat
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from sra.cli import checks
-from sra.cli.checks import Finding
-from sra.cli.doctor_remote import CHECKS, Remote
-from sra.cli.run import status
 from sra.config import Paths
 from sra.remote.logins.login_paths import LoginPaths
-from sra.transport import tls_identity
-from tests.cli.whole import app
-
-ACCOUNT = "root"
-"""An account that every machine has."""
-STACK = "@include common-auth\n@include common-account\n"
-MACHINE = {
-    "etc/pam.d/su": STACK,
-    "etc/pam.d/sudo": f"# sudo\n{STACK}",
-    "etc/pam.d/sshd": STACK,
-    "etc/pam.d/odd": "auth required pam_unix.so\n",
-    "usr/lib/pam.d/polkit-1": STACK,
-    "lib/x86_64-linux-gnu/security/pam_pkcs11.so": "",
-    "usr/lib/x86_64-linux-gnu/opensc-pkcs11.so": "",
-    "usr/lib/secure-remote-access/sra-announce": "",
-}
+from tests.cli.login_machine import ACCOUNT, STACK, make_card, make_machine, run, states, tree
 
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
-    root = tmp_path / "machine"
-    for name, text in MACHINE.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-    return root
+    return make_machine(tmp_path / "machine")
 
 
 @pytest.fixture
 def card(tmp_path: Path) -> Path:
-    return tls_identity.generate(tmp_path / "card", ["card"], datetime.now(UTC)).folder / "certificate.pem"
-
-
-def run(root: Path, *arguments: str) -> int:
-    return status(app, [*arguments, "--root", str(root)])
-
-
-def tree(root: Path) -> dict[str, tuple[int, bytes]]:
-    """Every file of the machine, but the product's own and locks."""
-    files = [path for path in root.rglob("*") if path.is_file() and not path.is_relative_to(root / "etc/sra")]
-    return {str(path.relative_to(root)): (stat.S_IMODE(path.stat().st_mode), path.read_bytes()) for path in files}
-
-
-def states(root: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
-    capsys.readouterr()
-    assert run(root, "pam", "status", "--json") == 0
-    return dict(json.loads(capsys.readouterr().out))
+    return make_card(tmp_path / "card")
 
 
 def test_enabling_and_disabling_leaves_every_file_as_it_was(machine: Path) -> None:
@@ -82,7 +41,7 @@ def test_what_was_there_is_kept_for_the_worst_case(machine: Path) -> None:
 
 def test_only_what_is_named_is_touched(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(machine, "pam", "enable", "su") == 0
-    assert states(machine, capsys) == {"su": "card or password", "sudo": "off", "polkit-1": "off"}
+    assert states(machine, capsys) == {"login": "off", "su": "card or password", "sudo": "off", "polkit-1": "off"}
     assert (machine / "etc/pam.d/sshd").read_text() == STACK
     assert run(machine, "pam", "enable", "sshd") == 0
     assert states(machine, capsys)["sshd"] == "card or password"
@@ -132,15 +91,42 @@ def test_card_only_wants_a_card_that_could_log_in(
     assert states(machine, capsys)["su"] == "card only"
 
 
-def test_the_last_password_goes_only_with_yes(machine: Path, card: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_last_password_that_begins_a_session_goes_only_with_yes(
+    machine: Path, card: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(machine, "pair", ACCOUNT, "--certificate", str(card)) == 0
-    assert run(machine, "pam", "enable", "--card-only", "su", "sudo") == 0
-    assert run(machine, "pam", "enable", "--card-only", "polkit-1") == 2
-    assert "no password opens this machine any more" in capsys.readouterr().err
-    assert states(machine, capsys)["polkit-1"] == "off"
-    assert run(machine, "pam", "enable", "--card-only", "--yes", "polkit-1") == 0
-    assert run(machine, "pam", "enable", "sudo") == 0
-    assert states(machine, capsys) == {"su": "card only", "sudo": "card or password", "polkit-1": "card only"}
+    before = tree(machine)
+    assert run(machine, "pam", "enable", "--card-only", "login", "sshd", "su") == 2
+    assert "no password begins a session on this machine any more" in capsys.readouterr().err
+    assert tree(machine) == before  # su, sudo and polkit-1, which still ask for it, let nobody in
+    assert run(machine, "pam", "enable", "--card-only", "su", "sudo", "polkit-1", "sshd") == 0
+    assert run(machine, "pam", "enable", "login") == 0
+    assert run(machine, "pam", "enable", "--card-only", "login") == 2
+    assert states(machine, capsys)["login"] == "card or password"
+    assert run(machine, "pam", "enable", "--card-only", "--yes", "login") == 0
+    assert states(machine, capsys)["login"] == "card only"
+
+
+@pytest.mark.parametrize("window", ["lightdm", "gdm-password", "sddm"])
+def test_a_login_window_is_a_way_in_unless_its_lines_were_edited(machine: Path, card: Path, window: str) -> None:
+    assert run(machine, "pair", ACCOUNT, "--certificate", str(card)) == 0
+    stack = machine / "etc/pam.d" / window
+    stack.write_text(STACK)
+    assert run(machine, "pam", "enable", "--card-only", "login", "sshd") == 0
+    assert run(machine, "pam", "enable", window, "login", "sshd") == 0
+    stack.write_text(stack.read_text().replace("default=die", "default=bad"))
+    assert run(machine, "pam", "enable", "--card-only", "login", "sshd") == 2
+
+
+def test_card_only_wants_a_card_by_which_somebody_becomes_root(
+    machine: Path, card: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(machine, "pair", "nobody", "--certificate", str(card)) == 0
+    before = tree(machine)
+    assert run(machine, "pam", "enable", "--card-only", "su") == 2
+    assert "No card of root's" in capsys.readouterr().err
+    assert tree(machine) == before
+    assert run(machine, "pam", "enable", "--card-only", "--yes", "su") == 0
 
 
 def test_a_stack_that_was_edited_is_left_alone(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,6 +175,21 @@ def test_the_map_follows_the_pairings(machine: Path, card: Path) -> None:
     assert list((Paths(machine).etc / "certificates").iterdir()) == []
 
 
+@pytest.mark.parametrize("umask", [0o027, 0o077])
+def test_everybody_can_read_the_logins_files_whatever_roots_umask_is(machine: Path, umask: int) -> None:
+    login, before = LoginPaths(machine), os.umask(umask)
+    try:
+        assert run(machine, "pam", "enable", "su") == 0
+    finally:
+        os.umask(before)
+    made = [login.ours, *login.ours.rglob("[!.]*"), login.configuration, login.autostart, login.autostart.parent]
+    assert {stat.S_IMODE(path.stat().st_mode) & 0o055 for path in made if path.is_dir()} == {0o055}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made if path.is_file()} == {0o644}
+    login.ours.chmod(0o750)
+    assert run(machine, "pam", "enable", "su") == 0
+    assert stat.S_IMODE(login.ours.stat().st_mode) == 0o755
+
+
 def test_the_policy_is_the_logins_too(machine: Path, card: Path) -> None:
     assert run(machine, "pair", ACCOUNT, "--certificate", str(card)) == 0
     Paths(machine).config.write_text('[policy]\ncertificates = "ca"\n')
@@ -224,17 +225,3 @@ def test_a_session_will_watch_for_its_card(machine: Path) -> None:
     command = line.removeprefix("Exec=").split()
     assert command[1:] == ["pam", "watch-removal"]
     assert os.access(command[0], os.X_OK)
-
-
-def test_the_doctor_says_which_logins_take_the_card(machine: Path) -> None:
-    remote = Remote(Paths(machine))
-    (check,) = [each for each in CHECKS if each.name == "logins"]
-    assert checks.run([check], remote) == []
-    assert run(machine, "pam", "enable", "su") == 0
-    assert checks.run([check], remote) == [Finding("logins", True, "su: card or password")]
-    (machine / "usr/lib/x86_64-linux-gnu/opensc-pkcs11.so").unlink()
-    assert not checks.run([check], remote)[0].ok
-    stack = machine / "etc/pam.d/su"
-    stack.write_text(stack.read_text().replace("default=die", "default=bad"))
-    (found,) = checks.run([check], remote)
-    assert (found.ok, found.command) == (False, f"editor {stack}")

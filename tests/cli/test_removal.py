@@ -19,9 +19,9 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def program(folder: Path, name: str, exit_status: int) -> None:
+def program(folder: Path, name: str, exit_status: int, says: str = "") -> None:
     path = folder / name
-    path.write_text(f'#!/bin/sh\necho "{name} $*" >>{folder}/called\nexit {exit_status}\n')
+    path.write_text(f'#!/bin/sh\necho "{name} $*" >>{folder}/called\necho {says}\nexit {exit_status}\n')
     path.chmod(0o755)
 
 
@@ -32,10 +32,27 @@ def called(folder: Path) -> list[str]:
 
 def test_the_first_locker_that_succeeds_is_enough(programs: Path) -> None:
     program(programs, "xscreensaver-command", 1)
-    program(programs, "loginctl", 0)
+    program(programs, "loginctl", 0, says="yes")
     program(programs, "xdg-screensaver", 0)
-    removal.act("lock", {})
-    assert called(programs) == ["xscreensaver-command -lock", "loginctl lock-session"]
+    removal.act("lock", {"XDG_SESSION_ID": "c7"})
+    assert called(programs) == [
+        "xscreensaver-command -lock",
+        "loginctl lock-session",
+        "loginctl show-session c7 --property=LockedHint --value",
+    ]
+
+
+def test_logind_alone_locks_nothing(
+    programs: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(removal, "LOCK_HINT", 0.0)
+    program(programs, "loginctl", 0, says="no")
+    removal.act("lock", {"XDG_SESSION_ID": "c7"})
+    assert "could not be locked" in caplog.text
+    program(programs, "xdg-screensaver", 0)
+    caplog.clear()
+    removal.act("lock", {"XDG_SESSION_ID": "c7"})
+    assert (called(programs)[-1], caplog.text) == ("xdg-screensaver lock", "")
 
 
 def test_a_session_without_a_locker_says_so(programs: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -79,9 +79,20 @@ def test_a_healthy_remote_is_all_right_on_both_sides(patient: Patient) -> None:
 def test_a_card_that_is_inserted_is_looked_at_by_itself(patient: Patient) -> None:
     assert "card" not in doctor(patient.remote)
     with patient.world.inserted("ann"):
-        assert doctor(patient.remote)["card"]["text"] == "ann opens the account ann"
+        found = doctor(patient.remote)
+        assert found["card"]["text"] == "ann opens the account ann"
+        assert str(found["OpenSC"]["text"]).endswith("sees 2 virtual readers, 1 with a card")
         stands = json.loads(patient.remote.run([SRA, "status", "--json"]).stdout)
     assert (stands["running"], stands["connections"], stands["virtual_cards"], stands["pairings"]) == (True, 1, 2, 1)
+
+
+def test_a_module_of_opensc_that_is_broken(patient: Patient) -> None:
+    (module,) = patient.remote.run(["sh", "-c", "echo /usr/lib/*/opensc-pkcs11.so"]).stdout.split()
+    patient.remote.write("/run/garbage", "garbage")
+    patient.remote.run(["mount", "--bind", "/run/garbage", module])
+    found = doctor(patient.remote)
+    assert wrong(found) == {"OpenSC": "apt-get install --reinstall opensc-pkcs11"}
+    assert "can't be used" in str(found["OpenSC"]["text"])
 
 
 def test_srad_killed(patient: Patient) -> None:

@@ -9,6 +9,7 @@ import pytest
 from lab.hosts import two_hosts
 from lab.processes import LabError, Process, wait_until
 from lab.product import PIN, SRA, Terminal, World, code_of, make_card, remote_at_work, wait_for_card
+from sra.remote.logins.services import SESSIONS
 from tests.system.pin_pad import ASKS, at_pad
 
 PASSWORD = "a password that no test uses"  # of lab.product.World.add_person
@@ -25,7 +26,7 @@ def world() -> Iterator[World]:
         world.add_person("ann", ["9A=P256"])
         world.add_person("bob", ["9A=RSA2048"])
         remote.write("/etc/sudoers.d/ann", SUDOERS, mode=0o440)
-        remote.run([SRA, "pam", "enable", *STACKS])
+        remote.run(["sh", "-c", 'umask 027; exec "$@"', "sh", SRA, "pam", "enable", *STACKS])
         yield world
 
 
@@ -186,6 +187,27 @@ def test_what_srads_user_writes_maps_nobody(world: World) -> None:
         world.remote.run(["setpriv", "--reuid=61416", "--clear-groups", "tee", MAPPING], input="x -> root\n")
     world.remote.run([SRA, "pair", "ann", "--certificate", "/root/ann.pem"])  # makes the map anew
     assert world.remote.read(MAPPING) == before
+
+
+def has_stack(world: World, name: str) -> bool:
+    return world.remote.run(["test", "-e", f"/etc/pam.d/{name}"], check=False).returncode == 0
+
+
+def test_card_only_wants_a_password_at_the_door_and_a_card_of_who_may_become_root(world: World) -> None:
+    def enable(*services: str) -> str:
+        done = world.remote.run([SRA, "pam", "enable", "--card-only", *services], check=False)
+        return done.stderr if done.returncode else ""
+
+    sessions = [name for name in SESSIONS if has_stack(world, name)]
+    assert "no password begins a session" in enable("su", "sudo", *sessions)
+    assert "no password begins a session" in enable(*sessions)
+    world.remote.run(["rm", "/etc/sudoers.d/ann"])
+    assert "No card of root's" in enable("su")
+    world.remote.write("/etc/sudoers.d/ann", SUDOERS, mode=0o440)
+    assert enable("su") == ""  # ann may become root, and login still takes a password
+    su = at_terminal(world, "bob", "su", "ann", "-c", "id -un")
+    assert "Password" not in output_of(su)
+    world.remote.run([SRA, "pam", "enable", "su"])
 
 
 def test_disabling_leaves_every_file_as_it_was(world: World) -> None:

@@ -34,7 +34,7 @@ def world() -> Iterator[World]:
         world.add_person("ann", ["9A=RSA2048"])
         world.add_person("bob", ["9A=P256"])
         remote.write("/home/ann/.xscreensaver", "mode:\tblank\nfade:\tFalse\nunfade:\tFalse\n", owner="ann")
-        remote.run([SRA, "pam", "enable", "lightdm", "xscreensaver"])
+        remote.run(["sh", "-c", 'umask 077; exec "$@"', "sh", SRA, "pam", "enable", "lightdm", "xscreensaver"])
         yield world
 
 

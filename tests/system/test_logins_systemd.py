@@ -1,5 +1,6 @@
 """The login's files where systemd runs: units that keep them true, and no trace of them later."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,25 +9,64 @@ import pytest
 from lab.processes import wait_until
 from lab.systemd import SystemdMachine, differences, systemd_machine
 from lab.systemd_root import debian_root
-from tests.system.installed import DEPENDENCIES, LOOKING, NOISE, Admin, give_license, install
+from tests.system.installed import DEPENDENCIES, DPKG, LOOKING, NOISE, PACKAGE, Admin, give_license, install
 
 pytestmark = pytest.mark.timeout(400)
 """The first of these tests makes the fresh machine, which is then kept."""
 
 MAPPING = "/etc/pam_pkcs11/sra/mapping"
+PASSWORD = "a password of ann's"
 
 
 @pytest.fixture
-def machine() -> Iterator[SystemdMachine]:
+def fresh() -> Iterator[SystemdMachine]:
     with systemd_machine(debian_root([*DEPENDENCIES, *LOOKING, "libpam-pkcs11", "pamtester"])) as machine:
-        install(machine)
-        machine.run(["secure_remote_access.sh", "-a", "-g"])
-        give_license(machine)
         yield machine
+
+
+@pytest.fixture
+def machine(fresh: SystemdMachine) -> SystemdMachine:
+    install(fresh)
+    fresh.run(["secure_remote_access.sh", "-a", "-g"])
+    give_license(fresh)
+    return fresh
 
 
 def mapped(machine: SystemdMachine, account: str) -> bool:
     return f"-> {account}\n" in machine.run(["cat", MAPPING]).stdout
+
+
+def finding(machine: SystemdMachine, check: str) -> dict[str, object]:
+    """What the doctor says of this."""
+    said = json.loads(machine.run(["sra", "doctor", "--json"], check=False).stdout)
+    return next({key: each[key] for key in ("ok", "command", "text")} for each in said if each["check"] == check)
+
+
+def watch(machine: SystemdMachine, user: str) -> None:
+    """Have a session, of which this is all, watch for its card."""
+    machine.run(["systemd-run", f"--uid={user}", f"--unit=watch-{user}", "sra", "pam", "watch-removal"])
+
+
+def watched(machine: SystemdMachine, user: str) -> str:
+    """What that has logged."""
+    return machine.run(["journalctl", "--no-pager", f"--unit=watch-{user}"]).stdout
+
+
+def test_who_may_not_use_the_readers_is_told_so_wherever_it_matters(machine: SystemdMachine, tmp_path: Path) -> None:
+    machine.run(["useradd", "--create-home", "bob"])
+    machine.write("/root/bob.pem", Admin(tmp_path).make_card("bob"))
+    said = "bob is not in the group sra-card"
+    pairing = ["sra", "pair", "bob", "--certificate", "/root/bob.pem"]
+    assert said in machine.run(pairing).stderr
+    assert said in machine.run(["sra", "pam", "enable", "su"]).stderr
+    found = finding(machine, "removal")
+    assert not found["ok"]
+    watch(machine, "bob")
+    wait_until(lambda: "no card can be watched" in watched(machine, "bob"), "the watch's complaint", 20)
+    assert said in watched(machine, "bob")
+    machine.run(str(found["command"]).split())
+    assert said not in machine.run(pairing).stderr
+    assert finding(machine, "removal")["ok"]
 
 
 def test_a_card_paired_by_hash_is_known_when_it_has_come_in(machine: SystemdMachine, tmp_path: Path) -> None:
@@ -46,8 +86,20 @@ def test_a_card_paired_by_hash_is_known_when_it_has_come_in(machine: SystemdMach
     assert mapped(machine, "ann")
     said = machine.run(["pamtester", "-v", "su", "ann", "authenticate"], user="ann", check=False)
     assert "successfully authenticated" in said.stdout + said.stderr
+    assert finding(machine, "logins") == {"ok": True, "command": "", "text": "su: card or password"}
+    machine.run(["systemctl", "stop", "sra-logins.path"])
+    found = finding(machine, "logins")
+    assert (found["ok"], found["command"]) == (False, "sra pam enable su")
+    machine.run(str(found["command"]).split())
+    assert finding(machine, "logins")["ok"]
+    machine.write("/etc/sra/srad.toml", '[login]\non_removal = "log-out"\n')
+    watch(machine, "ann")
+    wait_until(lambda: "the card of ann is in Secure Remote Access 00" in watched(machine, "ann"), "the watch", 20)
     connection.terminate()
     connection.wait()
+    wait_until(lambda: "the card is out: log-out" in watched(machine, "ann"), "the watch to see it go", 20)
+    is_over = ["systemctl", "is-active", "watch-ann"]
+    wait_until(lambda: machine.run(is_over, check=False).returncode != 0, "the end of the session", 20)
     machine.run(["sh", "-c", "echo >/etc/sra/pairings.toml"])  # by hand, without “sra unpair”
     wait_until(lambda: not mapped(machine, "ann"), "the map without ann", 10)
     assert machine.run(["systemctl", "--failed", "--plain", "--no-legend"]).stdout == ""
@@ -56,3 +108,48 @@ def test_a_card_paired_by_hash_is_known_when_it_has_come_in(machine: SystemdMach
     accounts = ["/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow", "/etc/subuid", "/etc/subgid"]
     copies = [f"{name}-" for name in accounts]
     assert differences(before, machine.tree(), [*ours, *accounts, *copies]) == []
+
+
+def opens(machine: SystemdMachine, account: str, password: str) -> bool:
+    """Whether ``su`` takes the password of an account, from somebody who is not root."""
+    command = ["pamtester", "su", account, "authenticate"]
+    return machine.run(command, input=f"{password}\n", user="ann", check=False).returncode == 0
+
+
+def edit_su(machine: SystemdMachine) -> None:
+    """By hand, in the lines of ours."""
+    stack = machine.path("/etc/pam.d/su").read_text()
+    machine.write("/etc/pam.d/su", stack.replace("default=die] pam_pkcs11.so", "default=bad] pam_pkcs11.so"))
+
+
+def test_with_the_product_its_logins_go_too_and_passwords_are_taken_again(
+    fresh: SystemdMachine, tmp_path: Path
+) -> None:
+    """Card-only logins, once activated, once by the package alone; one is edited by hand before that."""
+    machine = fresh
+    machine.run(["useradd", "--create-home", "ann"])
+    machine.run(["chpasswd"], input=f"ann:{PASSWORD}\n")
+    assert opens(machine, "ann", PASSWORD)
+    before = machine.tree()
+
+    install(machine)
+    machine.run(["secure_remote_access.sh", "-a", "-g"])
+    machine.write("/root/root.pem", Admin(tmp_path).make_card("root"))
+    machine.run(["sra", "pair", "root", "--certificate", "/root/root.pem"])
+    machine.run(["sra", "pam", "enable", "login"])
+    machine.run(["sra", "pam", "enable", "--card-only", "su"])
+    assert not opens(machine, "ann", PASSWORD)
+    machine.run(["secure_remote_access.sh", "-d"])
+    assert opens(machine, "ann", PASSWORD)
+    assert machine.run(["systemctl", "list-unit-files", "--no-legend", "sra*"], check=False).stdout == ""
+    assert machine.run(["sra", "pam", "status"]).stdout.count(" off ") == 2
+
+    machine.run(["sra", "pam", "enable", "--card-only", "su"])
+    edit_su(machine)
+    assert not opens(machine, "ann", PASSWORD)
+    machine.run(["dpkg", "--remove", PACKAGE])
+    assert opens(machine, "ann", PASSWORD)
+    assert "default=bad" in machine.path("/var/lib/sra-login/edited/pam.d/su").read_text()
+    machine.run(["dpkg", "--purge", PACKAGE])
+    assert differences(before, machine.tree(), [*NOISE, *DPKG, "/root"]) == []
+    assert machine.run(["systemctl", "--failed", "--plain", "--no-legend"]).stdout == ""

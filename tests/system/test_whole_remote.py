@@ -105,7 +105,6 @@ def test_installed_activated_used_at_the_login_window_and_gone(tmp_path: Path) -
         connection.terminate()
         connection.wait()
 
-        machine.run(["sra", "pam", "disable", "lightdm"])
         machine.run(["secure_remote_access.sh", "-d"])
         machine.run(["dpkg", "--purge", PACKAGE])
         assert differences(before, machine.tree(), (*NOISE, *DPKG, *OF_THE_DESKTOP)) == []

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from sra.cli import logins_undo
 from sra.cli.activation_identity import chosen, files_in_use, first, former, generated, in_use
 from sra.cli.activation_machine import (
     check_machine,
@@ -28,6 +29,7 @@ from sra.remote.activation.journal import Record, Wanted
 from sra.remote.activation.machine import Machine
 from sra.remote.activation.steps_linux import Identity, ScreenFiles, Setup, steps
 from sra.remote.activation.undo import LOGIN_WINDOW
+from sra.remote.logins.login_paths import LoginPaths
 from sra.remote.screen_sharing import templates as screen_templates
 from sra.transport import identity_choice, tls_identity
 from sra.transport.tls_identity import IdentityFiles, TlsIdentity
@@ -88,10 +90,14 @@ def activate(
 
 @app.command(epilog=examples("sra deactivate"))
 def deactivate() -> None:
-    """Take back what “sra activate” did (as root). Pairings, settings and the audit log stay."""
+    """Take back what “sra activate” and “sra pam enable” did (as root). Pairings, settings and the audit log stay.
+
+    The logins first: whatever happens then, people still get in by their passwords.
+    """
     machine = this_machine()
     check_root()
-    if not runner.deactivate(machine, print_note):
+    had_logins = logins_undo.put_back(LoginPaths(machine.root))
+    if not runner.deactivate(machine, print_note) and not had_logins:
         print_note("this machine is not activated; there is nothing to take back")
 
 

@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sra import audit, files
-from sra.cli import handshakes, machine
+from sra.cli import handshakes, machine, opensc
 from sra.cli.checks import Check, NotHereError, WrongError
 from sra.cli.doctor_card import check_card, check_policy
+from sra.cli.doctor_logins import check_logins, check_removal
 from sra.cli.licensing import issuers_folder, latest_time, open_licenses
 from sra.cli.log import is_service
 from sra.config import DaemonConfig, Paths, load_daemon_config
@@ -24,9 +25,6 @@ from sra.remote.accounts.pairing import PairingStore
 from sra.remote.activation import virtual_screen_linux
 from sra.remote.activation.undo import LOGIN_WINDOW
 from sra.remote.license.statement import day
-from sra.remote.logins.login_paths import OPENSC, PAM_MODULES, LoginPaths
-from sra.remote.logins.stack_files import StackFiles
-from sra.remote.logins.stacks import State
 from sra.remote.screen_sharing import displays_linux, wlroots_linux
 from sra.remote.screen_sharing.displays_linux import Display
 from sra.transport import tls_identity
@@ -136,20 +134,11 @@ def _card(remote: Remote) -> str:
 
 
 def _logins(remote: Remote) -> str:
-    """Which services take the card, and that nothing is missing that they would wait for."""
-    login = LoginPaths(remote.paths.root)
-    states = {service.name: state for service, state in StackFiles(login).states().items() if state is not State.OFF}
-    if not states:
-        raise NotHereError
-    edited = [name for name, state in states.items() if state is State.EDITED]
-    if edited:
-        raise WrongError(
-            f"The card's lines were edited by hand: {', '.join(edited)}.", f"editor {login.stacks / edited[0]}"
-        )
-    missing = [str(path) for path in (login.mapping, login.configuration) if not path.exists()]
-    if missing or login.first(PAM_MODULES) is None or login.first(OPENSC) is None:
-        raise WrongError(f"Missing for the login: {', '.join(missing) or 'pam_pkcs11, or the module of OpenSC'}.")
-    return ", ".join(f"{name}: {state}" for name, state in states.items())
+    return check_logins(remote.paths, remote.config)
+
+
+def _removal(remote: Remote) -> str:
+    return check_removal(remote.paths, remote.config)
 
 
 def _reader(remote: Remote) -> str:
@@ -244,8 +233,9 @@ CHECKS: tuple[Check[Remote], ...] = (
     Check("card", _card, lambda remote: remote.sra("whois FILE")),
     Check("pcscd", lambda _: machine.check_pcscd()),
     Check("readers", _reader, lambda _: "systemctl restart pcscd.service"),
-    Check("OpenSC", lambda _: machine.check_opensc()),
+    Check("OpenSC", lambda _: opensc.check_opensc()),
     Check("logins", _logins, lambda remote: remote.sra("pam enable SERVICE")),
+    Check("removal", _removal),
     Check("screen", _screen, _screen_again),
     Check("clock", _clock, lambda _: "timedatectl set-ntp true"),
     Check("audit log", _audit),

@@ -32,13 +32,17 @@ def install() -> None:
 
 
 def remove() -> None:
-    """Stop watching and remove the units."""
-    if not SYSTEMD.is_dir():
+    """Stop watching and remove the units, if they are there."""
+    units = [UNITS / name for name in (SERVICE, *STARTED)]
+    if not any(unit.exists() for unit in units):
         return
-    _run("disable", "--now", *STARTED)
-    for name in (SERVICE, *STARTED):
-        (UNITS / name).unlink(missing_ok=True)
-    _run("daemon-reload")
+    _run("disable", *STARTED)
+    if SYSTEMD.is_dir():
+        _run("stop", *STARTED, SERVICE)
+    for unit in units:
+        unit.unlink(missing_ok=True)
+    if SYSTEMD.is_dir():
+        _run("daemon-reload")
 
 
 def _run(*arguments: str) -> None:

@@ -63,8 +63,11 @@ def seen_cards(paths: Paths) -> KnownCards:
 
 
 def is_enabled(login: LoginPaths) -> bool:
-    """Whether pam_pkcs11 is set up by us here."""
-    return login.mapping.exists()
+    """Whether pam_pkcs11 is set up by us here; no for whom its files are closed, who would wait for them in vain."""
+    try:
+        return login.mapping.exists()
+    except PermissionError:
+        return False
 
 
 def refresh(paths: Paths) -> bool:
@@ -78,14 +81,16 @@ def write(paths: Paths, login: LoginPaths, config: DaemonConfig) -> bool:
 
     One at a time, so that whoever has changed a pairing last also makes the last map.
     """
-    files.make_folder(login.ours, 0o755)
+    for folder in (login.ours, login.trust):
+        files.make_folder(folder, 0o755)
+        folder.chmod(0o755)  # in case that it was there
     with files.locked(login.mapping):
         return _write(paths, login, config)
 
 
 def _write(paths: Paths, login: LoginPaths, config: DaemonConfig) -> bool:
-    accounts = asyncio.run(_accounts(paths, config))
-    set_up = policy.settings(policy_of(config.policy), Path(login.named(login.ours / "lists.pem")))
+    accounts = accounts_now(paths, config)
+    set_up = _policy_settings(login, config)
     trusted = open_trust(paths, config.policy).read()
     trust = export.login_trust(trusted, Cache(paths.revocation), policy_of(config.policy).max_age, datetime.now(UTC))
     export.write_folder(login.trust, trust.folder)
@@ -99,6 +104,26 @@ def _write(paths: Paths, login: LoginPaths, config: DaemonConfig) -> bool:
         vouching = sssd.trusted_file(accounts) if is_paired else trust.authorities_file
         changed += [_replace(login.ours / "trusted.pem", vouching, 0o644), _write_sssd(login, set_up.sssd, accounts)]
     return any(changed)
+
+
+def mapped_accounts(login: LoginPaths) -> frozenset[str]:
+    """Every account that some card opens at the login."""
+    content = files.read(login.mapping, MAX_FILE)
+    return frozenset() if content is None else mapping.accounts_in(content.data.decode(errors="replace"))
+
+
+def cert_policy(login: LoginPaths, config: DaemonConfig) -> str:
+    """What pam_pkcs11 is to be told by ``cert_policy``."""
+    return _policy_settings(login, config).pam_pkcs11
+
+
+def _policy_settings(login: LoginPaths, config: DaemonConfig) -> policy.PolicySettings:
+    return policy.settings(policy_of(config.policy), Path(login.named(login.ours / "lists.pem")))
+
+
+def accounts_now(paths: Paths, config: DaemonConfig) -> dict[bytes, str]:
+    """Certificate -> account, as worked out now."""
+    return asyncio.run(_accounts(paths, config))
 
 
 async def _accounts(paths: Paths, config: DaemonConfig) -> dict[bytes, str]:
@@ -169,7 +194,7 @@ def forget_unpaired(paths: Paths) -> None:
 def keep(login: LoginPaths, data: bytes) -> None:
     """Keep the settings of pam_pkcs11 that were there before."""
     files.make_folder(login.before, 0o700)
-    files.replace(login.before / "pam_pkcs11.conf", data, 0o600)
+    files.replace(login.former_configuration, data, 0o600)
 
 
 def _write_sssd(login: LoginPaths, verification: str, accounts: dict[bytes, str]) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import platform
 import re
-import shutil
 import ssl
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -15,16 +14,9 @@ from smartcard import scard
 
 from sra import __version__
 from sra.admin.cards import pcsc_reader
+from sra.cli import opensc
 from sra.cli.checks import WrongError
 
-READER = "Secure Remote Access"
-"""What the names of the virtual readers begin with (reader/reader.conf.in)."""
-MODULES = (
-    "/usr/lib/*/opensc-pkcs11.so", "/usr/lib/opensc-pkcs11.so", "/usr/lib64/opensc-pkcs11.so",
-    "/usr/lib64/pkcs11/opensc-pkcs11.so", "/Library/OpenSC/lib/opensc-pkcs11.so",
-)  # fmt: skip
-"""Where distributions put OpenSC's PKCS #11 module."""
-TOOLS = ("pkcs11-tool", "opensc-tool")
 PATIENCE = 5.0
 """Seconds for a program to say its version."""
 
@@ -56,19 +48,7 @@ def check_pcscd() -> str:
 
 def virtual_readers() -> list[str]:
     """The names of our readers in pcscd; raise ``CardError`` if there is no reader at all."""
-    return [state.name for state in pcsc_reader.list_readers() if READER in state.name]
-
-
-def check_opensc() -> str:
-    """OpenSC's module; raise ``WrongError`` if it, or a tool of OpenSC, is missing."""
-    missing = [tool for tool in TOOLS if not shutil.which(tool)]
-    modules = [path for pattern in MODULES for path in Path("/").glob(pattern.removeprefix("/"))]
-    if missing or not modules:
-        what = " and ".join(missing) or "opensc-pkcs11.so"
-        raise WrongError(
-            f"{what} is missing, so no program here can use a card.", "apt-get install opensc opensc-pkcs11"
-        )
-    return str(modules[0])
+    return [state.name for state in pcsc_reader.list_readers() if opensc.READER in state.name]
 
 
 def count_connections(port: int) -> int | None:

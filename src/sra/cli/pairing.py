@@ -12,6 +12,7 @@ import typer
 
 from sra.cli import logins
 from sra.cli.accounts import open_finder
+from sra.cli.card_users import note_kept_out
 from sra.cli.options import AsJson, Root, examples
 from sra.cli.output import print_facts, print_json, print_note, print_table
 from sra.cli.policy import verdict
@@ -58,6 +59,7 @@ def pair(
         raise UsageError("Name the card either by --certificate FILE or by --hash HASH.")
     logins.refresh(Paths(root))
     print_note(f"paired with {name}" if is_new else f"this card was paired with {name} before")
+    note_kept_out(root, [name])
 
 
 @app.command(epilog=examples("sra unpair alice", "sra unpair alice --hash sha256:9f86d081…"))

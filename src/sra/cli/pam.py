@@ -10,15 +10,15 @@ from typing import Annotated
 import typer
 
 from sra import files
-from sra.cli import login_units, logins
+from sra.cli import lockout, login_units, logins, logins_undo
+from sra.cli.card_users import note_kept_out
 from sra.cli.options import AsJson, Root, examples
 from sra.cli.output import print_json, print_note, print_table
 from sra.cli.removal import watch_removal
 from sra.config import Paths, load_daemon_config
 from sra.errors import UsageError
-from sra.remote.logins import mapping, marks, settings
 from sra.remote.logins.login_paths import ANNOUNCE, OPENSC, PAM_MODULES, LoginPaths
-from sra.remote.logins.services import KNOWN, Service, service_of
+from sra.remote.logins.services import Service, service_of
 from sra.remote.logins.stack_files import StackFiles
 from sra.remote.logins.stacks import State, Wish
 
@@ -46,7 +46,7 @@ def enable(
     services: Services,
     *,
     card_only: Annotated[bool, typer.Option("--card-only", help="No password any more.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Even if then no password opens this machine.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Even if that locks out whoever has no card.")] = False,
     root: Root = Path("/"),
 ) -> None:
     """Have these services ask for the card first, and for the password when there is none (as root)."""
@@ -59,15 +59,16 @@ def enable(
     logins.write(paths, login, config)
     try:
         if card_only:
-            _check_not_locked_out(login, stacks, wanted, yes=yes)
+            lockout.check(login, stacks, wanted, yes=yes)
         announce = _announce(paths, login)
         _enable(stacks, [Wish(service, card_only, announce) for service in wanted])
     except UsageError:
         if is_first and not _enabled(stacks):
-            _withdraw(login)
+            logins_undo.withdraw(login)
         raise
     logins.write(paths, login, config)
     _write_autostart(login)
+    note_kept_out(root, logins.mapped_accounts(login))
     if root == Path("/"):
         login_units.install()
 
@@ -79,16 +80,7 @@ def disable(
     root: Root = Path("/"),
 ) -> None:
     """Leave these services as they were before “sra pam enable” (as root)."""
-    login = LoginPaths(root)
-    stacks = StackFiles(login)
-    wanted = [service_of(name) for name in services] if services else _enabled(stacks)
-    for service in wanted:
-        said = "is as it was" if stacks.disable(service) else "did not ask for a card"
-        print_note(f"{service.name} {said}")
-    if not _enabled(stacks) and logins.is_enabled(login):
-        _withdraw(login)
-        if root == Path("/"):
-            login_units.remove()
+    logins_undo.disable(LoginPaths(root), [service_of(name) for name in services or ()])
 
 
 @app.command(epilog=examples("sra pam status", "sra pam status --json"))
@@ -124,23 +116,6 @@ def _check_modules(login: LoginPaths) -> None:
         raise UsageError("OpenSC's module is missing. Run: apt-get install opensc-pkcs11")
 
 
-def _check_not_locked_out(login: LoginPaths, stacks: StackFiles, wanted: Sequence[Service], *, yes: bool) -> None:
-    """Raise ``UsageError`` if nobody could get in any more."""
-    content = files.read(login.mapping, logins.MAX_FILE)
-    if content is None or not mapping.accounts_in(content.data.decode()):
-        raise UsageError(
-            "No card could log in yet, so nobody could. Pair one with its certificate first: "
-            "sra pair ACCOUNT --certificate FILE"
-        )
-    states = {**stacks.states(), **dict.fromkeys(wanted, State.CARD_ONLY)}
-    left = [service.name for service, state in states.items() if service in KNOWN and state is not State.CARD_ONLY]
-    if not left and not yes:
-        raise UsageError(
-            "Then no password opens this machine any more, and a broken smart card service locks everybody out. "
-            "Leave one of them alone, or say --yes."
-        )
-
-
 def _announce(paths: Paths, login: LoginPaths) -> str:
     """The command that announces a login; nothing where it is not installed."""
     installed = login.root / ANNOUNCE
@@ -156,16 +131,3 @@ def _write_autostart(login: LoginPaths) -> None:
     command = f"{Path(sys.executable).parent / 'sra'} pam watch-removal"
     files.make_folder(login.autostart.parent, 0o755)
     files.replace(login.autostart, AUTOSTART.format(command=command).encode(), 0o644)
-
-
-def _withdraw(login: LoginPaths) -> None:
-    """Remove what only the login needs; pam_pkcs11's former settings come back."""
-    content = files.read(login.configuration, logins.MAX_FILE)
-    before = files.read(login.before / "pam_pkcs11.conf", logins.MAX_FILE)
-    if content is not None and marks.is_as_signed(settings.HEAD, content.data.decode(errors="replace")):
-        login.configuration.unlink()
-        if before is not None:
-            files.replace(login.configuration, before.data, 0o644)
-    elif content is not None and marks.is_signed(settings.HEAD, content.data.decode(errors="replace")):
-        print_note(f"{login.configuration} was edited by hand, so it stays")
-    login.remove_ours()

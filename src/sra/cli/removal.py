@@ -24,6 +24,7 @@ from sra import files, logs
 from sra.admin.cards import pcsc_reader
 from sra.admin.cards.pcsc import PREFIX, PcscBackend
 from sra.admin.cards.pcsc_reader import ReaderState
+from sra.cli import card_users
 from sra.cli.logins import MAX_FILE
 from sra.cli.options import Root
 from sra.config import LoginConfig, Paths, load_daemon_config
@@ -41,8 +42,13 @@ RETRY = 1.0
 PATIENCE = 5.0
 """Seconds for a program that locks the screen."""
 
-LOCKERS = (("xscreensaver-command", "-lock"), ("loginctl", "lock-session"), ("xdg-screensaver", "lock"))
-"""Tried in order; the first that succeeds has locked the screen."""
+LOCK_HINT = 2.0
+"""Seconds after which a locker that logind has asked says that it has locked; most take a tenth."""
+LOOK_EVERY = 0.1
+
+XSCREENSAVER = ("xscreensaver-command", "-lock")
+LOGIND = ("loginctl", "lock-session")
+XDG = ("xdg-screensaver", "lock")
 
 log = logging.getLogger("sra.removal")
 
@@ -51,13 +57,18 @@ def watch_removal(*, root: Root = Path("/")) -> None:
     """Lock or end this session when its person's card is out ([login] on_removal in srad.toml). Runs until killed."""
     logs.set_up("info", sys.stderr)
     account = pwd.getpwuid(os.getuid()).pw_name
+    for name in card_users.kept_out(root, [account]):
+        log.warning("%s. Run: %s", card_users.advice([name]), card_users.remedy([name]))
+    said = ""
     while True:
         try:
             wait_removed(LoginPaths(root), account)
         except CardError as error:
-            log.debug("no card can be watched: %s", error)
+            log.log(logging.DEBUG if str(error) == said else logging.WARNING, "no card can be watched: %s", error)
+            said = str(error)
             time.sleep(RETRY)
         else:
+            said = ""
             what = wanted(Paths(root))
             log.info("the card is out: %s", what)
             act(what, os.environ)
@@ -74,12 +85,30 @@ def wanted(paths: Paths) -> str:
 
 def act(what: str, environment: Mapping[str, str]) -> None:
     """Lock the screen, end the session, or do nothing."""
-    if what == "lock" and not any(_succeeds(command) for command in LOCKERS):
-        log.error("the screen could not be locked: no screen locker runs in this session")
+    if what == "lock" and not _lock(environment):
+        log.error("the screen could not be locked: no screen locker of this session says that it has")
     if what == "log-out":
         session = environment.get("XDG_SESSION_ID", "")
         if not (session and _succeeds(("loginctl", "terminate-session", session))):
             os.kill(os.getsid(0), signal.SIGTERM)
+
+
+def _lock(environment: Mapping[str, str]) -> bool:
+    """Lock by the first locker that does; logind only passes it on, so that it succeeds says nothing."""
+    if _succeeds(XSCREENSAVER):
+        return True
+    session = environment.get("XDG_SESSION_ID") or "self"
+    return (_succeeds(LOGIND) and _is_locked(session)) or _succeeds(XDG)
+
+
+def _is_locked(session: str) -> bool:
+    """Whether the session's locker says, in time, that it has locked."""
+    deadline = time.monotonic() + LOCK_HINT
+    while _output(("loginctl", "show-session", session, "--property=LockedHint", "--value")) != "yes":
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(LOOK_EVERY)
+    return True
 
 
 def wait_removed(login: LoginPaths, account: str) -> None:
@@ -126,10 +155,16 @@ def _flags(state: ReaderState) -> int:
 
 
 def _succeeds(command: Sequence[str]) -> bool:
+    return _output(command) is not None
+
+
+def _output(command: Sequence[str]) -> str | None:
+    """What it says; ``None`` if it fails."""
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=PATIENCE,
+            check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

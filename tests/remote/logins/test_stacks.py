@@ -132,6 +132,28 @@ def test_a_block_that_was_edited_is_left_alone(edit: str) -> None:
         stacks.enabled(edited, wish())
 
 
+IN_THE_BLOCK = ("a line of the block", "one more line in the block", "its mark")
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_block_that_was_edited_is_taken_out_in_the_end_if_a_password_is_asked_then(edit: str) -> None:
+    text = stacks.put_back(EDITS[edit](stacks.enabled(SU, wish(card_only=True))))
+    expected = {**dict.fromkeys(IN_THE_BLOCK, SU), "a former line": None}
+    assert text == expected.get(edit)
+
+
+def test_an_edit_around_an_edited_block_stays() -> None:
+    changed = EDITS["a line of the block"](stacks.enabled(SU, wish())) + "session optional pam_new.so\n"
+    assert stacks.put_back(changed) == SU + "session optional pam_new.so\n"
+    assert stacks.put_back(SU) == SU
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_it_is_seen_that_a_block_was_there_whatever_was_edited(edit: str) -> None:
+    assert stacks.has_ours(EDITS[edit](stacks.enabled(SU, wish())))
+    assert not stacks.has_ours(SU)
+
+
 @pytest.mark.parametrize("text", ["", "auth required pam_unix.so\n", "@include common-auth\n@include common-auth\n"])
 def test_a_stack_whose_password_can_not_be_found_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="where the card belongs is not clear"):

@@ -133,9 +133,9 @@ class LicenseStore:
     def install(self, data: bytes, key: Ed25519PublicKey | None) -> Path:
         """Put a profile that was judged in its place, and its issuer's key, if given, among those trusted here."""
         if key is not None:
-            _make_public(self._places.issuers)
+            files.make_folder(self._places.issuers, 0o755)
             files.replace(self._places.issuers / f"{statement.key_id(key)}{KEYS}", issuers.pem(key), 0o644)
-        _make_public(self._places.profiles)
+        files.make_folder(self._places.profiles, 0o755)
         path = self._places.profiles / INSTALLED_NAME
         files.replace(path, data, 0o644)
         return path
@@ -254,14 +254,6 @@ def _checked(outcome: License | LicenseError, host: str, clock: float, seen: flo
 def _look_at(watching: asyncio.Task[None]) -> None:
     if not watching.cancelled() and (error := watching.exception()) is not None:
         log.error("a clock that is set back while nobody connects goes unnoticed from now on: %s", error)
-
-
-def _make_public(folder: Path) -> None:
-    """Make the folder, and those above it, so that the service can read it whatever root's umask is."""
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    files.make_folder(folder, 0o755)
-    for each in missing:
-        each.chmod(0o755)
 
 
 def _list(folder: Path, ending: str) -> list[Path]:

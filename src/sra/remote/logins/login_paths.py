@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,16 @@ class LoginPaths:
         """The files as they were before: root's alone."""
         return self.root / "var/lib/sra-login"
 
+    @property
+    def former_configuration(self) -> Path:
+        """pam_pkcs11's settings as they were before."""
+        return self.before / "pam_pkcs11.conf"
+
+    @property
+    def edited(self) -> Path:
+        """The files that somebody has edited and that had to be taken back: kept until the package is purged."""
+        return self.before / "edited"
+
     def named(self, path: Path) -> str:
         """The path as programs of this machine know it."""
         return f"/{path.relative_to(self.root)}"
@@ -85,8 +96,10 @@ class LoginPaths:
         return next((path for pattern in patterns for path in sorted(self.root.glob(pattern))), None)
 
     def remove_ours(self) -> None:
-        """Remove everything that only this product has put there, and what was kept for taking it back."""
+        """Remove everything that only this product has put there, and what was kept for taking the stacks back."""
         self.sssd_pairings.unlink(missing_ok=True)
         self.autostart.unlink(missing_ok=True)
-        for folder in (self.ours, self.before):
+        for folder in (self.ours, self.before / "pam.d"):
             shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # there is still something in it that somebody may want
+            self.before.rmdir()

@@ -37,9 +37,17 @@ KNOWN = (
 )
 """Those whose ways are known. Others, sshd among them, are touched only if they are named; without surprises."""
 
+SESSIONS = ("login", "lightdm", "gdm-password", "sddm", "sshd")
+"""Those that begin a session; all others want somebody who is logged in already, so they are no way into a machine."""
+
+
+def is_name(name: str) -> bool:
+    """Whether a service may be called that."""
+    return _NAME.fullmatch(name) is not None
+
 
 def service_of(name: str) -> Service:
     """The service of this name; raise ``UsageError`` if that can't be one."""
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise UsageError(f"“{clean(name)}” can't be a PAM service: name a file of /etc/pam.d.")
     return next((each for each in KNOWN if each.name == name), Service(name, ""))

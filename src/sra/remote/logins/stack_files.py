@@ -10,7 +10,7 @@ from sra import files
 from sra.errors import UsageError
 from sra.remote.logins import stacks
 from sra.remote.logins.login_paths import LoginPaths
-from sra.remote.logins.services import KNOWN, Service, service_of
+from sra.remote.logins.services import KNOWN, Service, is_name, service_of
 from sra.remote.logins.stacks import State, Wish
 
 MAX_FILE = 64 * 1024
@@ -33,10 +33,16 @@ class StackFiles:
     def states(self) -> dict[Service, State]:
         """Those of the services that are known or changed, as far as this machine has them."""
         with suppress(OSError):
-            named = [service_of(path.name) for path in sorted(self.paths.stacks.iterdir()) if _is_plain(path)]
+            named = [service_of(path.name) for path in self._plain_files()]
             others = [each for each in named if each not in KNOWN and self.state(each) is not State.OFF]
             return {each: state for each in (*KNOWN, *others) if (state := self.state(each)) is not None}
         return {}
+
+    def ours(self) -> list[Service]:
+        """Every service in whose file there is a line of ours, whatever else is wrong with that file."""
+        if not self.paths.stacks.is_dir():
+            return []
+        return [service_of(path.name) for path in self._plain_files() if stacks.has_ours(_glance(path))]
 
     def check(self, wish: Wish) -> None:
         """Raise ``UsageError`` if the card's turn can't be put into the stack."""
@@ -57,17 +63,53 @@ class StackFiles:
         old = self._read(service)
         if old is None or stacks.state_of(old) is State.OFF:
             return False
-        new = stacks.disabled(old, service)
-        if new == self._copy_of_vendor(service):
-            self._file(service).unlink()
-        else:
-            files.replace(self._file(service), new.encode(errors="surrogateescape"), self._mode(service))
-        self.backup(service).unlink(missing_ok=True)
+        self._put(service, stacks.disabled(old, service))
         return True
+
+    def put_back(self, service: Service) -> Path | None:
+        """As ``disable``, also where our lines were edited: then the former text comes back if they can't be taken out.
+
+        Where the edited file is kept, if it was edited. Raises ``UsageError``.
+        """
+        old = self._read(service)
+        if old is None or stacks.state_of(old) is not State.EDITED:
+            self.disable(service)
+            return None
+        new = stacks.put_back(old)
+        if new is None:
+            new = self._former(service)
+        edited = self.paths.edited / "pam.d" / service.name
+        files.make_folder(self.paths.before, 0o700)
+        files.make_folder(edited.parent, 0o700)
+        files.replace(edited, old.encode(errors="surrogateescape"), 0o600)
+        self._put(service, new)
+        return edited
 
     def backup(self, service: Service) -> Path:
         """Where the stack is as it was."""
         return self.paths.before / "pam.d" / service.name
+
+    def _former(self, service: Service) -> str:
+        """The stack as it was before; raise ``UsageError`` if nothing says that."""
+        content = files.read(self.backup(service), MAX_FILE)
+        if content is None:
+            raise UsageError(
+                f"{self._file(service)} was edited by hand, and its backup {self.backup(service)} is gone. Take out "
+                "the lines of “sra pam” yourself."
+            )
+        return content.data.decode(errors="surrogateescape")
+
+    def _put(self, service: Service, text: str) -> None:
+        """Have this stack, and no backup any more."""
+        if text == self._copy_of_vendor(service):
+            self._file(service).unlink()
+        else:
+            files.replace(self._file(service), text.encode(errors="surrogateescape"), self._mode(service))
+        self.backup(service).unlink(missing_ok=True)
+
+    def _plain_files(self) -> list[Path]:
+        """Those that may be a service's: no links, and no copies that editors leave."""
+        return [path for path in sorted(self.paths.stacks.iterdir()) if _is_plain(path) and is_name(path.name)]
 
     def _changed(self, wish: Wish) -> tuple[str, str]:
         """The stack as it is, and as it is wished."""
@@ -100,4 +142,11 @@ class StackFiles:
 
 
 def _is_plain(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink() and not path.name.startswith(".")
+    return path.is_file() and not path.is_symlink()
+
+
+def _glance(path: Path) -> str:
+    """The text of a file that is only looked at: whoever may write it."""
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        return file.read(MAX_FILE).decode(errors="surrogateescape")
+    return ""

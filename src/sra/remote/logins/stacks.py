@@ -89,7 +89,29 @@ def disabled(text: str, service: Service) -> str:
             f"The lines of {service.name} between “{_BEGIN[:13]}” and “{_END}” were edited by hand, so they are left "
             f"alone. Take them out yourself, and “{_KEPT.strip()}” from the lines below; or put the backup back."
         )
-    return "\n".join([*lines[: found.begin], *(line.removeprefix(_KEPT) for line in lines[found.end + 1 :])])
+    return "\n".join(_without(lines, found))
+
+
+def has_ours(text: str) -> bool:
+    """Whether there is any line of ours in the stack, whatever its state."""
+    return _block(text.split("\n")) is not None
+
+
+def put_back(text: str) -> str | None:
+    """The stack without the block, also where that was edited; ``None`` if nothing in it would ask for a password.
+
+    Who edits the block may have taken from it what was there before, and a stack that asks nothing lets nobody in.
+    """
+    lines = text.split("\n")
+    found = _block(lines)
+    if found is None:
+        return text
+    rest = _without(lines, found)
+    return "\n".join(rest) if found.is_whole and any(_shared_in(line) for line in rest) else None
+
+
+def _without(lines: Sequence[str], block: _Block) -> list[str]:
+    return [*lines[: block.begin], *(line.removeprefix(_KEPT) for line in lines[block.end + 1 :])]
 
 
 @dataclass(frozen=True)
@@ -98,6 +120,11 @@ class _Block:
     end: int
     inner: tuple[str, ...]
     is_untouched: bool
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has one beginning and one end."""
+        return self.end > self.begin
 
 
 def _block(lines: Sequence[str]) -> _Block | None:

@@ -1,0 +1,104 @@
+"""What ``sra doctor`` looks at where this machine's logins take the card."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from sra import files
+from sra.cli import card_users, logins
+from sra.cli.checks import NotHereError, WrongError
+from sra.config import DaemonConfig, Paths
+from sra.remote.logins import mapping, marks, settings
+from sra.remote.logins.login_paths import OPENSC, PAM_MODULES, LoginPaths
+from sra.remote.logins.stack_files import StackFiles
+from sra.remote.logins.stacks import State
+from sra.remote.logins.units import STARTED
+
+_CERT_POLICY = re.compile(r"^\s*cert_policy\s*=\s*(?P<words>[^;]*);", re.MULTILINE)
+
+
+def check_logins(paths: Paths, config: DaemonConfig) -> str:
+    """Which services take the card; raise ``WrongError`` if something is missing or untrue that they go by."""
+    login = LoginPaths(paths.root)
+    states = _states(login)
+    mend = f"sra pam enable {next(iter(states))}"
+    missing = [str(path) for path in (login.mapping, login.configuration) if not path.exists()]
+    if missing or login.first(PAM_MODULES) is None or login.first(OPENSC) is None:
+        raise WrongError(f"Missing for the login: {', '.join(missing) or 'pam_pkcs11, or the module of OpenSC'}.", mend)
+    _check_readable(login)
+    _check_cert_policy(login, logins.cert_policy(login, config), mend)
+    _check_mapping(paths, login, config, mend)
+    if login.root == Path("/") and logins.SYSTEMD.is_dir():
+        _check_units(mend)
+    return ", ".join(f"{name}: {state}" for name, state in states.items())
+
+
+def check_removal(paths: Paths, config: DaemonConfig) -> str:
+    """What a session does when its card goes; raise ``WrongError`` for an account whose session can't see it go."""
+    login = LoginPaths(paths.root)
+    if all(state is State.OFF for state in StackFiles(login).states().values()):
+        raise NotHereError
+    wanted = config.login.on_removal
+    kept_out = card_users.kept_out(paths.root, logins.mapped_accounts(login))
+    if kept_out and wanted != "nothing":
+        raise WrongError(f"{card_users.advice(kept_out)}.", card_users.remedy(kept_out))
+    return f"a session whose card goes: {wanted}"
+
+
+def _states(login: LoginPaths) -> dict[str, State]:
+    found = StackFiles(login).states()
+    states: dict[str, State] = {service.name: state for service, state in found.items() if state is not State.OFF}
+    if not states:
+        raise NotHereError
+    edited = [name for name, state in states.items() if state is State.EDITED]
+    if edited:
+        raise WrongError(
+            f"The card's lines were edited by hand: {', '.join(edited)}.", f"editor {login.stacks / edited[0]}"
+        )
+    return states
+
+
+def _check_readable(login: LoginPaths) -> None:
+    """A locked screen reads these files as its user."""
+    for path in (login.configuration.parent, login.ours, login.trust, login.mapping, login.configuration):
+        wanted = 0o005 if path.is_dir() else 0o004
+        if path.exists() and path.stat().st_mode & wanted != wanted:
+            raise WrongError(f"Not everybody can read {path}, as a locked screen has to.", f"chmod go+rX {path}")
+
+
+def _check_cert_policy(login: LoginPaths, wanted: str, mend: str) -> None:
+    text = _text(login.configuration)
+    is_edited = not marks.is_as_signed(settings.HEAD, text)
+    found = {frozenset(match["words"].replace(" ", "").split(",")) for match in _CERT_POLICY.finditer(text)}
+    if found != {frozenset(wanted.split(","))}:
+        said = " and ".join(",".join(sorted(words)) for words in found) or "missing"
+        raise WrongError(
+            f"In {login.configuration} cert_policy is {said}; the policy wants {wanted}.",
+            f"editor {login.configuration}" if is_edited else mend,
+        )
+
+
+def _check_mapping(paths: Paths, login: LoginPaths, config: DaemonConfig, mend: str) -> None:
+    """What the login goes by has to be what is worked out now; who may not see the cards can't say."""
+    if paths.state.exists() and not os.access(paths.state, os.R_OK | os.X_OK):
+        return
+    if _text(login.mapping) != mapping.text_of(logins.accounts_now(paths, config)).decode():
+        raise WrongError(f"{login.mapping} does not say what the pairings and the policy say.", mend)
+
+
+def _check_units(mend: str) -> None:
+    command: Sequence[str] = ("systemctl", "is-active", *STARTED)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    states = dict(zip(STARTED, done.stdout.split(), strict=False))
+    idle = [unit for unit in STARTED if states.get(unit) != "active"]
+    if idle:
+        raise WrongError(f"{' and '.join(idle)} not active, so the logins hear of no new card.", mend)
+
+
+def _text(path: Path) -> str:
+    content = files.read(path, logins.MAX_FILE)
+    return "" if content is None else content.data.decode(errors="replace")

@@ -1,0 +1,113 @@
+"""Leave the machine's logins as they were before ``sra pam enable``: one by one, or all before the product goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from sra import files
+from sra.cli import login_units, logins
+from sra.cli.output import print_note
+from sra.errors import UsageError
+from sra.remote.logins import marks, settings
+from sra.remote.logins.login_paths import LoginPaths
+from sra.remote.logins.services import Service
+from sra.remote.logins.stack_files import StackFiles
+
+
+def disable(login: LoginPaths, services: Sequence[Service]) -> None:
+    """Take the card's turn out of these stacks, or of all; what was edited by hand stays.
+
+    Raises ``UsageError`` if there was one such, after all the others are done.
+    """
+    stacks = StackFiles(login)
+
+    def one(service: Service) -> str:
+        return "is as it was" if stacks.disable(service) else "did not ask for a card"
+
+    problems = _each(services or stacks.ours(), one)
+    if logins.is_enabled(login) and not stacks.ours():
+        _end_watching(login)
+        withdraw(login)
+    _raise(problems)
+
+
+def put_back(login: LoginPaths) -> bool:
+    """Leave every login as it was before, also what was edited by hand; whether there was anything.
+
+    Raises ``UsageError`` if a stack can't be, after all the others are done; then nothing else is removed.
+    """
+    stacks = StackFiles(login)
+    wanted = stacks.ours()
+    if not (wanted or logins.is_enabled(login) or login.former_configuration.exists()):
+        return False
+
+    def one(service: Service) -> str:
+        edited = stacks.put_back(service)
+        return f"is as it was before; it was edited by hand, which is kept in {edited}" if edited else "is as it was"
+
+    _raise(_each(wanted, one))
+    _end_watching(login)
+    _put_settings_aside(login)
+    withdraw(login)
+    return True
+
+
+def withdraw(login: LoginPaths) -> None:
+    """Remove what only the login needs; pam_pkcs11's former settings come back, unless ours were edited."""
+    content = files.read(login.configuration, logins.MAX_FILE)
+    text = "" if content is None else content.data.decode(errors="replace")
+    if marks.is_signed(settings.HEAD, text) and not marks.is_as_signed(settings.HEAD, text):
+        print_note(f"{login.configuration} was edited by hand, so it stays")
+        former = login.former_configuration
+        if former.exists():
+            print_note(f"what was there before is in {former}")
+    else:
+        _restore_settings(login, is_theirs=bool(text) and not marks.is_signed(settings.HEAD, text))
+    login.remove_ours()
+
+
+def _restore_settings(login: LoginPaths, *, is_theirs: bool) -> None:
+    """The former settings, where ours are; what somebody else has put there since stays."""
+    former = files.read(login.former_configuration, logins.MAX_FILE)
+    if former is not None and not is_theirs:
+        files.replace(login.configuration, former.data, 0o644)
+    elif not is_theirs:
+        login.configuration.unlink(missing_ok=True)
+    login.former_configuration.unlink(missing_ok=True)
+
+
+def _put_settings_aside(login: LoginPaths) -> None:
+    """Settings of ours that were edited would name files that are gone: they are kept elsewhere."""
+    content = files.read(login.configuration, logins.MAX_FILE)
+    text = "" if content is None else content.data.decode(errors="replace")
+    if content is None or not marks.is_signed(settings.HEAD, text) or marks.is_as_signed(settings.HEAD, text):
+        return
+    edited = login.edited / login.configuration.name
+    files.make_folder(login.before, 0o700)
+    files.make_folder(edited.parent, 0o700)
+    files.replace(edited, content.data, 0o600)
+    print_note(f"{login.configuration} was edited by hand, which is kept in {edited}")
+    _restore_settings(login, is_theirs=False)
+
+
+def _end_watching(login: LoginPaths) -> None:
+    """First: what makes the login's files anew would do so once more."""
+    if login.root == Path("/"):
+        login_units.remove()
+
+
+def _each(services: Sequence[Service], do: Callable[[Service], str]) -> list[str]:
+    """Do it for all of them, and tell what came of it; what went wrong."""
+    problems = []
+    for service in services:
+        try:
+            print_note(f"{service.name} {do(service)}")
+        except UsageError as error:
+            problems.append(str(error))
+    return problems
+
+
+def _raise(problems: Sequence[str]) -> None:
+    if problems:
+        raise UsageError(" ".join(problems))

@@ -1,0 +1,81 @@
+"""What ``sra doctor`` says of logins that take the card: each thing by which they go is looked at."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sra.cli import checks
+from sra.cli.checks import Finding
+from sra.cli.doctor_remote import CHECKS, Remote
+from sra.config import Paths
+from sra.remote.logins.login_paths import LoginPaths
+from tests.cli.login_machine import ACCOUNT, make_card, make_machine, run
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    root = make_machine(tmp_path / "machine")
+    assert run(root, "pair", ACCOUNT, "--certificate", str(make_card(tmp_path / "card"))) == 0
+    return root
+
+
+def findings(machine: Path) -> list[Finding]:
+    return checks.run([each for each in CHECKS if each.name == "logins"], Remote(Paths(machine)))
+
+
+def test_nothing_where_no_login_takes_the_card(machine: Path) -> None:
+    assert findings(machine) == []
+
+
+def test_the_services_that_take_it_where_all_is_right(machine: Path) -> None:
+    assert run(machine, "pam", "enable", "su", "login") == 0
+    assert findings(machine) == [Finding("logins", True, "login: card or password, su: card or password")]
+
+
+def _edit(path: Path, old: str, new: str) -> None:
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+AGAIN = "sra pam enable su"
+WRONGS: dict[str, tuple[Callable[[LoginPaths], object], str, str]] = {
+    "a module that is gone": (
+        lambda login: next(login.root.rglob("opensc-pkcs11.so")).unlink(), "Missing for the login", AGAIN,
+    ),
+    "a stack that was edited": (
+        lambda login: _edit(login.stacks / "su", "default=die", "default=bad"), "edited by hand", "editor {stacks}/su",
+    ),
+    "a mapping that was emptied": (lambda login: login.mapping.write_text("#\n"), "does not say what the pair", AGAIN),
+    "a mapping that maps another": (
+        lambda login: _edit(login.mapping, "-> root", "-> nobody"), "does not say what the pairings", AGAIN,
+    ),
+    "a policy without a signature": (
+        lambda login: _edit(login.configuration, "cert_policy = signature", "cert_policy = none"),
+        "cert_policy is none; the policy wants signature", "editor {configuration}",
+    ),
+    "no policy": (
+        lambda login: _edit(login.configuration, "cert_policy", "# cert_policy"), "cert_policy is missing",
+        "editor {configuration}",
+    ),
+    "a policy that has changed since": (
+        lambda login: Paths(login.root).config.write_text('[policy]\ncertificates = "ca"\n'),
+        "cert_policy is signature; the policy wants ca,signature", AGAIN,
+    ),
+    "a folder that is closed": (lambda login: login.ours.chmod(0o750), "Not everybody can read", "chmod go+rX {ours}"),
+    "a file that is closed": (
+        lambda login: login.mapping.chmod(0o640), "Not everybody can read", "chmod go+rX {mapping}",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", WRONGS)
+def test_what_is_wrong_is_found_with_what_mends_it(machine: Path, what: str) -> None:
+    breaks, said, command = WRONGS[what]
+    login = LoginPaths(machine)
+    assert run(machine, "pam", "enable", "su") == 0
+    breaks(login)
+    (found,) = findings(machine)
+    places = {name: getattr(login, name) for name in ("stacks", "configuration", "ours", "mapping")}
+    assert (found.ok, found.command) == (False, command.format(**places))
+    assert said in found.text
