@@ -18,8 +18,9 @@ from typing import cast
 from sra.admin.audit_trail import AuditTrail
 from sra.admin.cards.base import Card
 from sra.admin.events import Event
-from sra.admin.guard import MAX_RATE, Guard
+from sra.admin.guard import Guard
 from sra.admin.lending import Lender, Lending, Switch, Terms
+from sra.admin.meter import MAX_RATE
 from sra.admin.person import Person
 from sra.admin.pin_entry import PinEntry
 from sra.admin.pins import PinMemory

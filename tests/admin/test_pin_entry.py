@@ -17,6 +17,7 @@ from sra.errors import CardError, PinBlockedError, PinNeededError, PinWrongError
 from sra.piv.keys import PinOutcome, PinReply, PinRequest
 from tests.admin.asking import NO, UNANSWERED, YES, PadCard, Scripted, SlowCard, typing
 from tests.admin.guard_scene import Clock
+from tests.admin.watching import Watching
 from tests.memory_card import PIN, MemoryCard
 
 PAD = PinRequest(None)
@@ -35,9 +36,10 @@ class Desk:
         self.memory = PinMemory(keep, self.clock)
         self.code = SessionCode()
         self.person = Scripted(answers)
+        self.watching = Watching()
         person: Person = self.person
         self.desk = PinDesk(
-            self.card, entry, self.memory, self.code, person, Queue(), lambda: Asker("host", "ann", "su")
+            self.card, entry, self.memory, self.code, person, Queue(), self.watching, lambda: Asker("host", "ann", "su")
         )
         if known:
             self.memory.learn_right(PIN)

@@ -60,6 +60,13 @@ class Refused:
 
 
 @dataclass(frozen=True)
+class Flooded:
+    """So many requests came too fast and were refused; the first of them is told as ``Refused`` too."""
+
+    refused: int
+
+
+@dataclass(frozen=True)
 class LinkLost:
     """The link broke; it is tried again in ``retry_in`` seconds."""
 
@@ -115,7 +122,8 @@ class ScreenClosed:
 
 Lent = Connected | Inserted | Ejected | LinkLost | Paused
 OfScreen = ScreenRecorded | ScreenOpened | ScreenClosed
-Event = Lent | KeyUsed | PinAsked | Refused | RealPinTyped | CodeClosed | CardWaits | OfScreen
+Use = KeyUsed | PinAsked | Refused | Flooded | RealPinTyped | CodeClosed | CardWaits
+Event = Lent | Use | OfScreen
 
 
 class Watcher(Protocol):

@@ -15,6 +15,7 @@ from sra.admin.events import (
     Connected,
     Ejected,
     Event,
+    Flooded,
     Inserted,
     KeyUsed,
     LinkLost,
@@ -25,6 +26,7 @@ from sra.admin.events import (
     Refused,
     ScreenOpened,
     ScreenRecorded,
+    Use,
 )
 from sra.admin.person import UseQuestion
 from sra.logs import clean
@@ -102,7 +104,7 @@ class StatusView:
             return _screen(event)
         return self._use(event)
 
-    def _use(self, event: KeyUsed | PinAsked | Refused | RealPinTyped | CodeClosed | CardWaits) -> str:
+    def _use(self, event: Use) -> str:
         if isinstance(event, KeyUsed):
             text = f"Key {event.slot:02X} {_DID[event.operation]} {_describe(event)}in {event.milliseconds:.0f} ms."
         elif isinstance(event, PinAsked):
@@ -115,7 +117,9 @@ class StatusView:
         self._last = f"{datetime.now():%H:%M:%S} {text}"
         return text
 
-    def _warning(self, event: RealPinTyped | CodeClosed | CardWaits) -> str:
+    def _warning(self, event: Flooded | RealPinTyped | CodeClosed | CardWaits) -> str:
+        if isinstance(event, Flooded):
+            return f"Refused: {event.refused} requests came too fast."
         if isinstance(event, RealPinTyped):
             return (
                 f"Your real PIN was typed on {self._remote}. It was refused, but that machine has seen it: change it."
