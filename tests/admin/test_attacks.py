@@ -11,6 +11,7 @@ from sra.admin import session as session_module
 from sra.admin.audit_trail import NAMES, AuditTrail
 from sra.admin.events import Event
 from sra.admin.meter import MAX_RATE
+from sra.admin.person import MAX_NOES
 from sra.admin.pin_entry import PinEntry
 from sra.admin.rules import Rule
 from sra.admin.session_code import TRIES
@@ -101,6 +102,7 @@ def test_keys_that_are_not_inserted_and_the_wrong_purposes_are_refused(tmp_path:
 
 def test_a_remote_that_asks_while_the_person_answers_gets_no_answer_to_anything_else(tmp_path: Path) -> None:
     async def body(scene: Scene) -> None:
+        scene.session.lending.lender.queue._calm = 0
         first = asyncio.create_task(scene.tries_one(PinRequest(None)))
         await until(lambda: bool(scene.person.shown))
         others = [asyncio.create_task(scene.tries_one(PinRequest(None))) for _ in range(12)]
@@ -109,11 +111,36 @@ def test_a_remote_that_asks_while_the_person_answers_gets_no_answer_to_anything_
         scene.person.answer(typing(PIN))
         assert await first == "verified"
         assert [other.result() for other in others if other.done()] == ["not-allowed"] * 4
-        for _ in range(8):
+        for _ in range(MAX_NOES):
             scene.person.answer(NO)
-        assert [await other for other in others].count("cancelled") == 8
+        outcomes = [await other for other in others]
+        assert outcomes.count("cancelled") == MAX_NOES
+        assert outcomes.count("not-allowed") == 12 - MAX_NOES
+        assert [fact["questions"] for fact in scene.facts("asked-in-vain")] == [MAX_NOES]
 
     play(tmp_path, body)
+
+
+def test_a_remote_that_never_gets_a_yes_asks_for_a_while_and_no_more(tmp_path: Path) -> None:
+    async def body(scene: Scene) -> None:
+        lender = scene.session.lending.lender
+        lender.queue._calm = 0
+        await scene.gives_pin()
+        shown = len(scene.person.asked)
+        scene.person.answer(NO)
+        assert await scene.tries(PinRequest(None)) == ["cancelled"]
+        for _ in range(MAX_NOES - 1):
+            scene.person.answer(NO)
+        asked: list[Message] = [PinRequest(None), request_for(Slot.KEY_MANAGEMENT)]
+        outcomes = [await scene.tries_one(request) for request in asked * 9]
+        assert outcomes[0] == "cancelled"
+        assert set(outcomes[1:]) == {"not-allowed"}
+        assert len(scene.person.asked) == shown + MAX_NOES
+        assert await scene.tries(SIGN) == ["done"], "what a rule allows is no question"
+        lender.resume()
+        await scene.gives_pin()
+
+    play(tmp_path, body, rules=(Rule("*", ("9A",), "allow"),))
 
 
 def test_an_answer_is_for_the_question_that_was_shown_and_no_other(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from sra.admin.audit_trail import AuditTrail
 from sra.admin.events import (
+    AskedInVain,
     CardWaits,
     CodeClosed,
     Connected,
@@ -51,6 +52,7 @@ EXAMPLES: list[tuple[Event, str, dict[str, object]]] = [
     (RealPinTyped(), "real-pin-typed", {}),
     (CodeClosed(), "code-closed", {}),
     (Flooded(500), "flood", {"refused": 500}),
+    (AskedInVain(3), "asked-in-vain", {"questions": 3}),
     (CardWaits(Slot.SIGNATURE), "card-waits", {"slot": "9C"}),
     (Paused(True), "paused", {"paused": True}),
     (ScreenRecorded(), "screen-is-recorded", {}),

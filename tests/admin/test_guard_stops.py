@@ -79,6 +79,7 @@ def test_a_no_is_no_answer_to_the_next_question() -> None:
     async def body(scene: SlowScene) -> None:
         await scene.guard.answer(TYPED)
         for answer in (NO, YES):
+            scene.lender.queue._calm_until = 0
             asking = await scene.asked(SIGN)
             scene.person.answer(answer)
             await asyncio.wait([asking])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sra.admin.events import (
+    AskedInVain,
     CardWaits,
     CodeClosed,
     Connected,
@@ -55,6 +56,7 @@ NAMES: dict[type[Event], str] = {
     KeyUsed: "key-use",
     PinAsked: "pin",
     Refused: "refused",
+    AskedInVain: "asked-in-vain",
     Flooded: "flood",
     LinkLost: "link-lost",
     RealPinTyped: "real-pin-typed",

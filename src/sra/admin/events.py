@@ -99,6 +99,13 @@ class Paused:
 
 
 @dataclass(frozen=True)
+class AskedInVain:
+    """So many questions in a row got no yes, so nothing is asked any more until the person resumes."""
+
+    questions: int
+
+
+@dataclass(frozen=True)
 class ScreenRecorded:
     """The remote says that it records its screen; told before anything is shown."""
 
@@ -122,7 +129,8 @@ class ScreenClosed:
 
 Lent = Connected | Inserted | Ejected | LinkLost | Paused
 OfScreen = ScreenRecorded | ScreenOpened | ScreenClosed
-Use = KeyUsed | PinAsked | Refused | Flooded | RealPinTyped | CodeClosed | CardWaits
+Warned = Flooded | AskedInVain | RealPinTyped | CodeClosed | CardWaits
+Use = KeyUsed | PinAsked | Refused | Warned
 Event = Lent | Use | OfScreen
 
 

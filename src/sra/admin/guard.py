@@ -13,7 +13,7 @@ from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
 from sra.admin.consent import Need
-from sra.admin.events import CardWaits, CodeClosed, Flooded, KeyUsed, PinAsked, RealPinTyped, Refused
+from sra.admin.events import AskedInVain, CardWaits, CodeClosed, Flooded, KeyUsed, PinAsked, RealPinTyped, Refused
 from sra.admin.key_review import not_allowed, review
 from sra.admin.lending import Lending
 from sra.admin.meter import RATE_PERIOD
@@ -181,8 +181,8 @@ class Guard:
         question = UseQuestion(self._lending.asker(), request.slot, request.operation, signed.hash_name, signed.digest)
         try:
             reply = await lender.queue.ask(lambda waiting: self._ask_in_turn(question, waiting), Reply.UNANSWERED)
-        except TooManyQuestionsError:
-            raise not_allowed("too many questions wait for the person") from None
+        except TooManyQuestionsError as error:
+            raise not_allowed(str(error)) from None
         if reply is not Reply.YES:
             raise not_allowed("the person said no" if reply is Reply.NO else "the person did not answer")
 
@@ -210,6 +210,8 @@ class Guard:
             for task in (asking, *ends):
                 task.cancel()
             await asyncio.gather(asking, *ends, return_exceptions=True)
+            if asked := self._lending.lender.queue.take_news():
+                self._watcher.notice(AskedInVain(asked))
 
     async def _use_on_card(self, request: KeyRequest, key: KeyDescription) -> KeyReply:
         kept = self._lending.lender.memory.kept()

@@ -71,6 +71,11 @@ class Lender:
     meter: Meter = field(default_factory=Meter)
     clock: Callable[[], float] = clocks.now
 
+    def resume(self) -> None:
+        """The person lends again, and may be asked again."""
+        self.queue.begin_anew()
+        self.switch.pause(paused=False)
+
 
 class Lending:
     """One connection's share: what was consented to, and whether anything is lent just now."""

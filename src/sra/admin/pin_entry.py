@@ -140,8 +140,8 @@ class PinDesk:
             return await self.queue.ask(
                 lambda waiting: self.person.ask_pin(question, waiting), PinGiven(Reply.UNANSWERED)
             )
-        except TooManyQuestionsError:
-            raise RefusedError(RefusalCode.NOT_ALLOWED, "Too many questions wait for the person.") from None
+        except TooManyQuestionsError as error:
+            raise RefusedError(RefusalCode.NOT_ALLOWED, f"The PIN was not asked for: {error}.") from None
 
     async def _take(self, given: PinGiven, remaining: int) -> PinReply:
         if self.card.has_pin_pad and not given.pin:

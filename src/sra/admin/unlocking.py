@@ -74,6 +74,7 @@ class Unlocking:
 
     async def _ask(self, asker: Asker, remaining: int) -> PinGiven:
         lender = self._lender
+        lender.queue.begin_anew()  # this one is our own, whatever a remote has asked in vain
         question = PinQuestion(asker, lender.card.name, remaining, kept=False, pad=lender.card.has_pin_pad)
         return await lender.queue.ask(
             lambda waiting: lender.person.ask_pin(question, waiting), PinGiven(Reply.UNANSWERED)

@@ -73,7 +73,7 @@ class SessionControl:
         return await self._status()
 
     async def _resume(self) -> Standing:
-        self._lender.switch.pause(paused=False)
+        self._lender.resume()
         return await self._status()
 
     async def _reopen(self) -> Standing:

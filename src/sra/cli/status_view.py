@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from sra.admin.events import (
-    CardWaits,
+    AskedInVain,
     CodeClosed,
     Connected,
     Ejected,
@@ -27,6 +27,7 @@ from sra.admin.events import (
     ScreenOpened,
     ScreenRecorded,
     Use,
+    Warned,
 )
 from sra.admin.person import UseQuestion
 from sra.logs import clean
@@ -117,7 +118,9 @@ class StatusView:
         self._last = f"{datetime.now():%H:%M:%S} {text}"
         return text
 
-    def _warning(self, event: Flooded | RealPinTyped | CodeClosed | CardWaits) -> str:
+    def _warning(self, event: Warned) -> str:
+        if isinstance(event, AskedInVain):
+            return f"{event.questions} questions in a row got no yes. For more: sra session resume"
         if isinstance(event, Flooded):
             return f"Refused: {event.refused} requests came too fast."
         if isinstance(event, RealPinTyped):
