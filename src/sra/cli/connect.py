@@ -237,7 +237,7 @@ def _lender(
         TerminalPerson(view, pin_fd=options.pin_fd, yes=options.yes),
         watcher,
         Terms(options.pin_entry, rules.load(paths.rules), options.allow_raw_rsa),
-        PinMemory(float("inf") if options.yes else minutes * 60),
+        PinMemory(float("inf") if options.yes else minutes * 60, call_later=asyncio.get_running_loop().call_later),
         Switch(watcher),
     )
 
