@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from sra.admin.events import KeyUsed, PinAsked, Refused
-from sra.admin.guard import CUT_OFF, NOBODY_WAITS
+from sra.admin.guard import CUT_OFF, DEFECT, NOBODY_WAITS
 from sra.admin.rules import Rule
-from sra.errors import CardError
-from sra.piv.keys import PinOutcome
+from sra.errors import CardError, UsageError
+from sra.piv.keys import KeyReply, KeyRequest, PinOutcome
 from tests.admin.asking import turns
 from tests.admin.guard_scene import KEYS, TYPED
 from tests.admin.slow_scene import SIGN, WRONG_UNKNOWN, Busy, SlowScene, play
@@ -52,6 +54,31 @@ def test_what_the_card_refuses_is_written_down_though_nobody_waits_any_more() ->
         assert scene.lender.meter.uses == 0
 
     play(body, Rule("*", ("9A",), "allow"), card=Busy())
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(UsageError("The card does not take that."), "The card does not take that."), (OSError("a secret"), DEFECT)],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_goes_wrong_at_the_card_is_written_down(error: Exception, told: str) -> None:
+    class Broken(MemoryCard):
+        async def use_key(self, request: KeyRequest) -> KeyReply:
+            raise error
+
+        async def verify_pin(self, pin: bytes) -> None:
+            if self.verifications:
+                raise error
+            await super().verify_pin(pin)
+
+    async def body(scene: SlowScene) -> None:
+        for request, name in ((WRONG_UNKNOWN, "PIN check"), (SIGN, "sign with slot 9A")):
+            scene.guard._verified = True
+            with pytest.raises(type(error)):
+                await scene.guard.answer(request)
+            assert scene.watching.events[-1] == Refused(name, told)
+
+    play(body, Rule("*", ("9A",), "allow"), card=Broken(KEYS), known=False)
 
 
 def test_what_the_card_was_at_when_the_program_ended_is_written_down() -> None:

@@ -333,6 +333,23 @@ def test_a_guess_that_is_given_up_is_counted_all_the_same(after: int) -> None:
     play(body, lambda: Desk(PinEntry.FORWARD, card=SlowCard()))
 
 
+def test_a_card_that_does_not_tell_its_tries_gets_no_forwarded_pin() -> None:
+    class Silent(MemoryCard):
+        async def attempts_told(self) -> int | None:
+            return None
+
+    async def body(desk: Desk) -> None:
+        for _ in range(TRIES + 1):
+            with pytest.raises(RefusedError, match="does not tell how many PIN tries") as refused:
+                await desk.type(WRONG)
+            assert refused.value.code is RefusalCode.NOT_ALLOWED
+        assert desk.card.verifications == []
+        desk.memory.learn_right(PIN)
+        assert (await desk.type(PIN))[0] is PinOutcome.VERIFIED, "what is known needs no card"
+
+    play(body, lambda: Desk(PinEntry.FORWARD, card=Silent()))
+
+
 def test_the_floor_is_told_to_the_person_who_reads_it() -> None:
     async def body(desk: Desk) -> None:
         desk.card.tries = FLOOR

@@ -38,6 +38,7 @@ WAIT_NOTICE = 1.5
 """Seconds after which the person is told that the card waits, perhaps for a touch."""
 
 NOBODY_WAITS = "Nobody waits for it any more."
+DEFECT = "An error inside the program."
 CUT_OFF = "The program ended while the card was at work; it may have done it."
 
 _T = TypeVar("_T")
@@ -85,8 +86,9 @@ class Guard:
         """Write down what is refused, fails, or is given up."""
         try:
             yield
-        except SraError as error:
-            self._watcher.notice(Refused(_describe(request), str(error)))
+        except Exception as error:
+            text = str(error) if isinstance(error, SraError) else DEFECT
+            self._watcher.notice(Refused(_describe(request), text))
             raise
         except asyncio.CancelledError:
             self._watcher.notice(Refused(_describe(request), when_cancelled))

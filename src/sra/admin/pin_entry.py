@@ -87,12 +87,11 @@ class PinDesk:
             return self._counted(right=known)
 
     async def _check_floor(self) -> None:
-        remaining = await self.card.attempts_remaining()
-        if remaining <= FLOOR:
-            raise RefusedError(
-                RefusalCode.NOT_ALLOWED,
-                f"Only {remaining} PIN tries are left, so none is forwarded: give the PIN on the admin's side.",
-            )
+        told = await self.card.attempts_told()
+        if told is None or told <= FLOOR:
+            why = "The card does not tell how many" if told is None else f"Only {told}"
+            text = f"{why} PIN tries are left, so none is forwarded: give the PIN on the admin's side."
+            raise RefusedError(RefusalCode.NOT_ALLOWED, text)
 
     async def _verify(self, pin: bytes) -> PinReply:
         try:
