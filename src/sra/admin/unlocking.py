@@ -36,9 +36,10 @@ class Unlocking:
         self._account = account
 
     async def was_away(self, seconds: float) -> None:
-        """A link was away for so long: past the window everything is asked again, and the card forgets the PIN."""
+        """A link was away for so long: past the window all is asked again, and the code is another."""
         if seconds > self._resume_within and self._unlocked:
             self._unlocked = False
+            self._lender.code.renew()
             self._lender.memory.forget()
             await self._lender.card.lock()
 
