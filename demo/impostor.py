@@ -42,6 +42,10 @@ class Impostor:
         """Of the own card."""
         return await self._own.attempts_remaining()
 
+    async def attempts_told(self) -> int | None:
+        """Of the own card."""
+        return await self._own.attempts_told()
+
     async def verify_pin(self, pin: bytes) -> None:
         """Of the own card."""
         await self._own.verify_pin(pin)

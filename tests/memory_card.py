@@ -89,6 +89,9 @@ class MemoryCard:
     async def attempts_remaining(self) -> int:
         return self.tries
 
+    async def attempts_told(self) -> int | None:
+        return await self.attempts_remaining()
+
     async def verify_pin(self, pin: bytes) -> None:
         check_pin(pin)
         self.verifications.append(pin)

@@ -3,122 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from sra import audit
 from sra.admin import session as session_module
 from sra.admin.audit_trail import NAMES, AuditTrail
 from sra.admin.events import Event
-from sra.admin.guard import MAX_RATE
-from sra.admin.lending import Lender, Switch, Terms
+from sra.admin.meter import MAX_RATE
+from sra.admin.person import MAX_NOES
 from sra.admin.pin_entry import PinEntry
-from sra.admin.pins import PinMemory
 from sra.admin.rules import Rule
-from sra.admin.session import Session
 from sra.admin.session_code import TRIES
-from sra.admin.unlocking import Unlocking
-from sra.audit import Audit
-from sra.errors import CardRemovedError, LinkError, ProtocolError, RefusalCode, RefusedError, SraError
+from sra.errors import CardRemovedError, LinkError, ProtocolError, SraError
 from sra.piv.keys import KeyReply, KeyRequest, Operation, PinOutcome, PinReply, PinRequest, Slot
 from sra.transport.channel import Channel
 from sra.wire import frames
 from sra.wire.frames import Frame
 from sra.wire.messages import Attach, Challenge, EjectCard, Hello, Message, Proof, Remark
 from sra.wire.states import TABLE, Role, State
-from tests.admin.asking import NO, Slow, typing
-from tests.admin.connecting import connect, remote_at
-from tests.admin.guard_scene import KEYS, changed, request_for
-from tests.admin.scripted_remote import WELCOME, let_in, take_card
-from tests.admin.watching import Watching
-from tests.loopback import Door, listening, run, until
+from tests.admin.asking import NO, typing
+from tests.admin.attack_scene import SIGN, Scene, play
+from tests.admin.connecting import connect
+from tests.admin.guard_scene import changed, request_for
+from tests.admin.scripted_remote import WELCOME
+from tests.loopback import run, until
 from tests.memory_card import PIN, MemoryCard
 from tests.memory_remote import running_remote
-
-SIGN = request_for(Slot.AUTHENTICATION)
-CHOSEN = frozenset({Slot.AUTHENTICATION, Slot.KEY_MANAGEMENT})
-ALLOW = (Rule("*", ("9A", "9D"), "allow"),)
-
-
-@dataclass(frozen=True)
-class Scene:
-    """An admin's session, and the hostile end of it."""
-
-    session: Session
-    channel: Channel
-    card: MemoryCard
-    person: Slow
-    log: Path
-
-    async def tries(self, *requests: Message) -> list[str]:
-        """What comes of each: done, the outcome of a PIN question, or why it was refused."""
-        return await asyncio.gather(*(self.tries_one(request) for request in requests))
-
-    async def tries_one(self, request: Message) -> str:
-        try:
-            reply = await self.channel.ask(request)
-        except SraError as error:
-            return str(error.code) if isinstance(error, RefusedError) else type(error).__name__
-        return reply.outcome.value if isinstance(reply, PinReply) else "done"
-
-    async def gives_pin(self) -> None:
-        """The person gives the PIN on the pad once, so that there is something to abuse."""
-        self.person.answer(typing(PIN))
-        assert await self.tries(PinRequest(None)) == ["verified"]
-
-    def facts(self, event: str) -> list[dict[str, audit.Fact]]:
-        return [record.facts for record in audit.read(self.log) if record.event == event]
-
-
-@asynccontextmanager
-async def opened(folder: Path, entry: PinEntry, rules: tuple[Rule, ...]) -> AsyncIterator[Scene]:
-    door, card, person, log = Door(), MemoryCard(KEYS), Slow(), folder / "audit.jsonl"
-    watcher = AuditTrail(Audit(log).record, "remote", Watching())
-    lender = Lender(card, person, watcher, Terms(entry, rules), PinMemory(3600), Switch(watcher))
-    person.answer(typing(PIN))
-    async with listening(door.welcome) as port:
-        connecting = asyncio.create_task(session_module.connect(remote_at(port), lender, Unlocking(lender)))
-        channel = await door.next()
-        await let_in(channel)
-        session = await connecting
-        inserting = asyncio.create_task(session.insert(CHOSEN))
-        await take_card(channel)
-        await inserting
-        serving = asyncio.create_task(channel.serve(Silent()))
-        try:
-            yield Scene(session, channel, card, person, log)
-        finally:
-            channel.abort(LinkError("over"))
-            await session.close("over")
-            await asyncio.gather(serving, return_exceptions=True)
-
-
-class Silent:
-    """Takes notices and has no answers."""
-
-    async def answer(self, question: Message) -> Message:
-        raise RefusedError(RefusalCode.INTERNAL, type(question).__name__)
-
-    async def hear(self, notice: Message) -> None:
-        """Say nothing, whatever it is: an ejection is not confirmed either."""
-
-
-def play(
-    folder: Path, body: Callable[[Scene], Awaitable[None]], *, entry: PinEntry = PinEntry.PAD,
-    rules: tuple[Rule, ...] = ALLOW,
-) -> None:  # fmt: skip
-    async def whole() -> None:
-        async with opened(folder, entry, rules) as scene:
-            await body(scene)
-            assert scene.card.tries == 3
-            assert set(scene.card.verifications) <= {PIN}
-        assert audit.verify(scene.log) is None
-
-    run(whole())
 
 
 def test_a_thousand_questions_a_second_are_slowed_down(tmp_path: Path) -> None:
@@ -144,7 +55,7 @@ def test_guessing_for_ever_closes_the_card_for_that_remote(entry: PinEntry, tmp_
         assert outcomes[:TRIES] == ["wrong"] * (TRIES - 1) + ["blocked"]
         assert set(outcomes[TRIES:]) == {"blocked", "not-allowed"}
         assert len(scene.facts("code-closed")) == 1
-        scene.session._guard._recent.clear()  # type: ignore[union-attr]
+        scene.session.lending.lender.meter._recent.clear()
         assert await scene.tries(SIGN, PinRequest(None), PinRequest(PIN)) == ["not-allowed", "blocked", "blocked"]
 
     play(tmp_path, body, entry=entry)
@@ -191,6 +102,7 @@ def test_keys_that_are_not_inserted_and_the_wrong_purposes_are_refused(tmp_path:
 
 def test_a_remote_that_asks_while_the_person_answers_gets_no_answer_to_anything_else(tmp_path: Path) -> None:
     async def body(scene: Scene) -> None:
+        scene.session.lending.lender.queue._calm = 0
         first = asyncio.create_task(scene.tries_one(PinRequest(None)))
         await until(lambda: bool(scene.person.shown))
         others = [asyncio.create_task(scene.tries_one(PinRequest(None))) for _ in range(12)]
@@ -199,11 +111,36 @@ def test_a_remote_that_asks_while_the_person_answers_gets_no_answer_to_anything_
         scene.person.answer(typing(PIN))
         assert await first == "verified"
         assert [other.result() for other in others if other.done()] == ["not-allowed"] * 4
-        for _ in range(8):
+        for _ in range(MAX_NOES):
             scene.person.answer(NO)
-        assert [await other for other in others].count("cancelled") == 8
+        outcomes = [await other for other in others]
+        assert outcomes.count("cancelled") == MAX_NOES
+        assert outcomes.count("not-allowed") == 12 - MAX_NOES
+        assert [fact["questions"] for fact in scene.facts("asked-in-vain")] == [MAX_NOES]
 
     play(tmp_path, body)
+
+
+def test_a_remote_that_never_gets_a_yes_asks_for_a_while_and_no_more(tmp_path: Path) -> None:
+    async def body(scene: Scene) -> None:
+        lender = scene.session.lending.lender
+        lender.queue._calm = 0
+        await scene.gives_pin()
+        shown = len(scene.person.asked)
+        scene.person.answer(NO)
+        assert await scene.tries(PinRequest(None)) == ["cancelled"]
+        for _ in range(MAX_NOES - 1):
+            scene.person.answer(NO)
+        asked: list[Message] = [PinRequest(None), request_for(Slot.KEY_MANAGEMENT)]
+        outcomes = [await scene.tries_one(request) for request in asked * 9]
+        assert outcomes[0] == "cancelled"
+        assert set(outcomes[1:]) == {"not-allowed"}
+        assert len(scene.person.asked) == shown + MAX_NOES
+        assert await scene.tries(SIGN) == ["done"], "what a rule allows is no question"
+        lender.resume()
+        await scene.gives_pin()
+
+    play(tmp_path, body, rules=(Rule("*", ("9A",), "allow"),))
 
 
 def test_an_answer_is_for_the_question_that_was_shown_and_no_other(tmp_path: Path) -> None:
@@ -237,7 +174,7 @@ def test_floods_of_questions_and_cancels_leave_nothing_on_the_screen_and_are_wri
             await asyncio.gather(*asking, return_exceptions=True)
         assert await scene.tries_one(changed(SIGN, slot=Slot.CARD_AUTHENTICATION)) == "not-allowed"
         assert scene.person.shown == []
-        scene.session._guard._recent.clear()  # type: ignore[union-attr]
+        scene.session.lending.lender.meter._recent.clear()
         shown = asyncio.create_task(scene.channel.ask(PinRequest(None)))
         await until(lambda: bool(scene.person.shown))
         shown.cancel()

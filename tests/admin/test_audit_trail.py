@@ -10,11 +10,13 @@ import pytest
 
 from sra.admin.audit_trail import AuditTrail
 from sra.admin.events import (
+    AskedInVain,
     CardWaits,
     CodeClosed,
     Connected,
     Ejected,
     Event,
+    Flooded,
     Inserted,
     KeyUsed,
     LinkLost,
@@ -49,6 +51,8 @@ EXAMPLES: list[tuple[Event, str, dict[str, object]]] = [
     (LinkLost("broke", 0.5), "link-lost", {"reason": "broke"}),
     (RealPinTyped(), "real-pin-typed", {}),
     (CodeClosed(), "code-closed", {}),
+    (Flooded(500), "flood", {"refused": 500}),
+    (AskedInVain(3), "asked-in-vain", {"questions": 3}),
     (CardWaits(Slot.SIGNATURE), "card-waits", {"slot": "9C"}),
     (Paused(True), "paused", {"paused": True}),
     (ScreenRecorded(), "screen-is-recorded", {}),

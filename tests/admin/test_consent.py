@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sra.admin import rules
 from sra.admin.consent import PIN_COUNTS_FOR, Consent, Need
 from sra.admin.rules import Rule
 from sra.piv.keys import Slot
@@ -21,6 +22,18 @@ def consent(*answers: tuple[str, str]) -> tuple[Consent, Clock]:
 @pytest.mark.parametrize("slot", Slot, ids=lambda slot: slot.name)
 def test_nothing_is_granted_at_first(slot: Slot) -> None:
     assert consent()[0].need(slot) is Need.QUESTION
+
+
+def test_rules_are_read_once_and_not_at_every_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, _ = consent(("9A", "allow"), ("9D", "deny"))
+
+    def read(*_: object) -> None:
+        raise AssertionError("a rule was read")
+
+    for name in ("parse_slots", "parse_answer", "plain", "answers", "decide"):
+        monkeypatch.setattr(rules, name, read)
+    assert [asked.need(slot) for slot in (A, C, D)] == [Need.NOTHING, Need.QUESTION, Need.NEVER]
+    assert not asked.is_granted(C)
 
 
 def test_once_is_for_the_connection_and_for_that_key() -> None:

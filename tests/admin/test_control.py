@@ -208,6 +208,14 @@ def test_where_no_socket_can_be_made_it_says_so(tmp_path: Path) -> None:
     asyncio.run(body())
 
 
+def test_a_folder_whose_name_is_too_long_for_a_socket_is_told(tmp_path: Path) -> None:
+    async def body() -> None:
+        with pytest.raises(LinkError, match="too long"):
+            await Control(tmp_path / ("x" * 100), {}).open()
+
+    asyncio.run(body())
+
+
 def test_who_does_not_answer_is_not_waited_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "STATUS_DEADLINE", 0.05)
 

@@ -7,8 +7,9 @@ import asyncio
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sra.admin.events import KeyUsed, Refused
-from sra.admin.guard import MAX_RATE, Guard
+from sra.admin.events import Flooded, KeyUsed, Refused
+from sra.admin.guard import Guard
+from sra.admin.meter import MAX_RATE, RATE_PERIOD
 from sra.errors import (
     RefusalCode,
     RefusedError,
@@ -189,9 +190,31 @@ def test_a_remote_that_asks_too_often_is_refused_and_told_about_once() -> None:
             with pytest.raises(RefusedError, match="too often"):
                 await scene.guard.answer(request)
         assert len(scene.watching.of(Refused)) == 1
+        assert scene.watching.of(Flooded) == []
         assert len(scene.card.uses) == MAX_RATE
         scene.clock.now += 1.0
         await scene.guard.answer(request)
+        await asyncio.sleep(RATE_PERIOD)
+        assert scene.watching.events[-1] == Flooded(20)
+        scene.guard.end()
+        assert len(scene.watching.of(Flooded)) == 1
+
+    play(body)
+
+
+def test_a_card_inserted_anew_gives_no_new_start() -> None:
+    async def body(scene: Scene) -> None:
+        request = request_for(Slot.CARD_AUTHENTICATION)
+        for _ in range(MAX_RATE):
+            await scene.guard.answer(request)
+        with pytest.raises(RefusedError, match="too often"):
+            await scene.guard.answer(request)
+        scene.guard.end()
+        assert scene.watching.events[-1] == Flooded(1)
+        scene.guard = scene.new_guard()
+        with pytest.raises(RefusedError, match="too often"):
+            await scene.guard.answer(request)
+        scene.guard.end()
 
     play(body)
 

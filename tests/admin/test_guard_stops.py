@@ -3,69 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 
 from sra.admin import guard as guard_module
-from sra.admin.events import CardWaits, CodeClosed, KeyUsed, Paused, PinAsked, Refused
-from sra.admin.guard import MAX_RATE, MAX_USES, Guard
-from sra.admin.lending import REMARK_COUNTS_FOR, Lending, Terms
+from sra.admin.events import CardWaits, CodeClosed, Flooded, KeyUsed, Paused, PinAsked, Refused
+from sra.admin.guard import MAX_USES, Guard
+from sra.admin.lending import REMARK_COUNTS_FOR
+from sra.admin.meter import MAX_RATE
 from sra.admin.person import MAX_WAITING, PinGiven, PinQuestion, UseQuestion
-from sra.admin.pin_entry import PinEntry
 from sra.admin.rules import Rule
 from sra.admin.session_code import TRIES
 from sra.errors import RefusalCode, RefusedError
-from sra.piv.keys import KeyReply, KeyRequest, PinOutcome, PinReply, PinRequest, Slot
-from tests.admin.asking import NO, UNANSWERED, YES, Slow, turns
-from tests.admin.guard_scene import KEYS, PAD, TYPED, WRONG, Clock, Scene, request_for
-from tests.admin.watching import Watching, lender
-from tests.memory_card import PIN, MemoryCard
-
-SIGN = request_for(Slot.AUTHENTICATION)
-
-
-class SlowScene:
-    """A guard, and a person who thinks."""
-
-    def __init__(self, *rules: Rule, card: MemoryCard | None = None) -> None:
-        self.card = card or MemoryCard(KEYS)
-        self.person = Slow()
-        self.watching = Watching()
-        self.clock = Clock()
-        self.lender = lender(
-            self.card, watching=self.watching, person=self.person, terms=Terms(PinEntry.FORWARD, rules),
-            clock=self.clock, known=True,
-        )  # fmt: skip
-        self.lending = Lending(self.lender, "remote.example.com", "ann")
-        self.guard = Guard(self.lending, self.card.contents.keys)
-
-    def ask(self, request: KeyRequest | PinRequest) -> asyncio.Task[KeyReply | PinReply]:
-        return asyncio.ensure_future(self.guard.answer(request))
-
-    async def asked(self, request: KeyRequest | PinRequest) -> asyncio.Task[KeyReply | PinReply]:
-        """The question, once the person sees it."""
-        before = len(self.person.shown)
-        asking = self.ask(request)
-        await turns(lambda: len(self.person.shown) > before)
-        return asking
-
-
-def play(body: Callable[[SlowScene], Awaitable[None]], *rules: Rule, card: MemoryCard | None = None) -> None:
-    async def run() -> None:
-        async with asyncio.timeout(5):
-            scene = SlowScene(*rules, card=card)
-            await scene.card.verify_pin(PIN)
-            await body(scene)
-
-    asyncio.run(run())
-
-
-def why(asking: asyncio.Task[KeyReply | PinReply]) -> str:
-    error = asking.exception()
-    assert isinstance(error, RefusedError)
-    return f"{error.code}: {error.text}"
-
+from sra.piv.keys import KeyRequest, PinOutcome, PinReply, PinRequest, Slot
+from tests.admin.asking import NO, UNANSWERED, YES, turns
+from tests.admin.guard_scene import PAD, TYPED, WRONG, Scene, request_for
+from tests.admin.slow_scene import SIGN, Busy, SlowScene, play, why
 
 # Consent.
 
@@ -126,6 +79,7 @@ def test_a_no_is_no_answer_to_the_next_question() -> None:
     async def body(scene: SlowScene) -> None:
         await scene.guard.answer(TYPED)
         for answer in (NO, YES):
+            scene.lender.queue._calm_until = 0
             asking = await scene.asked(SIGN)
             scene.person.answer(answer)
             await asyncio.wait([asking])
@@ -269,19 +223,6 @@ def test_what_waits_for_the_person_is_refused_and_disappears(how: str, request_:
     play(body)
 
 
-class Busy(MemoryCard):
-    """A card that is busy until the test lets it go on."""
-
-    def __init__(self) -> None:
-        super().__init__(KEYS)
-        self.may_end = asyncio.Event()
-
-    async def use_key(self, request: KeyRequest) -> KeyReply:
-        reply = await super().use_key(request)
-        await self.may_end.wait()
-        return reply
-
-
 @pytest.mark.parametrize("how", ["pause", "eject"])
 def test_what_waits_for_the_card_is_refused_and_what_it_is_making_stays_here(how: str) -> None:
     async def body(scene: SlowScene) -> None:
@@ -337,7 +278,7 @@ def test_a_card_that_is_quick_is_not() -> None:
 def test_there_is_an_end_to_the_uses_of_one_connection() -> None:
     async def body(scene: SlowScene) -> None:
         await scene.guard.answer(TYPED)
-        scene.lending.uses = MAX_USES - 1
+        scene.lender.meter.uses = MAX_USES - 1
         await scene.guard.answer(SIGN)
         scene.guard = Guard(scene.lending, scene.card.contents.keys)
         asking = scene.ask(SIGN)
@@ -375,7 +316,11 @@ def test_a_thousand_questions_a_second_are_fifty() -> None:
             scene.clock.now += 0.000999
             await asyncio.gather(scene.ask(SIGN if number % 2 else WRONG), return_exceptions=True)
         assert len(scene.watching.of(PinAsked)) + len(scene.watching.of(KeyUsed)) <= MAX_RATE + 1
+        told = len(scene.watching.of(PinAsked)) + len(scene.watching.of(KeyUsed)) + len(scene.watching.of(Refused))
         assert len(scene.watching.events) < 2 * MAX_RATE
+        scene.guard.end()
+        (flood,) = scene.watching.of(Flooded)
+        assert told - 1 + flood.refused == 1001
         assert scene.card.tries == 3
 
     play(body, Rule("*", ("9A",), "allow"))

@@ -6,9 +6,32 @@ import asyncio
 
 import pytest
 
-from sra.admin.person import MAX_WAITING, Asker, PinGiven, Queue, Reply, TooManyQuestionsError
+from sra.admin.person import (
+    LONGEST_CALM,
+    MAX_IN_VAIN,
+    MAX_NOES,
+    MAX_WAITING,
+    Asker,
+    PinGiven,
+    Queue,
+    Reply,
+    TooManyQuestionsError,
+)
 from tests.admin.asking import turns
 from tests.loopback import until
+
+
+class Said(str):
+    """An answer, which is a yes unless it says something else."""
+
+    __slots__ = ()
+
+    @property
+    def reply(self) -> Reply:
+        return {"no": Reply.NO, "unanswered": Reply.UNANSWERED}.get(self, Reply.YES)
+
+
+NO, UNANSWERED = Said("no"), Said("unanswered")
 
 
 class Screen:
@@ -18,10 +41,10 @@ class Screen:
         self.queue = queue
         self.log: list[str] = []
         self.waiting: list[int] = []
-        self.answers: asyncio.Queue[str] = asyncio.Queue()
+        self.answers: asyncio.Queue[Said] = asyncio.Queue()
 
-    def ask(self, name: str) -> asyncio.Task[str]:
-        async def show(waiting: int) -> str:
+    def ask(self, name: str) -> asyncio.Task[Said]:
+        async def show(waiting: int) -> Said:
             self.log.append(f"{name} shown")
             self.waiting.append(waiting)
             try:
@@ -29,7 +52,7 @@ class Screen:
             finally:
                 self.log.append(f"{name} gone")
 
-        return asyncio.ensure_future(self.queue.ask(show, "unanswered"))
+        return asyncio.ensure_future(self.queue.ask(show, UNANSWERED))
 
 
 def play(body, **options: float) -> None:  # type: ignore[no-untyped-def]
@@ -44,7 +67,7 @@ def test_questions_are_asked_one_at_a_time_in_the_order_in_which_they_came() -> 
     async def body(screen: Screen) -> None:
         asked = [screen.ask(name) for name in "abc"]
         for name in "xyz":
-            screen.answers.put_nowait(name)
+            screen.answers.put_nowait(Said(name))
         assert await asyncio.gather(*asked) == ["x", "y", "z"]
         assert screen.log == ["a shown", "a gone", "b shown", "b gone", "c shown", "c gone"]
         assert screen.waiting == [2, 1, 0]
@@ -57,7 +80,7 @@ def test_a_question_that_nobody_answers_in_time_is_unanswered_and_the_next_has_i
         first, second = screen.ask("a"), screen.ask("b")
         assert await first == "unanswered"
         await turns(lambda: "b shown" in screen.log)
-        screen.answers.put_nowait("x")
+        screen.answers.put_nowait(Said("x"))
         assert await second == "x"
 
     play(body, deadline=0.05, calm=0)
@@ -70,7 +93,7 @@ def test_a_question_that_is_cancelled_disappears_and_the_next_is_asked() -> None
         second.cancel()
         first.cancel()
         await turns(lambda: "c shown" in screen.log)
-        screen.answers.put_nowait("x")
+        screen.answers.put_nowait(Said("x"))
         assert await third == "x"
         assert first.cancelled()
         assert second.cancelled()
@@ -91,19 +114,92 @@ def test_after_a_question_that_disappeared_the_next_waits_a_moment(how: str) -> 
         gone = loop.time()
         await until(lambda: "b shown" in screen.log)
         assert loop.time() - gone >= 0.09
-        screen.answers.put_nowait("x")
+        screen.answers.put_nowait(Said("x"))
         assert await second == "x"
 
     play(body, deadline=0.3 if how == "cancelled" else 0.2, calm=0.1)
 
 
-def test_after_an_answer_the_next_is_asked_at_once() -> None:
+def test_after_a_no_the_next_waits_a_moment_and_longer_each_time() -> None:
+    async def body(screen: Screen) -> None:
+        loop, pauses = asyncio.get_running_loop(), []
+        for number in range(1, MAX_NOES + 1):
+            asked = screen.ask("a")
+            begun = loop.time()
+            await until(lambda number=number: len(screen.waiting) == number)  # type: ignore[misc]
+            pauses.append(loop.time() - begun)
+            screen.answers.put_nowait(NO)
+            await asked
+        assert pauses[1] >= 0.09
+        assert pauses[2] >= 0.19
+
+    play(body, calm=0.1)
+
+
+@pytest.mark.parametrize("most", [MAX_NOES, MAX_IN_VAIN])
+def test_after_so_many_in_vain_nothing_is_asked_until_the_person_wants_it(most: int) -> None:
+    async def body(screen: Screen) -> None:
+        async def in_vain() -> None:
+            asked = screen.ask("a")
+            await until(lambda: screen.log[-1:] == ["a shown"])
+            if most == MAX_NOES:
+                screen.answers.put_nowait(NO)
+            else:
+                asked.cancel()
+            await asyncio.wait([asked])
+
+        for number in range(1, most + 1):
+            assert screen.queue.take_news() == 0
+            await in_vain()
+            if number == most - 1:
+                screen.answers.put_nowait(Said("y"))
+                assert await screen.ask("b") == "y", "a yes makes good for all"
+                break
+        for _ in range(most):
+            await in_vain()
+        shown = len(screen.waiting)
+        assert screen.queue.take_news() == most
+        assert screen.queue.take_news() == 0
+        for _ in range(3):
+            with pytest.raises(TooManyQuestionsError, match="got no yes"):
+                await screen.ask("c")
+        assert len(screen.waiting) == shown
+        screen.queue.begin_anew()
+        screen.answers.put_nowait(Said("y"))
+        assert await screen.ask("d") == "y"
+
+    play(body, calm=0)
+
+
+def test_those_that_waited_behind_the_last_no_are_not_asked_either() -> None:
+    async def body(screen: Screen) -> None:
+        asked = [screen.ask(name) for name in "abcde"]
+        for _ in range(MAX_NOES):
+            screen.answers.put_nowait(NO)
+        said = await asyncio.gather(*asked, return_exceptions=True)
+        assert said[:MAX_NOES] == [NO] * MAX_NOES
+        assert all(isinstance(one, TooManyQuestionsError) for one in said[MAX_NOES:])
+        assert len(screen.waiting) == MAX_NOES
+
+    play(body, calm=0)
+
+
+def test_the_wait_has_an_end() -> None:
+    async def body(screen: Screen) -> None:
+        for _ in range(2000):
+            screen.queue._count(Reply.UNANSWERED)
+        assert screen.queue._calm_until - asyncio.get_running_loop().time() <= LONGEST_CALM
+
+    play(body)
+
+
+def test_after_a_yes_the_next_is_asked_at_once() -> None:
     async def body(screen: Screen) -> None:
         first, second = screen.ask("a"), screen.ask("b")
-        screen.answers.put_nowait("x")
+        screen.answers.put_nowait(Said("x"))
         assert await first == "x"
         await turns(lambda: "b shown" in screen.log)
-        screen.answers.put_nowait("y")
+        screen.answers.put_nowait(Said("y"))
         assert await second == "y"
 
     play(body, calm=60)
@@ -116,7 +212,7 @@ def test_too_many_are_refused_and_the_others_keep_their_places() -> None:
         for one in asked[MAX_WAITING + 1 :]:
             assert isinstance(one.exception(), TooManyQuestionsError)
         for number in range(MAX_WAITING + 1):
-            screen.answers.put_nowait(str(number))
+            screen.answers.put_nowait(Said(str(number)))
         assert await asyncio.gather(*asked[: MAX_WAITING + 1]) == [str(number) for number in range(MAX_WAITING + 1)]
 
     play(body)
@@ -132,22 +228,22 @@ def test_cancelled_questions_take_no_places() -> None:
                 one.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
         last = screen.ask("last")
-        screen.answers.put_nowait("a")
-        screen.answers.put_nowait("b")
+        screen.answers.put_nowait(Said("a"))
+        screen.answers.put_nowait(Said("b"))
         assert [await shown, await last] == ["a", "b"]
 
     play(body)
 
 
 def test_a_question_that_fails_lets_the_next_one_through() -> None:
-    async def broken(waiting: int) -> str:
+    async def broken(waiting: int) -> Said:
         raise OSError(waiting)
 
     async def body(screen: Screen) -> None:
         with pytest.raises(OSError, match="0"):
-            await screen.queue.ask(broken, "unanswered")
+            await screen.queue.ask(broken, UNANSWERED)
         asked = screen.ask("a")
-        screen.answers.put_nowait("x")
+        screen.answers.put_nowait(Said("x"))
         assert await asked == "x"
 
     play(body, calm=0)

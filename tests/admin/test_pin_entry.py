@@ -17,6 +17,7 @@ from sra.errors import CardError, PinBlockedError, PinNeededError, PinWrongError
 from sra.piv.keys import PinOutcome, PinReply, PinRequest
 from tests.admin.asking import NO, UNANSWERED, YES, PadCard, Scripted, SlowCard, typing
 from tests.admin.guard_scene import Clock
+from tests.admin.watching import Watching
 from tests.memory_card import PIN, MemoryCard
 
 PAD = PinRequest(None)
@@ -35,9 +36,10 @@ class Desk:
         self.memory = PinMemory(keep, self.clock)
         self.code = SessionCode()
         self.person = Scripted(answers)
+        self.watching = Watching()
         person: Person = self.person
         self.desk = PinDesk(
-            self.card, entry, self.memory, self.code, person, Queue(), lambda: Asker("host", "ann", "su")
+            self.card, entry, self.memory, self.code, person, Queue(), self.watching, lambda: Asker("host", "ann", "su")
         )
         if known:
             self.memory.learn_right(PIN)
@@ -329,6 +331,23 @@ def test_a_guess_that_is_given_up_is_counted_all_the_same(after: int) -> None:
         assert desk.code.tries == 0
 
     play(body, lambda: Desk(PinEntry.FORWARD, card=SlowCard()))
+
+
+def test_a_card_that_does_not_tell_its_tries_gets_no_forwarded_pin() -> None:
+    class Silent(MemoryCard):
+        async def attempts_told(self) -> int | None:
+            return None
+
+    async def body(desk: Desk) -> None:
+        for _ in range(TRIES + 1):
+            with pytest.raises(RefusedError, match="does not tell how many PIN tries") as refused:
+                await desk.type(WRONG)
+            assert refused.value.code is RefusalCode.NOT_ALLOWED
+        assert desk.card.verifications == []
+        desk.memory.learn_right(PIN)
+        assert (await desk.type(PIN))[0] is PinOutcome.VERIFIED, "what is known needs no card"
+
+    play(body, lambda: Desk(PinEntry.FORWARD, card=Silent()))
 
 
 def test_the_floor_is_told_to_the_person_who_reads_it() -> None:

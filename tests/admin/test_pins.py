@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sra.admin.pins import MAX_KNOWN_WRONG, PinMemory
+from sra.admin.pins import LONGEST_SLEEP, MAX_KNOWN_WRONG, PinMemory, Timer
 from tests.admin.guard_scene import Clock
 
 PIN = b"271828"
@@ -122,6 +124,87 @@ def test_the_memory_for_wrong_pins_is_bounded_and_the_oldest_go_first() -> None:
     assert len(known._wrong) == MAX_KNOWN_WRONG
     assert [known.is_known_wrong(b"%06d" % number) for number in range(4)] == [False] * 3 + [True]
     assert known.is_known_wrong(b"%06d" % (MAX_KNOWN_WRONG + 2))
+
+
+class Loop:
+    """A loop's timers, and a clock; while the machine sleeps the clock goes on and the timers don't."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+        self._slept = 0.0
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
+        entry = (self.clock.now - self._slept + delay, callback)
+        self.timers.append(entry)
+        return Cancelling(lambda: self.timers.remove(entry) if entry in self.timers else None)
+
+    def sleep(self, seconds: float) -> None:
+        self._slept += seconds
+        self.clock.now += seconds
+
+    def go_on(self, seconds: float) -> None:
+        end = self.clock.now + seconds
+        while due := [entry for entry in self.timers if entry[0] + self._slept <= end]:
+            entry = min(due, key=lambda each: each[0])
+            self.timers.remove(entry)
+            self.clock.now = entry[0] + self._slept
+            entry[1]()
+        self.clock.now = end
+
+
+@dataclass(frozen=True)
+class Cancelling:
+    cancel: Callable[[], None]
+
+
+def test_it_is_overwritten_when_its_time_is_over_though_nobody_asks_for_it() -> None:
+    loop = Loop()
+    known = PinMemory(100, loop.clock, loop.call_later)
+    known.learn_right(PIN)
+    buffer = known._pin
+    loop.go_on(99.9)
+    assert bytes(buffer) == PIN
+    loop.go_on(0.1)
+    assert bytes(buffer) == bytes(len(PIN))
+    assert loop.timers == []
+    assert known.is_right(PIN) is True
+
+
+def test_the_time_for_which_the_machine_sleeps_counts() -> None:
+    loop = Loop()
+    known = PinMemory(3600, loop.clock, loop.call_later)
+    known.learn_right(PIN)
+    buffer = known._pin
+    loop.go_on(10)
+    loop.sleep(3600)
+    loop.go_on(LONGEST_SLEEP)
+    assert bytes(buffer) == bytes(len(PIN))
+
+
+def test_a_stricter_limit_overwrites_it_sooner() -> None:
+    loop = Loop()
+    known = PinMemory(3600, loop.clock, loop.call_later)
+    known.learn_right(PIN)
+    buffer = known._pin
+    known.limit(5)
+    loop.go_on(5)
+    assert bytes(buffer) == bytes(len(PIN))
+    known.learn_right(PIN)
+    buffer = known._pin
+    known.limit(0)
+    assert bytes(buffer) == bytes(len(PIN))
+    assert loop.timers == []
+
+
+def test_one_that_is_given_again_has_its_time_anew_and_there_is_one_timer() -> None:
+    loop = Loop()
+    known = PinMemory(20, loop.clock, loop.call_later)
+    for _ in range(5):
+        known.learn_right(PIN)
+        loop.go_on(15)
+        assert known.kept() == PIN
+        assert len(loop.timers) == 1
 
 
 @pytest.mark.parametrize("end", ["forget", "learn_right", "kept"])

@@ -54,6 +54,15 @@ def test_a_right_one_gives_the_tries_back() -> None:
     assert code.tries == TRIES
 
 
+def test_a_renewed_one_gives_no_tries_back() -> None:
+    code = SessionCode()
+    old = typed(code)
+    code.count(right=False)
+    code.renew()
+    assert code.tries == TRIES - 1
+    assert not code.matches(old)
+
+
 def test_opened_again_it_is_another_one_with_all_tries() -> None:
     code = SessionCode()
     old = typed(code)

@@ -76,7 +76,8 @@ def test_a_refused_insertion_leaves_nothing_to_be_used() -> None:
             channel.answer(number, Refusal(RefusalCode.NO_READER, "full"))
             with pytest.raises(RefusedError, match="full"):
                 await inserting
-            assert session._guard is None
+            assert session._guard is not None
+            assert session._guard.has_ended
             again = asyncio.create_task(session.insert(ONLY_9A))
             await take_card(channel)
             assert await again == "reader"

@@ -264,7 +264,9 @@ def test_an_ejection_in_the_middle_of_an_insertion_comes_after_it() -> None:
         await reader.opening.wait()
         ejecting = asyncio.create_task(scene.staying.eject())
         await asyncio.sleep(0)
-        assert scene.sessions[0]._guard is None, "nothing is answered from this moment on"
+        guard = scene.sessions[0]._guard
+        assert guard is not None
+        assert guard.has_ended, "nothing is answered from this moment on"
         reader.may_open.set()
         async with asyncio.timeout(5):
             await ejecting

@@ -30,6 +30,7 @@ class Scene:
         self.memory = PinMemory(keep, Clock())
         watching = Watching()
         lender = Lender(self.card, self.person, watching, Terms(), self.memory, Switch(watching))
+        self.code = lender.code
         self.unlocking = Unlocking(lender, resume_within=120)
 
     async def use(self) -> None:
@@ -105,7 +106,9 @@ def test_the_last_wrong_one_blocks_the_card_and_ends_it() -> None:
 def test_within_the_window_nothing_is_asked_again_and_the_card_stays_unlocked() -> None:
     async def body(scene: Scene) -> None:
         await scene.unlocking.unlock("host")
+        code = scene.code.shown
         await scene.unlocking.was_away(120)
+        assert scene.code.shown == code
         await scene.unlocking.unlock("host")
         await scene.use()
         assert len(scene.person.pins) == 1
@@ -117,7 +120,9 @@ def test_within_the_window_nothing_is_asked_again_and_the_card_stays_unlocked() 
 def test_after_the_window_everything_is_asked_again_and_the_card_is_locked() -> None:
     async def body(scene: Scene) -> None:
         await scene.unlocking.unlock("host")
+        code = scene.code.shown
         await scene.unlocking.was_away(120.1)
+        assert scene.code.shown != code
         assert scene.memory.kept() is None
         assert scene.memory.is_right(PIN) is None
         with pytest.raises(PinNeededError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import logging
 import os
 import re
@@ -13,21 +15,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from sra.admin.cards.softcard_certificates import Holder, parse_subject, validity
 from sra.admin.cards.softcard_file import CardFolder
 from sra.admin.cards.softcard_maker import Order, make
+from sra.admin.pin_entry import PinEntry
 from sra.audit import verify
 from sra.cli import terminal
-from sra.cli.connect import parse_slots
+from sra.cli.connect import Options, _lender, parse_slots
 from sra.cli.run import status
+from sra.cli.status_view import StatusView
+from sra.config import admin_paths, load_admin_config
 from sra.errors import UsageError
 from sra.identity.certificates import parse
 from sra.identity.fingerprints import fingerprint
 from sra.piv.keys import Algorithm, Slot
 from tests.cli.remote_in_thread import RemoteInThread, remote_in_thread
 from tests.cli.whole import app
-from tests.loopback import HOST, identity
+from tests.loopback import HOST, identity, until
+from tests.memory_card import MemoryCard
 
 PIN = "123456"
 
@@ -267,3 +274,18 @@ def test_what_is_no_slot_is_refused_with_what_there_is(text: str) -> None:
     with pytest.raises(UsageError) as refused:
         parse_slots(text)
     assert str(refused.value).isprintable()
+
+
+def test_a_kept_pin_is_overwritten_when_its_time_is_over(tmp_path: Path) -> None:
+    async def run() -> None:
+        paths = admin_paths(tmp_path, {})
+        view = StatusView(Console(file=io.StringIO()), "remote")
+        options = Options("", frozenset(), None, None, None, False, True, PinEntry.PAD, 1, False)
+        memory = _lender(MemoryCard(), options, paths, load_admin_config(paths.config), view, "remote").memory
+        memory.limit(0.01)
+        memory.learn_right(PIN.encode())
+        buffer = memory._pin
+        assert bytes(buffer) == PIN.encode()
+        await until(lambda: bytes(buffer) == bytes(len(PIN)))
+
+    asyncio.run(run())

@@ -10,11 +10,13 @@ import pytest
 from rich.console import Console
 
 from sra.admin.events import (
+    AskedInVain,
     CardWaits,
     CodeClosed,
     Connected,
     Ejected,
     Event,
+    Flooded,
     Inserted,
     KeyUsed,
     LinkLost,
@@ -38,6 +40,8 @@ SHOWN: list[tuple[Event, str]] = [
         KeyUsed(Slot.AUTHENTICATION, Operation.SIGN, "sha256", DIGEST, 12.4),
         "Key 9A signed the sha256 digest 0001020304050607… in 12 ms.",
     ),
+    (AskedInVain(3), "3 questions in a row got no yes. For more: sra session resume"),
+    (Flooded(500), "Refused: 500 requests came too fast."),
     (KeyUsed(Slot.SIGNATURE, Operation.SIGN, "pss-sha256", b"", 9.0), "Key 9C signed (pss-sha256) in 9 ms."),
     (KeyUsed(Slot.KEY_MANAGEMENT, Operation.DECRYPT, "", b"", 1.0), "Key 9D decrypted in 1 ms."),
     (KeyUsed(Slot.RETIRED_1, Operation.DERIVE, "", b"", 1.0), "Key 82 derived a secret in 1 ms."),

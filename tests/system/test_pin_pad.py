@@ -13,6 +13,7 @@ from lab.hosts import Host
 from lab.login import MODULE
 from lab.processes import wait_until
 from lab.product import PIN, PYTHON, SRA, World, code_of, tries_left
+from sra.admin.person import MAX_NOES
 from tests.system.opensc import pkcs11_tool
 from tests.system.pin_pad import ASKS, DONE, PROGRAMS, at_pad, prepare, records, session, start
 
@@ -50,7 +51,12 @@ def test_every_program_gets_the_pin_from_the_admins_terminal(world: World) -> No
 
 def test_a_no_ends_every_program_at_once_and_cleanly(world: World) -> None:
     with at_pad(world) as pad:
-        for name in PROGRAMS:
+        for number, name in enumerate(PROGRAMS):
+            if number == MAX_NOES:
+                assert f"{number} questions in a row got no yes. For more: sra session resume" in pad.output
+                assert start(world.remote, name).wait(AT_ONCE) != 0
+                pad.wait_for("Refused: PIN check: The PIN was not asked for: too many got no yes")
+                session(world, "resume")
             program = start(world.remote, name)
             pad.gives(ASKS, "")
             refused = time.monotonic()

@@ -165,20 +165,24 @@ def test_a_cancelled_question_gets_its_answer_from_us() -> None:
     run(body())
 
 
-def test_a_question_and_its_cancellation_in_one_segment_start_nothing_and_get_an_answer() -> None:
+def test_a_question_and_its_cancellation_in_one_segment_are_heard_of_and_get_an_answer() -> None:
     async def body() -> None:
         async with channel_and_raw_peer(Role.ADMIN, State.INSERTED) as (admin, reader, writer):
-            begun: list[Message] = []
+            heard: list[Message | str] = []
 
             async def note(question: Message) -> Message:
-                begun.append(question)
-                return await never(question)
+                heard.append(question)
+                try:
+                    return await never(question)
+                except asyncio.CancelledError:
+                    heard.append("cancelled")
+                    raise
 
             serving = asyncio.create_task(admin.serve(Answering(note)))
             writer.write(raw(1, request(1)) + raw(0, Cancel(1)) + raw(2, Ping()))
             answers = [await read_frame(reader), await read_frame(reader)]
             assert sorted(answer.number for answer in answers) == [1, 2]
-            assert begun == []
+            assert heard == [request(1), "cancelled"]
         await serving
 
     run(body())

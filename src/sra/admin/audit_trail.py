@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sra.admin.events import (
+    AskedInVain,
     CardWaits,
     CodeClosed,
     Connected,
     Ejected,
     Event,
+    Flooded,
     Inserted,
     KeyUsed,
     LinkLost,
@@ -54,6 +56,8 @@ NAMES: dict[type[Event], str] = {
     KeyUsed: "key-use",
     PinAsked: "pin",
     Refused: "refused",
+    AskedInVain: "asked-in-vain",
+    Flooded: "flood",
     LinkLost: "link-lost",
     RealPinTyped: "real-pin-typed",
     CodeClosed: "code-closed",

@@ -28,8 +28,7 @@ class Consent:
     """The answers of one connection."""
 
     def __init__(self, table: Sequence[Rule], remote: str, clock: Callable[[], float] = clocks.now) -> None:
-        self._table = table
-        self._remote = remote
+        self._answers = rules.answers(table, remote)
         self._clock = clock
         self._granted: dict[Slot, float] = {}
         self._pin_given: float | None = None
@@ -45,7 +44,7 @@ class Consent:
     def need(self, slot: Slot) -> Need:
         """What a use of this key needs now; a PIN that was given is used up, whatever the rules say."""
         pin_counts = self._take_pin() and slot is PIN_COUNTS_WITH
-        answer = rules.decide(self._table, self._remote, slot)
+        answer = self._answers[slot]
         if answer.verdict is Verdict.DENY:
             return Need.NEVER
         if answer.verdict is Verdict.ALLOW:
@@ -57,7 +56,7 @@ class Consent:
 
     def is_granted(self, slot: Slot) -> bool:
         """Whether an answer that the person gave meanwhile is about this use too."""
-        return self._is_granted(slot, rules.decide(self._table, self._remote, slot))
+        return self._is_granted(slot, self._answers[slot])
 
     def _take_pin(self) -> bool:
         given, self._pin_given = self._pin_given, None

@@ -70,7 +70,7 @@ class Control:
             self._server = await asyncio.start_unix_server(self._serve, self._path, limit=MAX_LINE)
             self._path.chmod(0o600)
         except OSError as error:
-            raise LinkError(f"{self._path}: {error.strerror}.") from error
+            raise LinkError(f"{self._path}: {error.strerror or error}.") from error
 
     async def close(self) -> None:
         """Listen no more."""

@@ -60,6 +60,13 @@ class Refused:
 
 
 @dataclass(frozen=True)
+class Flooded:
+    """So many requests came too fast and were refused; the first of them is told as ``Refused`` too."""
+
+    refused: int
+
+
+@dataclass(frozen=True)
 class LinkLost:
     """The link broke; it is tried again in ``retry_in`` seconds."""
 
@@ -92,6 +99,13 @@ class Paused:
 
 
 @dataclass(frozen=True)
+class AskedInVain:
+    """So many questions in a row got no yes, so nothing is asked any more until the person resumes."""
+
+    questions: int
+
+
+@dataclass(frozen=True)
 class ScreenRecorded:
     """The remote says that it records its screen; told before anything is shown."""
 
@@ -115,7 +129,9 @@ class ScreenClosed:
 
 Lent = Connected | Inserted | Ejected | LinkLost | Paused
 OfScreen = ScreenRecorded | ScreenOpened | ScreenClosed
-Event = Lent | KeyUsed | PinAsked | Refused | RealPinTyped | CodeClosed | CardWaits | OfScreen
+Warned = Flooded | AskedInVain | RealPinTyped | CodeClosed | CardWaits
+Use = KeyUsed | PinAsked | Refused | Warned
+Event = Lent | Use | OfScreen
 
 
 class Watcher(Protocol):

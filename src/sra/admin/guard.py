@@ -8,18 +8,19 @@ checked. The PIN itself stays here.
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextlib
 from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
 from sra.admin.consent import Need
-from sra.admin.events import CardWaits, CodeClosed, KeyUsed, PinAsked, RealPinTyped, Refused
+from sra.admin.events import AskedInVain, CardWaits, CodeClosed, Flooded, KeyUsed, PinAsked, RealPinTyped, Refused
 from sra.admin.key_review import not_allowed, review
 from sra.admin.lending import Lending
+from sra.admin.meter import RATE_PERIOD
 from sra.admin.person import Reply, TooManyQuestionsError, UseQuestion
+from sra.admin.pin_entry import to_its_end
 from sra.admin.signing_blocks import Signed
-from sra.errors import CardError, PinBlockedError, PinNeededError, PinWrongError, RefusalCode, RefusedError
+from sra.errors import PinBlockedError, PinNeededError, PinWrongError, RefusalCode, RefusedError, SraError
 from sra.piv.keys import (
     KeyDescription,
     KeyReply,
@@ -31,14 +32,14 @@ from sra.piv.keys import (
     Slot,
 )
 
-MAX_RATE = 50
-"""Key uses and PIN questions within ``RATE_PERIOD``: more than any person's programs need."""
-RATE_PERIOD = 1.0
-"""Seconds."""
 MAX_USES = 10_000
-"""Key uses of one connection: a working day at one every three seconds."""
+"""Key uses until the person connects anew: a working day at one every three seconds."""
 WAIT_NOTICE = 1.5
 """Seconds after which the person is told that the card waits, perhaps for a touch."""
+
+NOBODY_WAITS = "Nobody waits for it any more."
+DEFECT = "An error inside the program."
+CUT_OFF = "The program ended while the card was at work; it may have done it."
 
 _T = TypeVar("_T")
 
@@ -48,49 +49,77 @@ class Guard:
 
     def __init__(self, lending: Lending, inserted: tuple[KeyDescription, ...]) -> None:
         self._lending = lending
+        self._meter = lending.lender.meter
         self._card = lending.lender.card
         self._watcher = lending.lender.watcher
         self._keys = {key.slot: key for key in inserted}
         self._verified = False
         self._verified_for_next = False
-        self._recent: collections.deque[float] = collections.deque()
-        self._flood_told = False
+        self._flood_timer: asyncio.TimerHandle | None = None
         self._one_at_a_time = asyncio.Lock()
         self._ended = asyncio.Event()
 
     async def answer(self, request: KeyRequest | PinRequest) -> KeyReply | PinReply:
-        """Do what the remote asks, or raise ``RefusedError`` or ``CardError``."""
+        """Do what the remote asks, or raise ``RefusedError`` or another ``SraError``; either is recorded."""
         self._check_rate(_describe(request))
-        try:
+        with self._recording(request, NOBODY_WAITS):
+            await asyncio.sleep(0)  # a Cancel that came with it ends it here: counted and recorded, and not done
             if isinstance(request, PinRequest):
                 return await self._check_pin(request)
             self._check_open()
-            return await self._use_key(request)
-        except (RefusedError, CardError) as error:
-            self._watcher.notice(Refused(_describe(request), str(error)))
-            raise
-        except asyncio.CancelledError:
-            self._watcher.notice(Refused(_describe(request), "Nobody waits for it any more."))
-            raise
+            signed = await self._decide(request)
+            await self._one_at_a_time.acquire()
+        return await to_its_end(self._use_key(request, signed))
 
     def end(self) -> None:
         """The card is ejected: questions to the person disappear, and nothing is answered any more."""
         self._ended.set()
+        self._tell_flood()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is answered any more."""
+        return self._ended.is_set()
+
+    @contextlib.contextmanager
+    def _recording(self, request: KeyRequest | PinRequest, when_cancelled: str) -> Iterator[None]:
+        """Write down what is refused, fails, or is given up."""
+        try:
+            yield
+        except Exception as error:
+            text = str(error) if isinstance(error, SraError) else DEFECT
+            self._watcher.notice(Refused(_describe(request), text))
+            raise
+        except asyncio.CancelledError:
+            self._watcher.notice(Refused(_describe(request), when_cancelled))
+            raise
+
+    # Floods
 
     def _check_rate(self, what: str) -> None:
-        """Refuse what comes too fast; only the first of a flood is an event, or a remote could fill the log with it."""
-        now = self._lending.clock()
-        while self._recent and self._recent[0] <= now - RATE_PERIOD:
-            self._recent.popleft()
-        if len(self._recent) < MAX_RATE:
-            self._recent.append(now)
-            self._flood_told = False
+        """Refuse what comes too fast; of a flood the first and the total are events, or a remote could fill the log."""
+        if self._meter.admits(self._lending.clock()):
             return
         error = RefusedError(RefusalCode.NOT_ALLOWED, "The remote asks too often.")
-        if not self._flood_told:
-            self._flood_told = True
+        if self._meter.refused == 1:
             self._watcher.notice(Refused(what, error.text))
+            self._await_calm()
         raise error
+
+    def _await_calm(self) -> None:
+        self._flood_timer = asyncio.get_running_loop().call_later(RATE_PERIOD, self._end_flood)
+
+    def _end_flood(self) -> None:
+        if self._meter.flood_is_over(self._lending.clock()):
+            self._tell_flood()
+        else:
+            self._await_calm()
+
+    def _tell_flood(self) -> None:
+        if self._flood_timer is not None:
+            self._flood_timer.cancel()
+        if refused := self._meter.take_refused():
+            self._watcher.notice(Flooded(refused))
 
     def _check_lent(self) -> None:
         if self._ended.is_set():
@@ -102,28 +131,35 @@ class Guard:
         self._check_lent()
         if not self._lending.lender.code.is_open:
             raise not_allowed("something wrong was typed too often; the person has to open it again")
-        if self._lending.uses >= MAX_USES:
+        if self._meter.uses >= MAX_USES:
             raise not_allowed(f"{MAX_USES} uses are enough for one connection")
 
     # Keys
 
-    async def _use_key(self, request: KeyRequest) -> KeyReply:
+    async def _decide(self, request: KeyRequest) -> Signed:
+        """What would be signed, if the key may be used for it; ``RefusedError`` if not."""
         signed = review(request, self._keys, allow_raw_rsa=self._lending.lender.terms.allow_raw_rsa)
-        key = self._keys[request.slot]
-        if not self._take_verified(key):
+        if not self._take_verified(self._keys[request.slot]):
             raise RefusedError(RefusalCode.PIN_NEEDED, "The PIN has to be checked first.")
         await self._get_consent(request, signed)
+        return signed
+
+    async def _use_key(self, request: KeyRequest, signed: Signed) -> KeyReply:
+        """Have the card do it, count it and write it down, and let the next one have its turn."""
         begun = self._lending.clock()
-        async with self._one_at_a_time:
-            self._check_open()  # the person may have paused while this waited
-            with self._telling_if_it_waits(request.slot):
-                reply = await self._use_on_card(request, key)
-        took = (self._lending.clock() - begun) * 1000
-        self._lending.uses += 1
-        self._lending.last_use = self._lending.clock()
-        self._watcher.notice(KeyUsed(request.slot, request.operation, signed.hash_name, signed.digest, took))
-        self._check_lent()  # what was made while the person stopped it stays here
-        return reply
+        with self._recording(request, CUT_OFF):
+            try:
+                self._check_open()  # the person may have paused while this waited
+                with self._telling_if_it_waits(request.slot):
+                    reply = await self._use_on_card(request, self._keys[request.slot])
+            finally:
+                self._one_at_a_time.release()
+            self._meter.uses += 1
+            self._lending.last_use = self._lending.clock()
+            took = (self._lending.last_use - begun) * 1000
+            self._watcher.notice(KeyUsed(request.slot, request.operation, signed.hash_name, signed.digest, took))
+            self._check_lent()  # what was made while the person stopped it stays here
+            return reply
 
     def _take_verified(self, key: KeyDescription) -> bool:
         """The PIN policy, once more on this side: a remote that skips the question gets nothing."""
@@ -147,8 +183,8 @@ class Guard:
         question = UseQuestion(self._lending.asker(), request.slot, request.operation, signed.hash_name, signed.digest)
         try:
             reply = await lender.queue.ask(lambda waiting: self._ask_in_turn(question, waiting), Reply.UNANSWERED)
-        except TooManyQuestionsError:
-            raise not_allowed("too many questions wait for the person") from None
+        except TooManyQuestionsError as error:
+            raise not_allowed(str(error)) from None
         if reply is not Reply.YES:
             raise not_allowed("the person said no" if reply is Reply.NO else "the person did not answer")
 
@@ -176,6 +212,8 @@ class Guard:
             for task in (asking, *ends):
                 task.cancel()
             await asyncio.gather(asking, *ends, return_exceptions=True)
+            if asked := self._lending.lender.queue.take_news():
+                self._watcher.notice(AskedInVain(asked))
 
     async def _use_on_card(self, request: KeyRequest, key: KeyDescription) -> KeyReply:
         kept = self._lending.lender.memory.kept()

@@ -10,6 +10,7 @@ from sra.admin import clock as clocks
 from sra.admin.cards.base import Card
 from sra.admin.consent import Consent
 from sra.admin.events import Paused, Watcher
+from sra.admin.meter import Meter
 from sra.admin.person import Asker, Person, Queue
 from sra.admin.pin_entry import PinDesk, PinEntry
 from sra.admin.pins import PinMemory
@@ -67,7 +68,13 @@ class Lender:
     switch: Switch
     code: SessionCode = field(default_factory=SessionCode)
     queue: Queue = field(default_factory=Queue)
+    meter: Meter = field(default_factory=Meter)
     clock: Callable[[], float] = clocks.now
+
+    def resume(self) -> None:
+        """The person lends again, and may be asked again."""
+        self.queue.begin_anew()
+        self.switch.pause(paused=False)
 
 
 class Lending:
@@ -77,13 +84,13 @@ class Lending:
         self.lender = lender
         self.clock = lender.clock
         self.consent = Consent(lender.terms.rules, remote, lender.clock)
-        self.uses = 0
         self.last_use = lender.clock()
         self._remote = remote
         self._account = account
         self._remark = ("", 0.0)
         self.desk = PinDesk(
-            lender.card, lender.terms.entry, lender.memory, lender.code, lender.person, lender.queue, self.asker
+            lender.card, lender.terms.entry, lender.memory, lender.code, lender.person, lender.queue, lender.watcher,
+            self.asker,
         )  # fmt: skip
 
     def asker(self) -> Asker:

@@ -13,7 +13,15 @@ from sra.piv.keys import Operation, Slot
 DEADLINE = 60.0
 """Seconds that a question waits for its answer."""
 CALM = 1.0
-"""Seconds before the next question, after one that disappeared: the key pressed for that one answers no other."""
+"""Seconds before the next question, after one that got no yes: the key pressed for that one answers no other.
+
+Twice as long after each further one in a row.
+"""
+LONGEST_CALM = 16.0
+MAX_NOES = 3
+"""Times in a row that a person says no before nothing is asked any more: so often is enough."""
+MAX_IN_VAIN = 10
+"""Questions in a row that got no yes, whether they were answered or not."""
 MAX_WAITING = 8
 """Questions that may wait behind the one that is asked; a remote that asks more than that floods."""
 
@@ -58,6 +66,11 @@ class Reply(StrEnum):
     NO = "no"
     UNANSWERED = "unanswered"
 
+    @property
+    def reply(self) -> Reply:
+        """Itself (``Answer``)."""
+        return self
+
 
 @dataclass(frozen=True)
 class PinGiven:
@@ -71,6 +84,14 @@ class PinGiven:
         return f"PinGiven({self.reply})"
 
 
+class Answer(Protocol):
+    """Whatever a person answers."""
+
+    @property
+    def reply(self) -> Reply:
+        """Yes, no, or nothing."""
+
+
 class Person(Protocol):
     """The person at the admin's machine. A cancelled question disappears."""
 
@@ -81,11 +102,11 @@ class Person(Protocol):
         """Ask whether a key may be used; ``waiting`` questions come after this one."""
 
 
-_T = TypeVar("_T")
+_T = TypeVar("_T", bound=Answer)
 
 
 class TooManyQuestionsError(Exception):
-    """More questions wait than a person can answer."""
+    """More questions than a person can answer, or wants to."""
 
 
 class Queue:
@@ -97,32 +118,64 @@ class Queue:
         self._calm_until = 0.0
         self._turn = asyncio.Lock()
         self._waiting = 0
+        self._noes = 0
+        self._in_vain = 0
+        self._is_news = False
+
+    def begin_anew(self) -> None:
+        """Ask again, whatever was asked in vain."""
+        self._noes = self._in_vain = 0
+
+    def take_news(self) -> int:
+        """How many questions in a row got no yes, once, when it has become too much; else 0."""
+        is_news, self._is_news = self._is_news, False
+        return self._in_vain if is_news else 0
 
     async def ask(self, question: Callable[[int], Awaitable[_T]], unanswered: _T) -> _T:
-        """The answer; ``unanswered`` if none came in time. Raises ``TooManyQuestionsError`` if too many wait."""
+        """The answer; ``unanswered`` if none came in time.
+
+        Raises ``TooManyQuestionsError`` if too many wait, or too many in a row got no yes.
+        """
         if self._waiting >= MAX_WAITING:
-            raise TooManyQuestionsError
+            raise TooManyQuestionsError("too many questions wait for the person")
         self._waiting += 1
         try:
             await self._turn.acquire()
         finally:
             self._waiting -= 1
         try:
+            self._check_not_in_vain()
             await asyncio.sleep(self._calm_until - asyncio.get_running_loop().time())
             return await self._ask_now(question, unanswered)
         finally:
             self._turn.release()
 
     async def _ask_now(self, question: Callable[[int], Awaitable[_T]], unanswered: _T) -> _T:
-        is_answered = False
+        reply = Reply.UNANSWERED
         try:
             async with asyncio.timeout(self._deadline):
                 answer = await question(self._waiting)
-            is_answered = True
+            reply = answer.reply
         except TimeoutError:
             return unanswered
         else:
             return answer
         finally:
-            if not is_answered:
-                self._calm_until = asyncio.get_running_loop().time() + self._calm
+            self._count(reply)
+
+    def _check_not_in_vain(self) -> None:
+        if self._is_too_much():
+            raise TooManyQuestionsError("too many got no yes; the person has to run “sra session resume” first")
+
+    def _is_too_much(self) -> bool:
+        return self._noes >= MAX_NOES or self._in_vain >= MAX_IN_VAIN
+
+    def _count(self, reply: Reply) -> None:
+        if reply is Reply.YES:
+            self.begin_anew()
+            return
+        self._noes = self._noes + 1 if reply is Reply.NO else 0
+        calm = min(self._calm * 2 ** min(self._in_vain, MAX_IN_VAIN), LONGEST_CALM)
+        self._calm_until = asyncio.get_running_loop().time() + calm
+        self._in_vain += 1
+        self._is_news = self._is_too_much()

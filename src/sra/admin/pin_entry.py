@@ -7,12 +7,13 @@ does it reach the card at all.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from sra.admin.cards.base import Card
+from sra.admin.events import PinAsked, Watcher
 from sra.admin.person import Asker, Person, PinGiven, PinQuestion, Queue, Reply, TooManyQuestionsError
 from sra.admin.pins import PinMemory
 from sra.admin.session_code import SessionCode
@@ -43,6 +44,7 @@ class PinDesk:
     code: SessionCode
     person: Person
     queue: Queue
+    watcher: Watcher
     asker: Callable[[], Asker]
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held from looking at the card's counter to the end of the try: two tries at once would both see the same."""
@@ -52,7 +54,7 @@ class PinDesk:
         if request.typed is None:
             return await self._on_pad()
         if self.entry is PinEntry.FORWARD:
-            return await _to_its_end(self._forward(request.typed))
+            return await self._try_to_its_end(self._forward(request.typed), typed=True)
         return self._by_code(request.typed)
 
     def _by_code(self, typed: bytes) -> PinReply:
@@ -85,12 +87,11 @@ class PinDesk:
             return self._counted(right=known)
 
     async def _check_floor(self) -> None:
-        remaining = await self.card.attempts_remaining()
-        if remaining <= FLOOR:
-            raise RefusedError(
-                RefusalCode.NOT_ALLOWED,
-                f"Only {remaining} PIN tries are left, so none is forwarded: give the PIN on the admin's side.",
-            )
+        told = await self.card.attempts_told()
+        if told is None or told <= FLOOR:
+            why = "The card does not tell how many" if told is None else f"Only {told}"
+            text = f"{why} PIN tries are left, so none is forwarded: give the PIN on the admin's side."
+            raise RefusedError(RefusalCode.NOT_ALLOWED, text)
 
     async def _verify(self, pin: bytes) -> PinReply:
         try:
@@ -138,8 +139,8 @@ class PinDesk:
             return await self.queue.ask(
                 lambda waiting: self.person.ask_pin(question, waiting), PinGiven(Reply.UNANSWERED)
             )
-        except TooManyQuestionsError:
-            raise RefusedError(RefusalCode.NOT_ALLOWED, "Too many questions wait for the person.") from None
+        except TooManyQuestionsError as error:
+            raise RefusedError(RefusalCode.NOT_ALLOWED, f"The PIN was not asked for: {error}.") from None
 
     async def _take(self, given: PinGiven, remaining: int) -> PinReply:
         if self.card.has_pin_pad and not given.pin:
@@ -152,7 +153,20 @@ class PinDesk:
             return PinReply(PinOutcome.VERIFIED, remaining)  # the card is asked when it wants the PIN itself
         if self.memory.is_known_wrong(pin):
             return PinReply(PinOutcome.WRONG, remaining)
-        return await _to_its_end(self._verify_in_turn(pin))
+        return await self._try_to_its_end(self._verify_in_turn(pin), typed=False)
+
+    async def _try_to_its_end(self, work: Coroutine[Any, Any, PinReply], *, typed: bool) -> PinReply:
+        """What comes of the try; that is told too where nobody waits for it any more."""
+        trying = asyncio.ensure_future(work)
+        try:
+            return await to_its_end(trying)
+        except asyncio.CancelledError:
+            trying.add_done_callback(lambda done: self._tell_outcome(done, typed=typed))
+            raise
+
+    def _tell_outcome(self, done: asyncio.Future[PinReply], *, typed: bool) -> None:
+        if not done.cancelled() and done.exception() is None:
+            self.watcher.notice(PinAsked(typed, done.result().outcome))
 
     async def _verify_in_turn(self, pin: bytes) -> PinReply:
         async with self._turn:
@@ -170,6 +184,9 @@ class PinDesk:
         return PinReply(PinOutcome.VERIFIED, remaining)
 
 
-async def _to_its_end(work: Coroutine[Any, Any, PinReply]) -> PinReply:
-    """What the work gives. It goes on when nobody waits any more: a try that has begun is counted, whoever gives up."""
+_T = TypeVar("_T")
+
+
+async def to_its_end(work: Awaitable[_T]) -> _T:
+    """What the work gives. It goes on when nobody waits any more: what the card has begun counts, whoever gives up."""
     return await asyncio.shield(asyncio.ensure_future(work))

@@ -10,20 +10,40 @@ import ctypes
 import hmac
 import secrets
 from collections.abc import Callable
+from typing import Protocol
 
 from sra.admin import clock as clocks
 from sra.piv.keys import MAX_PIN
 
+LONGEST_SLEEP = 30.0
+"""Seconds between looks at the clock: a timer stands still while the machine sleeps, and the time does not."""
 MAX_KNOWN_WRONG = 64
 """Wrong PINs remembered; past that the oldest are forgotten, and may cost a try again where forwarding is allowed."""
 
 
-class PinMemory:
-    """The PIN of one card, as far as it is known."""
+class Timer(Protocol):
+    """What ``loop.call_later`` gives."""
 
-    def __init__(self, keep_seconds: float, clock: Callable[[], float] = clocks.now) -> None:
+    def cancel(self) -> None:
+        """Don't call any more."""
+
+
+class PinMemory:
+    """The PIN of one card, as far as it is known.
+
+    ``call_later`` (an event loop's) has the PIN overwritten when its time is over; without it, when it is asked for.
+    """
+
+    def __init__(
+        self,
+        keep_seconds: float,
+        clock: Callable[[], float] = clocks.now,
+        call_later: Callable[[float, Callable[[], None]], Timer] | None = None,
+    ) -> None:
         self._keep = keep_seconds
         self._clock = clock
+        self._call_later = call_later
+        self._timer: Timer | None = None
         self._key = secrets.token_bytes(32)
         self._pin = bytearray()
         self._kept_until = 0.0
@@ -34,6 +54,7 @@ class PinMemory:
         """Keep the PIN no longer than this, from now on: the stricter of two wishes wins."""
         self._keep = min(self._keep, keep_seconds)
         self._kept_until = min(self._kept_until, self._clock() + self._keep)
+        self._end_in_time()
 
     def learn_right(self, pin: bytes) -> None:
         """The card has said that this is the PIN."""
@@ -43,6 +64,7 @@ class PinMemory:
         if self._keep > 0:
             self._pin = _locked(pin)
             self._kept_until = self._clock() + self._keep
+            self._end_in_time()
 
     def learn_wrong(self, pin: bytes) -> None:
         """The card has said that this is not the PIN."""
@@ -58,6 +80,13 @@ class PinMemory:
         if self._pin and self._clock() >= self._kept_until:
             self._overwrite()
         return bytes(self._pin) or None
+
+    def _end_in_time(self) -> None:
+        """Overwrite the PIN when its time is over, and see to it until then."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.kept() is not None and self._call_later is not None:
+            self._timer = self._call_later(min(self._kept_until - self._clock(), LONGEST_SLEEP), self._end_in_time)
 
     def is_right(self, pin: bytes) -> bool | None:
         """Whether it is the PIN, in constant time; ``None`` if that can't be told without asking the card."""

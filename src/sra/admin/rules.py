@@ -94,10 +94,9 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for key in self.keys:
             parse_slots(key)
 
-    def fits(self, remote: str, slot: Slot) -> bool:
-        """Whether the rule is about this key on this remote."""
-        is_named = fnmatch.fnmatchcase(plain(remote), plain(self.remote).replace("[", "[[]"))
-        return is_named and any(slot in parse_slots(key) for key in self.keys)
+    def names(self, remote: str) -> bool:
+        """Whether the rule is about this remote."""
+        return fnmatch.fnmatchcase(plain(remote), plain(self.remote).replace("[", "[[]"))
 
 
 class RuleFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,12 +113,22 @@ DEFAULTS = (
 """9E answers without a PIN, so it is inserted only when the person names it (``--slots``), and asked about too."""
 
 
+def answers(rules: Sequence[Rule], remote: str) -> dict[Slot, Answer]:
+    """What the first rule that fits says of each key on this remote, the person's before the defaults.
+
+    For a whole connection: a thousand rules take far longer to read than one use of a key may.
+    """
+    found = dict.fromkeys(Slot, Answer(Verdict.DENY))
+    for rule in reversed((*rules, *DEFAULTS)):
+        if rule.names(remote):
+            answer = parse_answer(rule.answer)
+            found |= {slot: answer for key in rule.keys for slot in parse_slots(key)}
+    return found
+
+
 def decide(rules: Sequence[Rule], remote: str, slot: Slot) -> Answer:
-    """The answer of the first rule that fits, the person's before the defaults."""
-    for rule in (*rules, *DEFAULTS):
-        if rule.fits(remote, slot):
-            return parse_answer(rule.answer)
-    return Answer(Verdict.DENY)
+    """The answer of the first rule that fits this key on this remote."""
+    return answers(rules, remote)[slot]
 
 
 def parse_file(data: bytes, name: str) -> tuple[Rule, ...]:

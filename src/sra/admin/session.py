@@ -305,8 +305,10 @@ class Session:
         if not isinstance(question, KeyRequest | PinRequest):
             raise ProtocolError(f"{type(question).__name__} from a remote")
         guard = self._guard
-        reply = None if guard is None else await guard.answer(question)
-        if reply is None or self._guard is not guard:  # what was made while the card was ejected stays here
+        if guard is None:
+            raise ProtocolError("A remote asked for a card that was never inserted.")
+        reply = await guard.answer(question)
+        if guard.has_ended:  # what was made while the card was ejected stays here
             raise RefusedError(RefusalCode.NOT_INSERTED, "The card is ejected.")
         return reply
 
@@ -327,6 +329,5 @@ class Session:
         self._out.set()
 
     def _end_guard(self) -> None:
-        guard, self._guard = self._guard, None
-        if guard is not None:
-            guard.end()
+        if self._guard is not None:
+            self._guard.end()

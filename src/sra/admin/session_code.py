@@ -44,9 +44,13 @@ class SessionCode:
         """Count what was typed, code or PIN: a wrong one costs a try, a right one gives them back."""
         self.tries = TRIES if right else max(self.tries - 1, 0)
 
+    def renew(self) -> None:
+        """Another code; what was typed wrong still counts."""
+        self._code = _new_code()
+
     def reopen(self) -> None:
         """The person allows typing again, with a new code: the old one may be known by now."""
-        self._code = _new_code()
+        self.renew()
         self.tries = TRIES
 
 

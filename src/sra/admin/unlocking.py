@@ -36,9 +36,10 @@ class Unlocking:
         self._account = account
 
     async def was_away(self, seconds: float) -> None:
-        """A link was away for so long: past the window everything is asked again, and the card forgets the PIN."""
+        """A link was away for so long: past the window all is asked again, and the code is another."""
         if seconds > self._resume_within and self._unlocked:
             self._unlocked = False
+            self._lender.code.renew()
             self._lender.memory.forget()
             await self._lender.card.lock()
 
@@ -74,6 +75,7 @@ class Unlocking:
 
     async def _ask(self, asker: Asker, remaining: int) -> PinGiven:
         lender = self._lender
+        lender.queue.begin_anew()  # this one is our own, whatever a remote has asked in vain
         question = PinQuestion(asker, lender.card.name, remaining, kept=False, pad=lender.card.has_pin_pad)
         return await lender.queue.ask(
             lambda waiting: lender.person.ask_pin(question, waiting), PinGiven(Reply.UNANSWERED)

@@ -198,12 +198,16 @@ async def _connect(
     screen = _screen(target, options, config, lender.watcher)
     shows_code = console.is_terminal or options.pin_entry is PinEntry.CODE
 
+    code = ""
+
     async def dial(away: float) -> session.Session:
+        nonlocal code
         with view.paused():  # the PIN and the fingerprint are asked here
             await unlocking.was_away(away)
             connected = await session.connect(target, lender, unlocking)
-        if shows_code and away == 0:
-            show_code(console, lender.code.shown)
+        if shows_code and lender.code.shown != code:
+            code = lender.code.shown
+            show_code(console, code)
         if screen is not None:
             screen.begin(connected)
         return connected
@@ -237,7 +241,7 @@ def _lender(
         TerminalPerson(view, pin_fd=options.pin_fd, yes=options.yes),
         watcher,
         Terms(options.pin_entry, rules.load(paths.rules), options.allow_raw_rsa),
-        PinMemory(float("inf") if options.yes else minutes * 60),
+        PinMemory(float("inf") if options.yes else minutes * 60, call_later=asyncio.get_running_loop().call_later),
         Switch(watcher),
     )
 

@@ -56,7 +56,7 @@ class SessionControl:
             connected=session is not None,
             inserted=session is not None and session.is_inserted,
             paused=self._lender.switch.paused,
-            uses=session.lending.uses if session else 0,
+            uses=self._lender.meter.uses,
             process=os.getpid(),
         )
 
@@ -73,7 +73,7 @@ class SessionControl:
         return await self._status()
 
     async def _resume(self) -> Standing:
-        self._lender.switch.pause(paused=False)
+        self._lender.resume()
         return await self._status()
 
     async def _reopen(self) -> Standing:

@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.text import Text
 
 from sra.admin.events import (
-    CardWaits,
+    AskedInVain,
     CodeClosed,
     Connected,
     Ejected,
     Event,
+    Flooded,
     Inserted,
     KeyUsed,
     LinkLost,
@@ -25,6 +26,8 @@ from sra.admin.events import (
     Refused,
     ScreenOpened,
     ScreenRecorded,
+    Use,
+    Warned,
 )
 from sra.admin.person import UseQuestion
 from sra.logs import clean
@@ -102,7 +105,7 @@ class StatusView:
             return _screen(event)
         return self._use(event)
 
-    def _use(self, event: KeyUsed | PinAsked | Refused | RealPinTyped | CodeClosed | CardWaits) -> str:
+    def _use(self, event: Use) -> str:
         if isinstance(event, KeyUsed):
             text = f"Key {event.slot:02X} {_DID[event.operation]} {_describe(event)}in {event.milliseconds:.0f} ms."
         elif isinstance(event, PinAsked):
@@ -115,7 +118,11 @@ class StatusView:
         self._last = f"{datetime.now():%H:%M:%S} {text}"
         return text
 
-    def _warning(self, event: RealPinTyped | CodeClosed | CardWaits) -> str:
+    def _warning(self, event: Warned) -> str:
+        if isinstance(event, AskedInVain):
+            return f"{event.questions} questions in a row got no yes. For more: sra session resume"
+        if isinstance(event, Flooded):
+            return f"Refused: {event.refused} requests came too fast."
         if isinstance(event, RealPinTyped):
             return (
                 f"Your real PIN was typed on {self._remote}. It was refused, but that machine has seen it: change it."

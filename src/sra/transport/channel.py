@@ -296,6 +296,7 @@ class Channel(asyncio.Protocol):
             task = asyncio.create_task(self._answer(frame, answerer))
             self._tasks[frame.number] = task
             task.add_done_callback(lambda _: self._answered(frame.number))
+            await asyncio.sleep(0)  # it begins now: a Cancel in the same packet would end it before it was counted
         else:
             await answerer.hear(frame.message)
 

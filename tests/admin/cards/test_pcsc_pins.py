@@ -63,6 +63,20 @@ def test_the_pin_is_changed_by_who_knows_it(pcscd: PrivatePcscd, folder: CardFol
     on_fuller_card(pcscd, folder, body)
 
 
+def test_what_a_card_has_told_of_its_tries_is_no_guess(pcscd: PrivatePcscd, folder: CardFolder) -> None:
+    async def body(card: PcscCard, _: FullerCard) -> None:
+        await card.verify_pin(PIN)
+        assert await card.attempts_told() is None
+        assert await card.attempts_remaining() == 3
+        with pytest.raises(PinWrongError):
+            await card.verify_pin(WRONG)
+        assert (await card.attempts_told(), await card.attempts_remaining()) == (2, 2)
+        await card.verify_pin(PIN)
+        assert (await card.attempts_told(), await card.attempts_remaining()) == (2, 3)
+
+    on_fuller_card(pcscd, folder, body)
+
+
 def test_a_blocked_pin_is_unblocked_by_the_puk(pcscd: PrivatePcscd, folder: CardFolder) -> None:
     async def body(card: PcscCard, behind: FullerCard) -> None:
         for _ in range(3):

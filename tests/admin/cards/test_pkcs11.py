@@ -173,10 +173,12 @@ def test_wrong_pins_are_counted_as_far_as_that_goes(hsm: SoftHsm) -> None:
 
     async def body(card: Pkcs11Card) -> None:
         assert await card.attempts_remaining() == 3
+        assert await card.attempts_told() is None, "that is a guess"
         for left in (2, 1, 1):
             with pytest.raises(PinWrongError, match="does not tell") as caught:
                 await card.verify_pin(WRONG)
             assert (caught.value.attempts_remaining, await card.attempts_remaining()) == (left, left)
+            assert await card.attempts_told() == (1 if left == 1 else None)
         await card.verify_pin(PIN)
         assert await card.attempts_remaining() == 3
         with pytest.raises(PinWrongError):

@@ -81,7 +81,7 @@ def test_two_admins_with_two_cards_at_once_are_never_mixed() -> None:
             for _ in range(8):
                 await asyncio.gather(*(use_in(reader, card, 5) for reader, card in zip(readers, cards, strict=True)))
                 for session in sessions:
-                    session._guard._recent.clear()  # type: ignore[union-attr]
+                    session.lending.lender.meter._recent.clear()
             facts = remote.records.of("key-use")
             assert {(line["account"], line["card"]) for line in facts} == {
                 (card.owner, certificate_of(card).fingerprint) for card in cards

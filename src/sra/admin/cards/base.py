@@ -35,6 +35,9 @@ class Card(Protocol):
     async def attempts_remaining(self) -> int:
         """PIN tries left, without using one; 0 when the PIN is blocked."""
 
+    async def attempts_told(self) -> int | None:
+        """PIN tries left, where the card has told so much; ``None`` if it doesn't, and the other is a guess."""
+
     async def verify_pin(self, pin: bytes) -> None:
         """Verify the PIN (without padding); raise ``PinWrongError``, ``PinBlockedError`` or ``CardError``.
 

@@ -34,7 +34,7 @@ class PcscCard:
         self._contents = found.contents
         self._touched = found.touched - _always(found.contents)
         self._pad = pad
-        self._all_tries = _USUAL_TRIES
+        self._most_told = 0
         self._is_verified = False
 
     @property
@@ -49,9 +49,18 @@ class PcscCard:
 
     async def attempts_remaining(self) -> int:
         """PIN tries left, by a VERIFY without a PIN."""
+        tries = await self._ask_tries()
+        return max(self._most_told, _USUAL_TRIES) if tries is None else tries
+
+    async def attempts_told(self) -> int | None:
+        """The same, where it is told: a card whose PIN is verified doesn't, but has all tries, as many as ever told."""
+        tries = await self._ask_tries()
+        return (self._most_told or None) if tries is None else tries
+
+    async def _ask_tries(self) -> int | None:
         tries = await self._session.take_turn(lambda piv: piv.attempts())
-        self._all_tries = max(self._all_tries, tries or 0)
-        return self._all_tries if tries is None else tries
+        self._most_told = max(self._most_told, tries or 0)
+        return tries
 
     async def verify_pin(self, pin: bytes) -> None:
         """Verify the PIN on the card."""

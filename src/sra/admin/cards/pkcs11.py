@@ -15,6 +15,7 @@ from pkcs11 import TokenFlag
 from sra.admin.cards.base import CardListing
 from sra.admin.cards.pin_policies import pin_policy
 from sra.admin.cards.piv_contents import build_contents, describe_keys
+from sra.admin.cards.pkcs11_errors import LOW_TRIES
 from sra.admin.cards.pkcs11_module import Module, module_at
 from sra.admin.cards.pkcs11_names import PREFIX, Pkcs11Name, parse_name
 from sra.admin.cards.pkcs11_session import ON_PAD, CardSession
@@ -79,6 +80,11 @@ class Pkcs11Card:
     async def attempts_remaining(self) -> int:
         """PIN tries left, as far as PKCS#11 tells: 3 while all is well, 2 after a wrong one, 1, 0."""
         return await self._module.run(self._session.attempts)
+
+    async def attempts_told(self) -> int | None:
+        """PKCS#11 tells only of the last try, and that there is none."""
+        tries = await self.attempts_remaining()
+        return tries if tries < LOW_TRIES else None
 
     async def verify_pin(self, pin: bytes) -> None:
         """Log in; PINs of such cards may be longer than PIV's."""

@@ -50,6 +50,10 @@ class SoftwareCard:
         file = await asyncio.to_thread(self._folder.read, self._short_name)
         return file.pin.tries
 
+    async def attempts_told(self) -> int:
+        """The same: the file tells."""
+        return await self.attempts_remaining()
+
     async def verify_pin(self, pin: bytes) -> None:
         """Verify the PIN; a wrong one also ends what an earlier one had allowed, as on a real card."""
         check_pin(pin)

@@ -1,0 +1,112 @@
+"""A hostile remote over a real connection to an admin, for tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sra import audit
+from sra.admin import session as session_module
+from sra.admin.audit_trail import AuditTrail
+from sra.admin.lending import Lender, Switch, Terms
+from sra.admin.pin_entry import PinEntry
+from sra.admin.pins import PinMemory
+from sra.admin.rules import Rule
+from sra.admin.session import Session
+from sra.admin.unlocking import Unlocking
+from sra.audit import Audit
+from sra.errors import LinkError, RefusalCode, RefusedError, SraError
+from sra.piv.keys import PinReply, PinRequest, Slot
+from sra.transport.channel import Channel
+from sra.wire.messages import Message
+from tests.admin.asking import Slow, typing
+from tests.admin.connecting import remote_at
+from tests.admin.guard_scene import KEYS, request_for
+from tests.admin.scripted_remote import let_in, take_card
+from tests.admin.watching import Watching
+from tests.loopback import Door, listening, run
+from tests.memory_card import PIN, MemoryCard
+
+SIGN = request_for(Slot.AUTHENTICATION)
+CHOSEN = frozenset({Slot.AUTHENTICATION, Slot.KEY_MANAGEMENT})
+ALLOW = (Rule("*", ("9A", "9D"), "allow"),)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An admin's session, and the hostile end of it."""
+
+    session: Session
+    channel: Channel
+    card: MemoryCard
+    person: Slow
+    log: Path
+
+    async def tries(self, *requests: Message) -> list[str]:
+        """What comes of each: done, the outcome of a PIN question, or why it was refused."""
+        return await asyncio.gather(*(self.tries_one(request) for request in requests))
+
+    async def tries_one(self, request: Message) -> str:
+        try:
+            reply = await self.channel.ask(request)
+        except SraError as error:
+            return str(error.code) if isinstance(error, RefusedError) else type(error).__name__
+        return reply.outcome.value if isinstance(reply, PinReply) else "done"
+
+    async def gives_pin(self) -> None:
+        """The person gives the PIN on the pad once, so that there is something to abuse."""
+        self.person.answer(typing(PIN))
+        assert await self.tries(PinRequest(None)) == ["verified"]
+
+    def facts(self, event: str) -> list[dict[str, audit.Fact]]:
+        return [record.facts for record in audit.read(self.log) if record.event == event]
+
+
+@asynccontextmanager
+async def opened(folder: Path, entry: PinEntry, rules: tuple[Rule, ...]) -> AsyncIterator[Scene]:
+    door, card, person, log = Door(), MemoryCard(KEYS), Slow(), folder / "audit.jsonl"
+    watcher = AuditTrail(Audit(log).record, "remote", Watching())
+    lender = Lender(card, person, watcher, Terms(entry, rules), PinMemory(3600), Switch(watcher))
+    person.answer(typing(PIN))
+    async with listening(door.welcome) as port:
+        connecting = asyncio.create_task(session_module.connect(remote_at(port), lender, Unlocking(lender)))
+        channel = await door.next()
+        await let_in(channel)
+        session = await connecting
+        inserting = asyncio.create_task(session.insert(CHOSEN))
+        await take_card(channel)
+        await inserting
+        serving = asyncio.create_task(channel.serve(Silent()))
+        try:
+            yield Scene(session, channel, card, person, log)
+        finally:
+            channel.abort(LinkError("over"))
+            await session.close("over")
+            await asyncio.gather(serving, return_exceptions=True)
+
+
+class Silent:
+    """Takes notices and has no answers."""
+
+    async def answer(self, question: Message) -> Message:
+        raise RefusedError(RefusalCode.INTERNAL, type(question).__name__)
+
+    async def hear(self, notice: Message) -> None:
+        """Say nothing, whatever it is: an ejection is not confirmed either."""
+
+
+def play(
+    folder: Path, body: Callable[[Scene], Awaitable[None]], *, entry: PinEntry = PinEntry.PAD,
+    rules: tuple[Rule, ...] = ALLOW,
+) -> None:  # fmt: skip
+    async def whole() -> None:
+        async with opened(folder, entry, rules) as scene:
+            await body(scene)
+            assert scene.card.tries == 3
+            assert set(scene.card.verifications) <= {PIN}
+        assert audit.verify(scene.log) is None
+
+    run(whole())
