@@ -10,7 +10,7 @@ from lab.product import World, remote_at_work
 from tests.system.opensc import pkcs11_tool, sign
 
 ALIVE = {"Ping", "Pong"}
-FRAME = re.compile(r"sra\.traffic: (?P<peer>\S+): [<>] \d+ (?P<message>\w+)")
+FRAME = re.compile(r"sra\.traffic: (?:session=[0-9a-f]{8} )?(?P<peer>\S+): [<>] \d+ (?P<message>\w+)")
 
 
 @pytest.fixture(scope="module")
