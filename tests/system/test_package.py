@@ -65,6 +65,20 @@ def test_a_fresh_machine_has_no_trace_of_it_after_it_was_purged() -> None:
         assert machine.run(["systemctl", "is-active", "srad"], check=False).stdout == "inactive\n"
 
 
+def test_a_machine_whose_journal_is_lost_has_no_trace_of_it_after_it_was_purged() -> None:
+    with fresh_machine() as machine:
+        before = machine.tree()
+        install(machine)
+        machine.run(["secure_remote_access.sh", "-ags"])
+        machine.run(["rm", "/var/lib/sra-activation/journal.json"])
+        again = machine.run(["sra", "activate"], check=False)
+        assert again.returncode == 2
+        assert "run “sra deactivate”" in again.stderr
+        machine.run(["dpkg", "--purge", PACKAGE])
+        assert differences(before, machine.tree(), (*NOISE, *DPKG)) == []
+        assert machine.run(["systemctl", "list-units", "--all", "--no-legend", "sra*"]).stdout == ""
+
+
 def test_removing_it_deactivates_and_keeps_the_settings() -> None:
     with installed_machine() as machine:
         machine.run(["sra", "activate", "-g"])

@@ -27,7 +27,7 @@ from sra.errors import UsageError
 from sra.remote.activation import journal, runner, virtual_screen_linux
 from sra.remote.activation.journal import Record, Wanted
 from sra.remote.activation.machine import Machine
-from sra.remote.activation.steps_linux import Identity, ScreenFiles, Setup, steps
+from sra.remote.activation.steps_linux import Identity, ScreenFiles, Setup, all_steps, steps
 from sra.remote.activation.undo import LOGIN_WINDOW
 from sra.remote.logins.login_paths import LoginPaths
 from sra.remote.screen_sharing import templates as screen_templates
@@ -97,6 +97,7 @@ def deactivate() -> None:
     machine = this_machine()
     check_root()
     had_logins = logins_undo.put_back(LoginPaths(machine.root))
+    runner.rebuild(machine, all_steps(), print_note)
     if not runner.deactivate(machine, print_note) and not had_logins:
         print_note("this machine is not activated; there is nothing to take back")
 
