@@ -171,8 +171,11 @@ def test_an_identity_that_is_not_there_can_not_be_chosen(world: World, capsys: p
     assert "sra identity list" in capsys.readouterr().err
     assert run("activate", "-c", "rubbish") == 2
     assert "is not a fingerprint" in capsys.readouterr().err
-    assert run("activate", "-g", "-c", "AB" * 20) == 2
-    assert "not both" in capsys.readouterr().err
+    assert run("activate", "-c", "") == 2
+    assert "is not a fingerprint" in capsys.readouterr().err
+    for choice in ("AB" * 20, ""):
+        assert run("activate", "-g", "-c", choice) == 2
+        assert "not both" in capsys.readouterr().err
 
 
 def test_after_a_renewal_srad_is_started_again_and_the_new_one_trusted(

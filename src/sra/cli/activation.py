@@ -78,9 +78,9 @@ def activate(
 
     Everything is recorded first, so that “sra deactivate” can take back exactly that.
     """
-    if generate and certificate:
+    if generate and certificate is not None:
         raise UsageError("Make a new identity (-g) or choose one (-c), not both.")
-    choice = identity_choice.parse_choice(certificate) if certificate else None
+    choice = identity_choice.parse_choice(certificate) if certificate is not None else None
     machine = this_machine()
     check_machine(machine)
     _activate(
