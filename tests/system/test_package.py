@@ -5,6 +5,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -143,8 +144,26 @@ def test_every_command_is_in_the_manual(unpacked: Path) -> None:
 
 def test_every_setting_is_in_the_manual() -> None:
     page = (CHECKOUT / "docs" / "man" / "srad.toml.5.md").read_text()
-    names = [each.name for each in msgspec.structs.fields(DaemonConfig)]
-    assert [name for name in names if f"**{name}**" not in page and f"## [{name}]" not in page] == []
+    others = {name: (CHECKOUT / name).read_text() for name in re.findall(r"\*(docs/\S+\.md)\*", page)}
+    _, *split = re.split(r"^(?:## |\*\*)\[([\w.]*)\]", page.replace("## Settings", "## []"), flags=re.MULTILINE)
+    parts = dict(zip(split[::2], split[1::2], strict=True))
+
+    def is_there(section: str, setting: str) -> bool:
+        """In the section, or in a document in which the section says the others are."""
+        elsewhere = [text for name, text in others.items() if re.search(rf"others.*{name}", parts[section], re.DOTALL)]
+        return f"**{setting}**" in parts[section] or any(re.search(rf"\b{setting}\b", text) for text in elsewhere)
+
+    assert [names for names in settings(DaemonConfig) if not is_there(*names)] == []
+
+
+def settings(kind: type[msgspec.Struct], section: str = "") -> Iterator[tuple[str, str]]:
+    """Every setting, and the section in which it is."""
+    for each in msgspec.structs.fields(kind):
+        inner = [one for one in (each.type, *get_args(each.type)) if hasattr(one, "__struct_fields__")]
+        for one in inner:
+            yield from settings(one, f"{section}.{each.name}".strip("."))
+        if not inner:
+            yield section, each.name
 
 
 def commands(command: object, name: str = "sra") -> list[str]:
