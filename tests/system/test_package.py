@@ -11,7 +11,8 @@ import msgspec
 import pytest
 from typer.main import get_command
 
-from lab.systemd import CHECKOUT, SystemdMachine, differences
+from lab.systemd import CHECKOUT, SystemdMachine, differences, systemd_machine
+from lab.systemd_root import debian_root
 from sra import __version__
 from sra.config import DaemonConfig
 from tests.cli.whole import app
@@ -78,6 +79,18 @@ def test_a_machine_whose_journal_is_lost_has_no_trace_of_it_after_it_was_purged(
         machine.run(["dpkg", "--purge", PACKAGE])
         assert differences(before, machine.tree(), (*NOISE, *DPKG)) == []
         assert machine.run(["systemctl", "list-units", "--all", "--no-legend", "sra*"]).stdout == ""
+
+
+def test_apt_installs_it_with_all_that_it_needs_on_a_machine_that_has_nothing_of_that() -> None:
+    root = debian_root([], ready=DEPENDENCIES)
+    with systemd_machine(root) as machine:
+        machine.copy_in(package(), "/tmp/package.deb")
+        command = ["apt-get", "install", "--yes", "--no-install-recommends", "/tmp/package.deb"]
+        installed = machine.run(command, timeout=300)
+        assert f"Setting up {PACKAGE}" in installed.stdout
+        assert "Setting up pcscd" in installed.stdout
+        machine.run(["secure_remote_access.sh", "-a", "-g"])
+        assert machine.run(["systemctl", "is-active", "srad.service"]).stdout == "active\n"
 
 
 def test_removing_it_deactivates_and_keeps_the_settings() -> None:
