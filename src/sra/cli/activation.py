@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from sra.remote.activation.undo import LOGIN_WINDOW
 from sra.remote.logins.login_paths import LoginPaths
 from sra.remote.screen_sharing import templates as screen_templates
 from sra.transport import identity_choice, tls_identity
+from sra.transport.identity_choice import AskPassword
 from sra.transport.tls_identity import IdentityFiles, TlsIdentity
 
 POLKIT_POLICY = "/usr/share/polkit-1/actions/org.debian.pcsc-lite.policy"
@@ -159,10 +161,15 @@ def _new_identity(paths: Paths, options: Options, current: TlsIdentity | None) -
     """The identity to be put in; ``None`` to keep the one in use."""
     if options.choice is None:
         return generated(current, wanted=options.generate)
-    return chosen(
-        paths, current, options.choice,
-        lambda path: read_password(f"Password of {path}: ", options.password_fd),
-    )  # fmt: skip
+    return chosen(paths, current, options.choice, _asking(options.password_fd))
+
+
+def _asking(descriptor: int | None) -> AskPassword:
+    """Ask a person for each file's password; what stands in a descriptor is tried with each."""
+    if descriptor is None:
+        return lambda path: read_password(f"Password of {path}: ", None)
+    once = functools.cache(lambda: read_password("", descriptor))
+    return lambda _: once()
 
 
 def _start_again(machine: Machine) -> None:
