@@ -5,6 +5,7 @@ import pytest
 from sra.remote.activation import journal
 from sra.remote.activation.machine import ActivationError
 from sra.remote.activation.steps_linux import all_steps
+from sra.remote.activation.undo import LOGIN_WINDOW
 from tests.remote.activation.test_runner import STEPS, Killed, activate, deactivate, kill_at
 from tests.remote.activation.world import World
 
@@ -37,7 +38,7 @@ def test_an_activation_whose_journal_is_lost_is_taken_back_by_its_traces(world: 
     assert {name: each for name, each in world.tree().items() if name not in identity} == before
     assert (world.root / "etc/sra/identity/key.pem").read_bytes() == b"key\n"
     assert world.given["/etc/sra/identity/key.pem"] == (0, 0)
-    assert world.programs.enabled == world.programs.active == set()
+    assert (world.programs.enabled, world.programs.active) == (set(), {LOGIN_WINDOW})
     assert world.programs.ran[0] == ("systemctl", "disable", "sra.target")
     assert not deactivate(world)
 
@@ -85,7 +86,7 @@ def test_taking_back_by_the_traces_can_be_interrupted(
         with pytest.raises(Killed):
             deactivate(world)
     deactivate(world)
-    assert world.programs.active == set()
+    assert world.programs.active == {LOGIN_WINDOW}
     assert world.machine.user("_sra") is None
     assert not (world.root / JOURNAL).exists()
 
