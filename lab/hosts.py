@@ -23,6 +23,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
+from lab.cable import ADMIN, ADMIN6, REMOTE, REMOTE6, CableEnd, lay_cable
 from lab.login import configure_pam_pkcs11
 from lab.processes import LabError, Process, children, end
 from lab.readers import start_pcscd
@@ -34,11 +35,6 @@ ENVIRONMENT = {
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONUNBUFFERED": "1",
 }
-CABLE_END = """\
-address add {host.address}/24 dev eth0
-address add {host.address6}/64 dev eth0
-link set eth0 up
-"""
 
 
 class Account(NamedTuple):
@@ -208,8 +204,8 @@ def two_hosts(share: Sequence[Path] = ()) -> Iterator[tuple[Host, Host]]:
     """Two hosts joined by a cable, called ``admin`` and ``remote``, which know each other by name."""
     if os.geteuid() != 0:
         raise LabError("two hosts on one machine need root, to make networks and file systems for them: run it as root")
-    admin = Host("admin", "10.116.0.1", "fd5a:7261:116::1")
-    remote = Host("remote", "10.116.0.2", "fd5a:7261:116::2")
+    admin = Host("admin", ADMIN, ADMIN6)
+    remote = Host("remote", REMOTE, REMOTE6)
     with ExitStack() as stack:
         for host in (admin, remote):
             stack.callback(host.close)
@@ -221,19 +217,9 @@ def two_hosts(share: Sequence[Path] = ()) -> Iterator[tuple[Host, Host]]:
 
 
 def _join(admin: Host, remote: Host) -> None:
-    """Lay a cable. Its ends are made inside the hosts, so that no name has to be unique on the machine.
-
-    Their numbers differ because the kernel tells a link that goes to another number at once that it is up, but lets
-    one that seems to go to itself wait for as long as a second.
-    """
-    one, other = (["name", "eth0", "netns", str(host.first_process)] for host in (admin, remote))
-    cable = ["ip", "link", "add", *one, "index", "10", "type", "veth", "peer", *other]
-    made = subprocess.run(cable, capture_output=True, text=True, check=False)
-    if made.returncode != 0:
-        raise LabError(f"no cable could be laid: {made.stderr}")
+    lay_cable(*(CableEnd(host.first_process, host.address, host.address6) for host in (admin, remote)))
     names = "".join(f"{host.address} {host.name}\n{host.address6} {host.name}\n" for host in (admin, remote))
     for host in (admin, remote):
-        host.run(["ip", "-batch", "-"], input=CABLE_END.format(host=host))
         host.run(["tee", "--append", "/etc/hosts"], input=names)
 
 

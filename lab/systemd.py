@@ -4,8 +4,8 @@
         machine.run(["systemctl", "is-active", "srad"])
         machine.reboot()
 
-It has its own processes, network (only ``lo``), and a layer over ``root`` that goes with it. Everything ends with the
-``with`` block, or with the process that runs it, even when that is killed.
+It has its own processes, a network with one cable to another network, where an admin can be, and a layer over ``root``
+that goes with it. Everything ends with the ``with`` block, or with the process that runs it, even when that is killed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
+from lab.cable import ADMIN, ADMIN6, REMOTE, REMOTE6, CableEnd, lay_cable
 from lab.processes import LabError, Process, children, wait_until
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -63,6 +64,7 @@ class SystemdMachine:
         self._restarter = 0
         self.first_process = 0
         """systemd, as the outer machine counts: by it the machine's namespaces are found."""
+        self.address = REMOTE
 
     # Its life
 
@@ -85,7 +87,9 @@ class SystemdMachine:
             raise LabError(f"the machine could not be made: {first}{said.read()}")
         (holder,) = children(self._maker.pid)
         (self._restarter,) = children(holder)
+        self._neighbour = self._resources.enter_context(_network())
         self._wait_booted(0)
+        self._plug_in()
 
     def close(self) -> None:
         """End it at once, as by pulling the plug."""
@@ -96,6 +100,11 @@ class SystemdMachine:
         before = self.first_process
         self.run(["systemctl", "reboot", "--no-block"])
         self._wait_booted(before)
+        self._plug_in()
+
+    def _plug_in(self) -> None:
+        """Lay the cable; the machine's network, and its end with it, goes with each restart."""
+        lay_cable(CableEnd(self._neighbour, ADMIN, ADMIN6), CableEnd(self.first_process, REMOTE, REMOTE6))
 
     def _wait_booted(self, before: int) -> None:
         def is_up() -> bool:
@@ -169,8 +178,8 @@ class SystemdMachine:
         return ended
 
     def start_outside(self, argv: Sequence[str | Path]) -> Process:
-        """Start a program of the outer machine, with its files, in the network of this one; it ends with it."""
-        enter = ["nsenter", f"--target={self.first_process}", "--net", "--"]
+        """Start a program of the outer machine, with its files, at the other end of the cable; it ends with it."""
+        enter = ["nsenter", f"--target={self._neighbour}", "--net", "--"]
         with tempfile.TemporaryFile() as file:
             entered = subprocess.Popen(
                 [*enter, "sh", "-c", '"$@"; exit $?', "sh", *map(str, argv)],
@@ -215,6 +224,20 @@ def systemd_machine(root: Path) -> Iterator[SystemdMachine]:
         yield machine
     finally:
         machine.close()
+
+
+@contextmanager
+def _network() -> Iterator[int]:
+    """A network of its own: the process that holds it, which ends with this one."""
+    with subprocess.Popen(
+        ["unshare", "--net", "--", "sh", "-c", "echo ready; exec cat"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as holder:
+        if cast("IO[bytes]", holder.stdout).readline() != b"ready\n":
+            raise LabError("there could be no network of its own")
+        yield holder.pid
 
 
 def differences(before: Tree, after: Tree, ignored: Sequence[str] = ()) -> list[str]:

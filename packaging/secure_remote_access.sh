@@ -20,18 +20,38 @@ As root. The identities that -c can choose: sra identity list
 END
 }
 
-refuse() {
+fail() {
     echo "secure_remote_access.sh: error: $1" >&2
-    usage >&2
     exit 2
 }
 
-# The installed program, or that of the checkout in which this file lies.
-checkout=$(dirname "$0")/../.venv/bin/sra
-sra=/usr/bin/sra
-if [ -x "$checkout" ]; then sra=$checkout; fi
+refuse() {
+    usage >&2
+    fail "$1"
+}
 
-activate=no deactivate=no generate= certificate= screen= virtual=
+# Whether nobody but root (or who runs this) can change this file, or put another one in its place.
+is_safe() {
+    file=$1
+    while others=$(find "$file" -maxdepth 0 \( -type l -o ! -user 0 ! -user "$(id -u)" -o -perm /022 ! -perm -1000 \)); do
+        [ -z "$others" ] || return 1
+        [ "$file" != / ] || return 0
+        file=$(dirname "$file")
+    done
+    return 1
+}
+
+# The installed program, or that of the checkout in whose folder "packaging" this file lies.
+sra=/usr/bin/sra
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
+checkout=${here%/packaging}/.venv/bin/sra
+if [ "$here" != "${here%/packaging}" ] && [ -x "$checkout" ]; then
+    is_safe "$checkout" || fail "$checkout can be changed by others than root, so it is not run; take a checkout of root's"
+    sra=$checkout
+fi
+
+unset certificate
+activate=no deactivate=no generate='' screen='' virtual=''
 while getopts agc:sdh-: option; do
     case $option in
     a) activate=yes ;;
@@ -52,9 +72,9 @@ case $activate$deactivate in
 yesyes) refuse "activate (-a) or deactivate (-d), not both" ;;
 nono) refuse "activate (-a) or deactivate (-d)?" ;;
 noyes)
-    [ -z "$generate$certificate$screen$virtual" ] || refuse "-d stands alone"
+    [ -z "$generate$screen$virtual${certificate+given}" ] || refuse "-d stands alone"
     exec "$sra" deactivate
     ;;
 esac
-exec "$sra" activate ${generate:+"$generate"} ${certificate:+--certificate "$certificate"} ${screen:+"$screen"} \
+exec "$sra" activate ${generate:+"$generate"} ${certificate+--certificate "$certificate"} ${screen:+"$screen"} \
     ${virtual:+"$virtual"}

@@ -37,6 +37,9 @@ class RefusalCode(StrEnum):
 class SraError(Exception):
     """Anything that this product can tell a person about."""
 
+    command = ""
+    """What mends it, where one command does."""
+
 
 class ProtocolError(SraError):
     """The peer broke a rule: the connection has to be closed."""

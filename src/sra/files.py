@@ -35,11 +35,12 @@ _HINTS = {
 
 
 class FileError(UsageError):
-    """A file can't be read, written or trusted; ``path`` is the file."""
+    """A file can't be read, written or trusted; ``path`` is the file, and ``command`` mends it, if one does."""
 
-    def __init__(self, path: Path, text: str) -> None:
-        super().__init__(f"{path}: {text}")
+    def __init__(self, path: Path, text: str, command: str = "") -> None:
+        super().__init__(f"{path}: {text} Run: {command}" if command else f"{path}: {text}")
         self.path = path
+        self.command = command
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def read_trusted(path: Path, limit: int) -> FileContent | None:
     _check_folder(path.parent)
     content = read(path, limit)
     if content is not None and content.owner not in {0, os.geteuid(), path.parent.stat().st_uid}:
-        raise FileError(path, f"this file belongs to somebody else, so it is not trusted. Run: chown root {path}")
+        raise FileError(path, "this file belongs to somebody else, so it is not trusted.", f"chown root {path}")
     return content
 
 
@@ -114,7 +115,7 @@ def _check_folder(folder: Path) -> None:
         status.st_mode & stat.S_IWGRP and status.st_gid not in {0, os.getegid()}
     )
     if is_open and not status.st_mode & stat.S_ISVTX:
-        raise FileError(folder, f"others can write here, so nothing in it is trusted. Run: chmod go-w {folder}")
+        raise FileError(folder, "others can write here, so nothing in it is trusted.", f"chmod go-w {folder}")
 
 
 def replace(path: Path, data: bytes, mode: int) -> None:
@@ -198,7 +199,7 @@ def _check_plain(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise FileError(path, "this is not a plain file, so it is not read.")
     if status.st_mode & OTHERS_MAY_WRITE:
-        raise FileError(path, f"others may write this file, so it is not trusted. Run: chmod go-w {path}")
+        raise FileError(path, "others may write this file, so it is not trusted.", f"chmod go-w {path}")
 
 
 def _stamp(status: os.stat_result) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sra.cli import activation, activation_machine
@@ -15,6 +16,7 @@ from sra.config import Paths
 from sra.identity import handover
 from sra.remote.activation import steps_linux
 from sra.transport import identity_choice, tls_identity
+from tests.cli.test_identity import pkcs12_file
 from tests.cli.whole import app
 from tests.remote.activation.world import World
 
@@ -147,6 +149,22 @@ def test_an_identity_is_chosen_by_its_sha1(world: World) -> None:
     assert trusted(world) == b""
 
 
+def test_the_password_of_a_script_is_tried_with_each_pkcs12_file(world: World, tmp_path: Path) -> None:
+    folder = Paths(world.root).etc / "identities"
+    folder.mkdir(parents=True)
+    fingerprints = []
+    for name, password in (("a", b"another"), ("b", b"right")):
+        path, made = pkcs12_file(folder, password)
+        path.rename(folder / f"{name}.p12")
+        fingerprints.append(x509.load_pem_x509_certificate(made.certificates).fingerprint(hashes.SHA256()).hex())
+    given = tmp_path / "password"
+    for fingerprint, status_ in zip(fingerprints, (2, 0), strict=True):
+        given.write_text("right\n")
+        with given.open("rb") as file:
+            assert run("activate", "-c", fingerprint, "--password-fd", str(file.fileno())) == status_
+    assert identity(world).fingerprint.replace(":", "").lower().endswith(fingerprints[1])
+
+
 def test_the_identity_that_was_used_before_can_be_chosen_again(world: World) -> None:
     run("activate", "-g")
     first = identity(world)
@@ -171,8 +189,11 @@ def test_an_identity_that_is_not_there_can_not_be_chosen(world: World, capsys: p
     assert "sra identity list" in capsys.readouterr().err
     assert run("activate", "-c", "rubbish") == 2
     assert "is not a fingerprint" in capsys.readouterr().err
-    assert run("activate", "-g", "-c", "AB" * 20) == 2
-    assert "not both" in capsys.readouterr().err
+    assert run("activate", "-c", "") == 2
+    assert "is not a fingerprint" in capsys.readouterr().err
+    for choice in ("AB" * 20, ""):
+        assert run("activate", "-g", "-c", choice) == 2
+        assert "not both" in capsys.readouterr().err
 
 
 def test_after_a_renewal_srad_is_started_again_and_the_new_one_trusted(

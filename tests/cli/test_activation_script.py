@@ -59,6 +59,36 @@ def test_the_script_refuses_what_makes_no_sense(called: Path, options: str) -> N
     assert not (called / "called").exists()
 
 
+def test_the_script_passes_an_empty_fingerprint_on_to_be_refused(called: Path) -> None:
+    assert script(called, "-a", "-c", "").returncode == 0
+    assert (called / "called").read_text() == "activate\n--certificate\n\n"
+    assert script(called, "-d", "-c", "").returncode == 2
+
+
+def test_a_copy_of_the_script_runs_no_program_that_lies_beside_it(called: Path) -> None:
+    (called / "packaging").rename(called / "copy")
+    command = [str(called / "copy" / SCRIPT.name), "-a", "-c", "no fingerprint"]
+    assert subprocess.run(command, capture_output=True, check=False).returncode != 0
+    assert not (called / "called").exists()
+
+
+@pytest.mark.parametrize("changed", [".", ".venv", ".venv/bin", ".venv/bin/sra"])
+def test_a_program_that_others_can_change_is_not_run(called: Path, changed: str) -> None:
+    path = called / changed
+    path.chmod(path.stat().st_mode | 0o020)
+    ended = script(called, "-a")
+    assert ended.returncode == 2
+    assert "can be changed by others than root" in ended.stderr
+    assert not (called / "called").exists()
+
+
+def test_a_program_that_is_a_link_is_not_run(called: Path) -> None:
+    (called / ".venv").rename(called / "elsewhere")
+    (called / ".venv").symlink_to("elsewhere")
+    assert script(called, "-a").returncode == 2
+    assert not (called / "called").exists()
+
+
 def test_the_script_explains_itself(called: Path) -> None:
     ended = script(called, "-h")
     assert ended.returncode == 0

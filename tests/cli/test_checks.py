@@ -1,10 +1,12 @@
 import json
+from pathlib import Path
 
 import pytest
 
 from sra.cli import checks
 from sra.cli.checks import Check, Finding, NotHereError, WrongError
 from sra.errors import UsageError
+from sra.files import FileError
 
 
 def broken(_: str) -> str:
@@ -19,6 +21,10 @@ def missing(_: str) -> str:
     raise NotHereError
 
 
+def hinted(_: str) -> str:
+    raise FileError(Path("/etc/x"), "it can be written.", "chmod x")
+
+
 def unreadable(_: str) -> str:
     raise PermissionError(13, "Permission denied", "/etc/x")
 
@@ -28,6 +34,7 @@ TABLE: tuple[Check[str], ...] = (
     Check("broken", broken, lambda subject: f"the usual for {subject}"),
     Check("failing", failing, lambda subject: f"the usual for {subject}"),
     Check("missing", missing),
+    Check("hinted", hinted, lambda subject: f"the usual for {subject}"),
     Check("unreadable", unreadable),
     Check("last", lambda _: "fine"),
 )
@@ -38,7 +45,8 @@ def test_every_check_is_done_whatever_came_of_the_others() -> None:
         Finding("good", True, "it is good"),
         Finding("broken", False, "It is broken.", "mend it"),
         Finding("failing", False, "It can't be read.", "the usual for it"),
-        Finding("unreadable", False, "[Errno 13] Permission denied: '/etc/x'"),
+        Finding("hinted", False, "/etc/x: it can be written. Run: chmod x", "chmod x"),
+        Finding("unreadable", False, "[Errno 13] Permission denied: '/etc/x'", "sudo sra doctor"),
         Finding("last", True, "fine"),
     ]
 

@@ -82,6 +82,12 @@ def test_settings_are_shown_or_what_is_wrong_with_them(remote: Remote) -> None:
 
 def test_an_identity_that_is_missing_or_has_expired(remote: Remote) -> None:
     assert right("identity", remote).startswith("SHA256:")
+    key, certificate = (remote.paths.identity / name for name in ("key.pem", "certificate.pem"))
+    key.chmod(0o644)
+    assert wrong("identity", remote)[1] == f"chmod o= {key}"
+    certificate.unlink()
+    key.chmod(0o640)
+    assert wrong("identity", remote)[1] == f"sra identity generate --force --root {remote.paths.root}"
     shutil.rmtree(remote.paths.identity)
     assert wrong("identity", remote)[1] == f"sra identity generate --root {remote.paths.root}"
     tls_identity.generate(remote.paths.identity, ["remote"], datetime.now(UTC) - timedelta(days=1000))
@@ -153,6 +159,20 @@ def test_a_screen_that_nobody_shows_needs_a_virtual_one(remote: Remote, monkeypa
     assert look("screen", remote) is None
 
 
+def test_a_login_s_file_that_others_may_write_is_named_with_the_command(remote: Remote) -> None:
+    put(remote, **{"etc/pam.d/su": "auth sufficient pam_rootok.so\n"})
+    stack = remote.paths.root / "etc/pam.d/su"
+    stack.chmod(0o666)
+    assert wrong("logins", remote)[1] == f"chmod go-w {stack}"
+
+
+def test_pairings_that_others_may_write_are_named_with_the_command(remote: Remote) -> None:
+    put(remote, **{"etc/sra/pairings.toml": "rubbish"})
+    assert wrong("pairings", remote)[1] == f"editor {remote.paths.pairings}"
+    remote.paths.pairings.chmod(0o666)
+    assert wrong("pairings", remote)[1] == f"chmod go-w {remote.paths.pairings}"
+
+
 def test_a_clock_that_is_behind_is_wrong(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     right("clock", remote)
     latest = latest_time(remote.paths)
@@ -165,7 +185,9 @@ def test_a_clock_that_is_behind_is_wrong(remote: Remote, monkeypatch: pytest.Mon
     assert str(remote.paths.state / "latest-time") in text
     assert command == "timedatectl set-ntp true"
     (remote.paths.state / "latest-time").write_text("rubbish")
-    assert "is not a time" in wrong("clock", remote)[0]
+    text, command = wrong("clock", remote)
+    assert "is not a time" in text
+    assert command == f"rm {remote.paths.state / 'latest-time'}"
     (remote.paths.state / "latest-time").unlink()
     monkeypatch.setattr(time, "time", lambda: 0.0)
     assert "The clock shows 1970-01-01" in wrong("clock", remote)[0]

@@ -113,7 +113,7 @@ def test_an_imported_identity_can_be_chosen(tmp_path: Path, capsys: pytest.Captu
     assert listed["names"] == ["imported.example.com"]
     assert listed["sha1"] in imported
     assert listed["fingerprint"] in imported
-    (candidate,) = identity_choice.in_pem(Paths(tmp_path).etc / "identities")
+    (candidate,) = identity_choice.in_pem(Paths(tmp_path).etc / "identities").identities
     assert candidate.files == made
     assert candidate.path.stat().st_mode & 0o777 == 0o600
     assert candidate.path.parent.stat().st_mode & 0o777 == 0o700
@@ -130,12 +130,18 @@ def test_the_list_shows_what_can_be_chosen_and_what_is_closed(
     pem.chmod(0o600)
     assert run(tmp_path, "import", str(pem)) == 0
     path, _ = pkcs12_file(Paths(tmp_path).etc / "identities", b"password")
+    public = path.with_name("public.pem")
+    public.write_bytes(made.key)
+    public.chmod(0o644)
     capsys.readouterr()
     assert run(tmp_path, "list") == 0
-    shown = capsys.readouterr().out
-    assert "a.example.com" in shown
-    assert path.name in shown
-    assert "opened with its password" in shown
+    shown = capsys.readouterr()
+    assert "a.example.com" in shown.out
+    assert path.name in shown.out
+    assert "opened with its password" in shown.out
+    assert f"left out: Everybody can read the key in {public}. Run: chmod 600 {public}" in shown.err
+    assert run(tmp_path, "list", "--json") == 0
+    assert "chmod 600" in json.loads(capsys.readouterr().out)[-1]["problem"]
 
 
 def test_a_pkcs12_file_has_its_own_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,3 +1,5 @@
+import os
+import pwd
 import socket
 
 import pytest
@@ -28,6 +30,15 @@ def test_connections_of_this_machine_are_counted_at_their_own_end() -> None:
         assert count_connections(port) == 0
         with socket.create_connection(("127.0.0.1", port)), server.accept()[0]:
             assert count_connections(port) == 1
+
+
+def test_who_listens_at_a_port_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert machine.listeners(server.getsockname()[1]) == [os.getuid()]
+        port = server.getsockname()[1]
+    assert machine.listeners(port) == []
+    assert machine.user(os.getuid()) == pwd.getpwuid(os.getuid()).pw_name
+    assert machine.user(4_000_000_000) == "user 4000000000"
 
 
 def test_the_versions_of_what_runs_here_are_told() -> None:

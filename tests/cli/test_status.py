@@ -1,6 +1,7 @@
 import json
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,13 @@ from tests.cli.remote_in_thread import remote_in_thread
 from tests.cli.whole import app
 
 
-def facts(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, object]:
-    assert status(app, ["status", "--json", *words]) == 0
-    shown: dict[str, object] = json.loads(capsys.readouterr().out)
+def facts(capsys: pytest.CaptureFixture[str], *words: str, expected: int = 0) -> dict[str, Any]:
+    """What a program reads; the exit status says whether anything is wrong, and so does ``ok``."""
+    assert status(app, ["status", "--json", *words]) == expected
+    shown: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert shown.pop("ok") is (expected == 0)
+    assert status(app, ["status", *words]) == expected
+    capsys.readouterr()
     return shown
 
 
@@ -25,10 +30,13 @@ def test_a_remote_that_was_never_set_up_says_what_is_missing(
 ) -> None:
     (tmp_path / "etc/sra").mkdir(parents=True)
     (tmp_path / "etc/sra/srad.toml").write_text('listen = ["127.0.0.1"]\nport = 1\n')
-    shown = facts(capsys, "--root", str(tmp_path))
-    assert (shown["running"], shown["connections"], shown["virtual_cards"], shown["pairings"]) == (False, 0, 0, 0)
-    assert "has no license" in str(shown["license"])
-    assert "sra identity generate" in str(shown["identity"])
+    shown = facts(capsys, "--root", str(tmp_path), expected=1)
+    assert (shown["running"], shown["connections"], shown["virtual_cards"]) == (False, 0, 0)
+    assert shown["pairings"] == {"ok": True, "value": 0}
+    for name, told in (("license", "has no license"), ("identity", "sra identity generate")):
+        assert set(shown[name]) == {"ok", "problem"}
+        assert shown[name]["ok"] is False
+        assert told in shown[name]["problem"]
 
 
 def test_a_remote_that_runs_tells_who_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,8 +48,12 @@ def test_a_remote_that_runs_tells_who_is_there(tmp_path: Path, capsys: pytest.Ca
         ports = f"port = {running.remote.port}\nlocal_port = {running.remote.local_port}\n"
         (tmp_path / "etc/sra/srad.toml").write_text(f'listen = ["127.0.0.1"]\n{ports}')
         shown = facts(capsys, "--root", str(tmp_path))
-    assert (shown["running"], shown["virtual_cards"], shown["identity"]) == (True, 2, made.fingerprint)
-    assert str(shown["license"]).startswith("The lab, until ")
+        Paths(tmp_path).pairings.write_text("rubbish")
+        damaged = facts(capsys, "--root", str(tmp_path), expected=1)
+    assert (shown["running"], shown["virtual_cards"]) == (True, 2)
+    assert shown["identity"] == {"ok": True, "value": made.fingerprint}
+    assert shown["license"]["value"].startswith("The lab, until ")
+    assert (damaged["running"], damaged["pairings"]["ok"], damaged["identity"]["ok"]) == (True, False, True)
 
 
 def test_an_admin_s_machine_tells_where_its_things_are(
@@ -51,7 +63,8 @@ def test_an_admin_s_machine_tells_where_its_things_are(
     paths = AdminPaths(tmp_path)
     KnownRemotes(paths.known_remotes).remember(address("r"), "SHA256:" + ":".join(["00"] * 32), date(2026, 1, 2))
     shown = facts(capsys, "--config-dir", str(tmp_path))
-    assert shown == {"remote": False, "settings": str(tmp_path), "known_remotes": 1, "audit_log": "none yet"}
+    known = {"ok": True, "value": 1}
+    assert shown == {"remote": False, "settings": str(tmp_path), "known_remotes": known, "audit_log": "none yet"}
     Audit(paths.audit).record("connected")
     assert facts(capsys, "--config-dir", str(tmp_path))["audit_log"] == str(paths.audit)
     assert status(app, ["status", "--config-dir", str(tmp_path)]) == 0

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab.licenses import a_license, files_of
+from lab.licenses import ISSUER, PROFILE, a_license, files_of
 from lab.processes import Process
 from lab.product import PIN, PYTHON, SRA
 from lab.systemd import CHECKOUT, SystemdMachine, systemd_machine
@@ -67,13 +67,16 @@ def fingerprint(machine: SystemdMachine) -> str:
 
 
 def give_license(machine: SystemdMachine) -> None:
-    """Put a license there, and its issuer's key."""
-    for name, text in files_of(a_license()).items():
-        machine.write(f"/{name}", text)
+    """Install a license there, and trust its issuer."""
+    license_file, issuer = "/tmp/lab.mobileconfig", "/tmp/lab.pem"
+    made = files_of(a_license())
+    machine.write(license_file, made[PROFILE])
+    machine.write(issuer, made[ISSUER])
+    machine.run(["sra", "license", "install", license_file, "--issuer", issuer])
 
 
 class Admin:
-    """Somebody with a software card, in a folder of the outer machine."""
+    """Somebody with a software card, in a folder of the outer machine and in a network of their own."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -98,7 +101,7 @@ class Admin:
         pin = self._folder / "pin"
         pin.write_text(f"{PIN}\n")
         command = [
-            str(SRA), "connect", "127.0.0.1", "--card", f"software:{card}", "--pin-fd", "3", "--yes",
+            str(SRA), "connect", machine.address, "--card", f"software:{card}", "--pin-fd", "3", "--yes",
             "--fingerprint", fingerprint(machine), *options, *self._places(),
         ]  # fmt: skip
         process = machine.start_outside(["sh", "-c", 'exec "$@" 3<"$0"', str(pin), *command])

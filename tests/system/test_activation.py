@@ -1,7 +1,7 @@
 """Activation on a fresh Debian with systemd: the units, who may reach what, a card, a restart, and no trace later."""
 
-import random
 import re
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -157,6 +157,30 @@ def test_a_program_that_is_killed_is_back_at_once(activated: SystemdMachine) -> 
     wait_until(lambda: states(activated) == ["active"] * len(UNITS), "the services to come back", 10)
 
 
+SLOW_PROGRAM = """\
+#!/bin/sh
+trap ": >/run/was-told-to-end" TERM
+: >/run/has-begun
+sleep 2 &
+wait
+exec {program}.real "$@"
+"""
+
+
+def test_a_helper_that_is_stopped_ends_its_programs_itself(activated: SystemdMachine) -> None:
+    program = "/usr/sbin/chpasswd"
+    activated.run(["mv", program, f"{program}.real"])
+    activated.write(program, SLOW_PROGRAM.format(program=program), 0o755)
+    activated.run(["systemctl", "restart", "sra-screen.service"])
+    wait_until(lambda: activated.path("/run/has-begun").exists(), "the password to be set", 10)
+    activated.run(["systemctl", "stop", "sra-screen.service"])
+    result = activated.run(["systemctl", "show", "--value", "--property=Result", "sra-screen.service"]).stdout
+    activated.run(["mv", f"{program}.real", program])
+    activated.run(["systemctl", "start", "sra-screen.service"])
+    assert result == "success\n"
+    assert not activated.path("/run/was-told-to-end").exists()
+
+
 def test_again_changes_nothing(activated: SystemdMachine) -> None:
     shown = fingerprint(activated)
     again = activated.run([SCRIPT, "-gsa"])
@@ -208,16 +232,59 @@ def test_a_card_is_seen_through_pcscd_also_after_a_restart_and_nothing_is_left_i
 # Interruptions
 
 
-def test_an_activation_that_is_killed_again_and_again_is_mended_or_taken_back(machine: SystemdMachine) -> None:
+KILLED = """\
+import os, signal, sys
+from sra.cli.main import main
+from sra.remote.activation import steps, undo
+
+number, when = int(sys.argv[1]), sys.argv[2]
+count = 0
+
+def wrap(change):
+    def changed(*arguments):
+        global count
+        count += 1
+        if (count, when) == (number, "before"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        found = change(*arguments)
+        if (count, when) == (number, "after"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return found
+    return changed
+
+for kind in (steps.Folder, steps.File, steps.Given, steps.Group, steps.User, steps.Trusted, steps.Run, steps.Enabled):
+    kind.do = wrap(kind.do)
+for kind in undo.Undo.__subclasses__():
+    kind.take_back = wrap(kind.take_back)
+sys.argv = ["sra", *sys.argv[3:]]
+main()
+"""
+"""Runs a command of the product, killed right before or after its change of this number."""
+
+
+def kill_at(machine: SystemdMachine, number: int, when: str, *command: str) -> None:
+    """Run the command until it is killed there."""
+    python = "/usr/lib/secure-remote-access/bin/python3"
+    ended = machine.run([python, "-I", "-c", KILLED, str(number), when, *command], check=False)
+    assert ended.returncode == -signal.SIGKILL, f"{number}: {ended.stderr}"
+
+
+def test_an_activation_that_is_killed_at_a_step_is_mended_or_taken_back(machine: SystemdMachine) -> None:
     before = machine.tree()
-    chance = random.Random(4116)  # noqa: S311
-    for _ in range(12):
-        delay = chance.uniform(0.3, 1.5)
-        command = "activate" if chance.random() < 0.7 else "deactivate"
-        words = [command, "-g", "-s"] if command == "activate" else [command]
-        machine.run(["timeout", "--signal=KILL", f"{delay:.2f}", "sra", *words], check=False)
+    for number, when in ((2, "after"), (9, "before"), (17, "after"), (26, "before")):
+        kill_at(machine, number, when, "activate", "-g", "-s")
+        if when == "after":
+            machine.run(["sra", "activate", "-g", "-s"])
+            assert states(machine) == ["active"] * len(UNITS), number
+        machine.run(["sra", "deactivate"])
+        assert differences(before, machine.tree(), NOISE) == [], number
+
+
+def test_a_deactivation_that_is_killed_at_a_step_is_finished_by_the_next(machine: SystemdMachine) -> None:
+    before = machine.tree()
     machine.run(["sra", "activate", "-g", "-s"])
-    assert states(machine) == ["active"] * len(UNITS)
+    for when in ("after", "before", "after"):
+        kill_at(machine, 5, when, "deactivate")
     machine.run(["sra", "deactivate"])
     assert differences(before, machine.tree(), NOISE) == []
 

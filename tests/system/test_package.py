@@ -5,12 +5,14 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
 from typer.main import get_command
 
-from lab.systemd import CHECKOUT, SystemdMachine, differences
+from lab.systemd import CHECKOUT, SystemdMachine, differences, systemd_machine
+from lab.systemd_root import debian_root
 from sra import __version__
 from sra.config import DaemonConfig
 from tests.cli.whole import app
@@ -63,6 +65,32 @@ def test_a_fresh_machine_has_no_trace_of_it_after_it_was_purged() -> None:
         machine.run(["dpkg", "--purge", PACKAGE])
         assert differences(before, machine.tree(), (*NOISE, *DPKG)) == []
         assert machine.run(["systemctl", "is-active", "srad"], check=False).stdout == "inactive\n"
+
+
+def test_a_machine_whose_journal_is_lost_has_no_trace_of_it_after_it_was_purged() -> None:
+    with fresh_machine() as machine:
+        before = machine.tree()
+        install(machine)
+        machine.run(["secure_remote_access.sh", "-ags"])
+        machine.run(["rm", "/var/lib/sra-activation/journal.json"])
+        again = machine.run(["sra", "activate"], check=False)
+        assert again.returncode == 2
+        assert "run “sra deactivate”" in again.stderr
+        machine.run(["dpkg", "--purge", PACKAGE])
+        assert differences(before, machine.tree(), (*NOISE, *DPKG)) == []
+        assert machine.run(["systemctl", "list-units", "--all", "--no-legend", "sra*"]).stdout == ""
+
+
+def test_apt_installs_it_with_all_that_it_needs_on_a_machine_that_has_nothing_of_that() -> None:
+    root = debian_root([], ready=DEPENDENCIES)
+    with systemd_machine(root) as machine:
+        machine.copy_in(package(), "/tmp/package.deb")
+        command = ["apt-get", "install", "--yes", "--no-install-recommends", "/tmp/package.deb"]
+        installed = machine.run(command, timeout=300)
+        assert f"Setting up {PACKAGE}" in installed.stdout
+        assert "Setting up pcscd" in installed.stdout
+        machine.run(["secure_remote_access.sh", "-a", "-g"])
+        assert machine.run(["systemctl", "is-active", "srad.service"]).stdout == "active\n"
 
 
 def test_removing_it_deactivates_and_keeps_the_settings() -> None:
@@ -129,8 +157,26 @@ def test_every_command_is_in_the_manual(unpacked: Path) -> None:
 
 def test_every_setting_is_in_the_manual() -> None:
     page = (CHECKOUT / "docs" / "man" / "srad.toml.5.md").read_text()
-    names = [each.name for each in msgspec.structs.fields(DaemonConfig)]
-    assert [name for name in names if f"**{name}**" not in page and f"## [{name}]" not in page] == []
+    others = {name: (CHECKOUT / name).read_text() for name in re.findall(r"\*(docs/\S+\.md)\*", page)}
+    _, *split = re.split(r"^(?:## |\*\*)\[([\w.]*)\]", page.replace("## Settings", "## []"), flags=re.MULTILINE)
+    parts = dict(zip(split[::2], split[1::2], strict=True))
+
+    def is_there(section: str, setting: str) -> bool:
+        """In the section, or in a document in which the section says the others are."""
+        elsewhere = [text for name, text in others.items() if re.search(rf"others.*{name}", parts[section], re.DOTALL)]
+        return f"**{setting}**" in parts[section] or any(re.search(rf"\b{setting}\b", text) for text in elsewhere)
+
+    assert [names for names in settings(DaemonConfig) if not is_there(*names)] == []
+
+
+def settings(kind: type[msgspec.Struct], section: str = "") -> Iterator[tuple[str, str]]:
+    """Every setting, and the section in which it is."""
+    for each in msgspec.structs.fields(kind):
+        inner = [one for one in (each.type, *get_args(each.type)) if hasattr(one, "__struct_fields__")]
+        for one in inner:
+            yield from settings(one, f"{section}.{each.name}".strip("."))
+        if not inner:
+            yield section, each.name
 
 
 def commands(command: object, name: str = "sra") -> list[str]:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from sra.errors import UsageError
 from sra.files import FileError
 from sra.transport import identity_choice, tls_identity
-from sra.transport.identity_choice import Candidate
+from sra.transport.identity_choice import Candidate, Found
 from sra.transport.tls_identity import IdentityFiles, TlsIdentityError
 
 NOW = datetime.now(UTC)
@@ -54,7 +54,22 @@ def folder(tmp_path: Path) -> Path:
 
 
 def found(folder: Path) -> list[tuple[str, tuple[str, ...]]]:
-    return [(each.path.name, each.names) for each in identity_choice.in_pem(folder)]
+    return [(each.path.name, each.names) for each in identity_choice.in_pem(folder).identities]
+
+
+def problem(folder: Path, kind: type[UsageError]) -> str:
+    """The only thing that is wrong in the folder, beside an identity that can be used."""
+    good = made("good")
+    put(folder / "good.pem", identity_choice.pem_file(good))
+    both = identity_choice.in_pem(folder)
+    assert [each.files for each in both.identities] == [good]
+    (found,) = both.problems
+    assert isinstance(found, kind)
+    assert identity_choice.find(folder, hashlib.sha256(der_of(good)).digest(), never) is not None
+    with pytest.raises(TlsIdentityError) as raised:
+        identity_choice.find(folder, b"\0" * 32, never)
+    assert str(found) in str(raised.value)
+    return str(found)
 
 
 def test_a_pair_in_one_file_or_in_two_is_an_identity(folder: Path) -> None:
@@ -63,7 +78,7 @@ def test_a_pair_in_one_file_or_in_two_is_an_identity(folder: Path) -> None:
     put(folder / "two.crt", two.certificates, 0o644)
     put(folder / "whatever.key", two.key)
     assert found(folder) == [("one.pem", ("one",)), ("two.crt", ("two",))]
-    assert [each.files for each in identity_choice.in_pem(folder)] == [one, two]
+    assert [each.files for each in identity_choice.in_pem(folder).identities] == [one, two]
 
 
 def test_a_certificate_without_its_key_and_a_key_without_its_certificate_are_none(folder: Path) -> None:
@@ -75,14 +90,14 @@ def test_a_certificate_without_its_key_and_a_key_without_its_certificate_are_non
 
 
 def test_there_are_none_where_there_is_no_folder(tmp_path: Path) -> None:
-    assert identity_choice.in_pem(tmp_path / "none") == []
+    assert identity_choice.in_pem(tmp_path / "none") == Found([], [])
     assert identity_choice.find(tmp_path / "none", b"\0" * 20, never) is None
 
 
 def test_a_chain_stays_behind_its_certificate(folder: Path) -> None:
     leaf, authority = made("leaf"), made("authority")
     put(folder / "leaf.pem", leaf.key + leaf.certificates + authority.certificates)
-    (chosen,) = identity_choice.in_pem(folder)
+    (chosen,) = identity_choice.in_pem(folder).identities
     assert chosen.files.certificates == leaf.certificates + authority.certificates
     assert chosen.certificate == der_of(leaf)
 
@@ -118,6 +133,31 @@ def test_a_pkcs12_file_is_opened_with_its_password_only_when_no_pem_file_fits(fo
     assert identity_choice.find(folder, b"\0" * 32, ask) is None
 
 
+def test_a_pkcs12_file_that_does_not_open_is_passed_over_and_told_if_no_other_fits(folder: Path) -> None:
+    wanted = made("wanted")
+    put(folder / "a.p12", as_pkcs12(made("other"), b"another password"))
+    put(folder / "b.p12", as_pkcs12(wanted))
+    put(folder / "c.p12", b"rubbish")
+    chosen = identity_choice.find(folder, hashlib.sha256(der_of(wanted)).digest(), lambda _: PASSWORD)
+    assert chosen is not None
+    assert chosen.files == wanted
+    with pytest.raises(TlsIdentityError, match=r"a\.p12 can't be opened.*c\.p12 can't be opened"):
+        identity_choice.find(folder, b"\0" * 32, lambda _: PASSWORD)
+
+
+def test_the_same_identity_in_two_files_is_one_but_with_another_chain_it_is_not_guessed(folder: Path) -> None:
+    wanted, authority = made("wanted"), made("authority")
+    choice = hashlib.sha1(der_of(wanted), usedforsecurity=False).digest()
+    for name in ("a", "b"):
+        put(folder / f"{name}.pem", identity_choice.pem_file(wanted))
+    chosen = identity_choice.find(folder, choice, never)
+    assert chosen is not None
+    assert (chosen.path.name, chosen.files) == ("a.pem", wanted)
+    put(folder / "b.pem", wanted.certificates + authority.certificates + wanted.key)
+    with pytest.raises(TlsIdentityError, match=r"a\.pem and .*b\.pem have that fingerprint.*Remove one"):
+        identity_choice.find(folder, choice, never)
+
+
 def test_a_pkcs12_file_without_a_password_opens_with_an_empty_one(folder: Path) -> None:
     files = made("open")
     path = put(folder / "open.pfx", as_pkcs12(files, b""))
@@ -142,8 +182,7 @@ def test_a_pkcs12_file_without_a_key_holds_no_identity(folder: Path) -> None:
 
 def test_a_key_that_everybody_can_read_is_refused(folder: Path) -> None:
     put(folder / "a.pem", identity_choice.pem_file(made("a")), 0o644)
-    with pytest.raises(TlsIdentityError, match="chmod 600"):
-        identity_choice.in_pem(folder)
+    assert problem(folder, TlsIdentityError).endswith(f"chmod 600 {folder}/a.pem")
 
 
 def test_a_key_with_a_password_is_refused(folder: Path) -> None:
@@ -151,15 +190,13 @@ def test_a_key_with_a_password_is_refused(folder: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how)
     put(folder / "a.key", pem)
-    with pytest.raises(TlsIdentityError, match="without a password"):
-        identity_choice.in_pem(folder)
+    assert "without a password" in problem(folder, TlsIdentityError)
 
 
 def test_a_link_is_not_followed(folder: Path, tmp_path: Path) -> None:
     put(tmp_path / "elsewhere.pem", identity_choice.pem_file(made("a")))
     (folder / "a.pem").symlink_to(tmp_path / "elsewhere.pem")
-    with pytest.raises(FileError, match="symbolic link"):
-        identity_choice.in_pem(folder)
+    assert "symbolic link" in problem(folder, FileError)
 
 
 def test_a_pair_that_a_person_names_is_opened(tmp_path: Path) -> None:
@@ -181,7 +218,7 @@ def test_another_authority_s_certificate_is_an_identity_too(folder: Path) -> Non
         serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
     )
     put(folder / "a.pem", pem + private)
-    (chosen,) = identity_choice.in_pem(folder)
+    (chosen,) = identity_choice.in_pem(folder).identities
     assert chosen.names == ()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +28,12 @@ from sra.errors import UsageError
 from sra.remote.activation import journal, runner, virtual_screen_linux
 from sra.remote.activation.journal import Record, Wanted
 from sra.remote.activation.machine import Machine
-from sra.remote.activation.steps_linux import Identity, ScreenFiles, Setup, steps
+from sra.remote.activation.steps_linux import Identity, ScreenFiles, Setup, all_steps, steps
 from sra.remote.activation.undo import LOGIN_WINDOW
 from sra.remote.logins.login_paths import LoginPaths
 from sra.remote.screen_sharing import templates as screen_templates
 from sra.transport import identity_choice, tls_identity
+from sra.transport.identity_choice import AskPassword
 from sra.transport.tls_identity import IdentityFiles, TlsIdentity
 
 POLKIT_POLICY = "/usr/share/polkit-1/actions/org.debian.pcsc-lite.policy"
@@ -78,9 +80,9 @@ def activate(
 
     Everything is recorded first, so that “sra deactivate” can take back exactly that.
     """
-    if generate and certificate:
+    if generate and certificate is not None:
         raise UsageError("Make a new identity (-g) or choose one (-c), not both.")
-    choice = identity_choice.parse_choice(certificate) if certificate else None
+    choice = identity_choice.parse_choice(certificate) if certificate is not None else None
     machine = this_machine()
     check_machine(machine)
     _activate(
@@ -97,6 +99,7 @@ def deactivate() -> None:
     machine = this_machine()
     check_root()
     had_logins = logins_undo.put_back(LoginPaths(machine.root))
+    runner.rebuild(machine, all_steps(), print_note)
     if not runner.deactivate(machine, print_note) and not had_logins:
         print_note("this machine is not activated; there is nothing to take back")
 
@@ -158,10 +161,15 @@ def _new_identity(paths: Paths, options: Options, current: TlsIdentity | None) -
     """The identity to be put in; ``None`` to keep the one in use."""
     if options.choice is None:
         return generated(current, wanted=options.generate)
-    return chosen(
-        paths, current, options.choice,
-        lambda path: read_password(f"Password of {path}: ", options.password_fd),
-    )  # fmt: skip
+    return chosen(paths, current, options.choice, _asking(options.password_fd))
+
+
+def _asking(descriptor: int | None) -> AskPassword:
+    """Ask a person for each file's password; what stands in a descriptor is tried with each."""
+    if descriptor is None:
+        return lambda path: read_password(f"Password of {path}: ", None)
+    once = functools.cache(lambda: read_password("", descriptor))
+    return lambda _: once()
 
 
 def _start_again(machine: Machine) -> None:

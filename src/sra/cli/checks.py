@@ -27,6 +27,10 @@ class Finding:
     command: str = ""
 
 
+AS_ROOT = "sudo sra doctor"
+"""For who may not look at everything."""
+
+
 class WrongError(SraError):
     """Something is wrong, and this command mends it."""
 
@@ -68,10 +72,15 @@ def _run(check: Check[Subject], subject: Subject) -> Finding | None:
         return Finding(check.name, True, check.look(subject))
     except NotHereError:
         return None
-    except WrongError as error:
-        return Finding(check.name, False, str(error), error.command or check.mend(subject))
     except (SraError, OSError) as error:
-        return Finding(check.name, False, str(error), check.mend(subject))
+        return Finding(check.name, False, str(error), _command(error) or check.mend(subject))
+
+
+def _command(error: SraError | OSError) -> str:
+    """What the error itself says that mends it."""
+    if isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError):
+        return AS_ROOT
+    return error.command if isinstance(error, SraError) else ""
 
 
 def report(findings: Sequence[Finding], *, as_json: bool) -> bool:

@@ -77,17 +77,36 @@ def _identity(remote: Remote) -> str:
     return f"{identity.fingerprint}, valid until {identity.not_after.date()}"
 
 
+def _identity_again(remote: Remote) -> str:
+    """The command that makes one, in place of a broken one too."""
+    names = (tls_identity.KEY_FILE, tls_identity.CERTIFICATE_FILE)
+    is_broken = any((remote.paths.identity / name).exists() for name in names)
+    return remote.sra("identity generate --force" if is_broken else "identity generate")
+
+
 def _listener(port: Callable[[DaemonConfig], int], address: Callable[[DaemonConfig], str]) -> Callable[[Remote], str]:
     def look(remote: Remote) -> str:
         number = port(remote.config)
         if number == 0:
             raise NotHereError
+        _check_own(remote, number)
         version, shown = handshakes.tls(address(remote.config), number)
         if shown != tls_identity.load(remote.paths.identity).certificate:
             raise WrongError(f"Port {number} shows another identity than the one in {remote.paths.identity}.")
         return f"port {number} answers with {version} and this remote's identity"
 
     return look
+
+
+def _check_own(remote: Remote, port: int) -> None:
+    """Raise ``WrongError`` if somebody else's program listens there, so that srad can't."""
+    folder = remote.paths.daemon_run
+    own = folder.stat().st_uid if folder.exists() else None
+    others = [uid for uid in machine.listeners(port) if uid != own]
+    if others:
+        raise WrongError(
+            f"Port {port} is taken by a program of {machine.user(others[0])}.", f"ss -ltnp sport = :{port}"
+        )
 
 
 def listen_address(config: DaemonConfig) -> str:
@@ -119,7 +138,7 @@ def _pairings(remote: Remote) -> str:
     try:
         count = len(PairingStore(remote.paths.pairings).pairings())
     except files.FileError as error:
-        raise WrongError(str(error), f"editor {remote.paths.pairings}") from error
+        raise WrongError(str(error), error.command or f"editor {remote.paths.pairings}") from error.__cause__
     if count == 0 and not remote.paths.attribute_mapping.exists() and remote.config.accounts.ldap is None:
         raise WrongError("No card is paired with an account.")
     return f"{count} cards are paired" if count != 1 else "1 card is paired"
@@ -223,7 +242,7 @@ def _start(remote: Remote) -> str:
 
 CHECKS: tuple[Check[Remote], ...] = (
     Check("settings", _settings, lambda remote: f"editor {remote.paths.config}"),
-    Check("identity", _identity, lambda remote: remote.sra("identity generate")),
+    Check("identity", _identity, _identity_again),
     Check("admins' port", _listener(lambda config: config.port, listen_address), _start),
     Check("local port", _listener(lambda config: config.local_port, lambda _: "127.0.0.1"), _start),
     Check("virtual cards", _virtual_cards, _start),

@@ -81,12 +81,15 @@ def list_(*, as_json: AsJson = False, root: Root = Path("/")) -> None:
     folder = Paths(root).etc / IDENTITIES
     found, closed = identity_choice.in_pem(folder), identity_choice.pkcs12_files(folder)
     if as_json:
-        print_json([*map(_fields, found), *({"file": str(path)} for path in closed)])
+        problems = ({"problem": str(each)} for each in found.problems)
+        print_json([*map(_fields, found.identities), *({"file": str(path)} for path in closed), *problems])
         return
-    rows = [(each.path.name, each.sha1, ", ".join(each.names), str(each.not_after.date())) for each in found]
+    rows = [(each.path.name, each.sha1, ", ".join(each.names), str(each.not_after.date())) for each in found.identities]
     rows += [(path.name, "(PKCS#12: opened with its password)", "", "") for path in closed]
     empty = f"There is none in {folder}. To add one, run: sra identity import FILE"
     print_table(("FILE", "SHA-1", "NAMES", "VALID UNTIL"), rows, empty)
+    for each in found.problems:
+        print_note(f"left out: {each}")
 
 
 @app.command(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import pwd
 import re
 import ssl
 import subprocess
@@ -20,8 +21,8 @@ from sra.cli.checks import WrongError
 PATIENCE = 5.0
 """Seconds for a program to say its version."""
 
-_ESTABLISHED = "01"
-"""TCP_ESTABLISHED in /proc/net/tcp (proc_pid_net(5))."""
+_ESTABLISHED, _LISTENING = "01", "0A"
+"""TCP_ESTABLISHED and TCP_LISTEN in /proc/net/tcp (proc_pid_net(5))."""
 _PROGRAMS = {"OpenSC": ("opensc-tool", "--info"), "pcscd": ("pcscd", "--version")}
 _VERSION = re.compile(r"[0-9]+\.[0-9]+(\.[0-9]+)?")
 
@@ -63,5 +64,24 @@ def count_established(lines: Iterable[str], port: int) -> int:
     return sum(_is_established(line.split(), f":{port:04X}") for line in lines)
 
 
+def listeners(port: int) -> list[int]:
+    """Whose programs listen at this TCP port of this machine: their users' numbers, as far as that can be told."""
+    tables = [Path("/proc/self/net") / name for name in ("tcp", "tcp6")]
+    lines = [line.split() for table in tables if table.exists() for line in table.read_text().splitlines()]
+    return sorted({int(fields[7]) for fields in lines if _is_at(fields, f":{port:04X}", _LISTENING)})
+
+
+def user(uid: int) -> str:
+    """The name of a user, or the number."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
+
+
 def _is_established(fields: Sequence[str], local: str) -> bool:
-    return len(fields) > 3 and fields[1].endswith(local) and fields[3] == _ESTABLISHED
+    return _is_at(fields, local, _ESTABLISHED)
+
+
+def _is_at(fields: Sequence[str], local: str, state: str) -> bool:
+    return len(fields) > 7 and fields[1].endswith(local) and fields[3] == state

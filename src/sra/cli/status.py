@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,28 @@ from sra.transport.known_remotes import KnownRemotes
 
 EXAMPLES = examples("sra status", "sra status --json")
 
-Facts = dict[str, str | int | bool | None]
+Value = str | int | bool | None
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something about this machine; ``problem``: why it is unknown, or what is wrong with it."""
+
+    value: Value
+    problem: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong with it."""
+        return not self.problem
+
+    @property
+    def fields(self) -> dict[str, Value]:
+        """What a program reads."""
+        return {"ok": True, "value": self.value} if self.ok else {"ok": False, "problem": self.problem}
+
+
+Facts = dict[str, Value | Fact]
 
 
 def status(
@@ -35,14 +57,21 @@ def status(
     as_json: AsJson = False,
     config_dir: ConfigDir = None,
 ) -> None:
-    """Show how this machine stands: as a remote if it is one, else as an admin's. “sra doctor” says what is wrong."""
+    """Show how this machine stands: as a remote if it is one, else as an admin's. “sra doctor” says what is wrong.
+
+    Exit status 1 if the remote does not run, or something is wrong with what it rests on.
+    """
     paths = Paths(root.absolute() if root else Path("/"))
     is_remote = root is not None or paths.etc.exists()
     facts = of_remote(Remote(paths)) if is_remote else of_admin(admin_paths(config_dir, os.environ))
+    is_ok = facts.get("running", True) is True and all(each.ok for each in facts.values() if isinstance(each, Fact))
     if as_json:
-        print_json(facts)
+        named = {name: each.fields if isinstance(each, Fact) else each for name, each in facts.items()}
+        print_json({"ok": is_ok, **named})
     else:
         print_facts([(name.replace("_", " "), _shown(value)) for name, value in facts.items()])
+    if not is_ok:
+        raise typer.Exit(1)
 
 
 def of_remote(remote: Remote) -> Facts:
@@ -53,8 +82,8 @@ def of_remote(remote: Remote) -> Facts:
         "connections": machine.count_connections(remote.config.port) if running else 0,
         "virtual_cards": machine.count_connections(remote.config.local_port) if running else 0,
         "license": _license(remote),
-        "identity": _or_error(lambda: tls_identity.load(remote.paths.identity).fingerprint),
-        "pairings": _or_error(lambda: len(PairingStore(remote.paths.pairings).pairings())),
+        "identity": _fact(lambda: tls_identity.load(remote.paths.identity).fingerprint),
+        "pairings": _fact(lambda: len(PairingStore(remote.paths.pairings).pairings())),
     }
 
 
@@ -63,7 +92,7 @@ def of_admin(paths: AdminPaths) -> Facts:
     return {
         "remote": False,
         "settings": str(paths.folder),
-        "known_remotes": _or_error(lambda: len(KnownRemotes(paths.known_remotes).all())),
+        "known_remotes": _fact(lambda: len(KnownRemotes(paths.known_remotes).all())),
         "audit_log": str(paths.audit) if paths.audit.exists() else "none yet",
     }
 
@@ -76,23 +105,24 @@ def _is_running(remote: Remote) -> bool:
     return True
 
 
-def _license(remote: Remote) -> str | int:
+def _license(remote: Remote) -> Fact:
     def look() -> str:
         license_ = open_licenses(remote.paths).check(time.time())
         return f"{license_.licensee}, until {day(license_.ends)}"
 
-    return _or_error(look)
+    return _fact(look)
 
 
-def _or_error(look: Callable[[], str | int]) -> str | int:
-    """What is there, or what is wrong with it."""
+def _fact(look: Callable[[], str | int]) -> Fact:
     try:
-        return look()
+        return Fact(look())
     except SraError as error:
-        return str(error)
+        return Fact(None, str(error))
 
 
-def _shown(value: object) -> object:
+def _shown(value: Value | Fact) -> object:
+    if isinstance(value, Fact):
+        return value.problem or value.value
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "unknown" if value is None else value

@@ -61,6 +61,14 @@ class Candidate:
         return hashlib.sha1(self.certificate, usedforsecurity=False).digest().hex(":").upper()
 
 
+@dataclass(frozen=True)
+class Found:
+    """The identities that can be chosen, and what is wrong with files that can't be."""
+
+    identities: Sequence[Candidate]
+    problems: Sequence[UsageError]
+
+
 def parse_choice(text: str) -> bytes:
     """The SHA-1 or SHA-256 that a person typed; prefix, colons, spaces and capitals may be missing."""
     digits = text.strip().upper().removeprefix("SHA256:").removeprefix("SHA1:").replace(":", "").replace(" ", "")
@@ -79,28 +87,51 @@ def is_chosen(certificate: bytes, choice: bytes) -> bool:
 
 
 def find(folder: Path, choice: bytes, ask: AskPassword) -> Candidate | None:
-    """The identity of this fingerprint; PKCS#12 files are opened, one password each, only if no PEM file has it."""
-    for each in in_pem(folder):
-        if is_chosen(each.certificate, choice):
-            return each
+    """The identity of this fingerprint; PKCS#12 files are opened, one password each, only if no PEM file has it.
+
+    Raises ``UsageError`` if different files have it, or if none has it and some could not be looked into.
+    """
+    found = in_pem(folder)
+    if chosen := _only([each for each in found.identities if is_chosen(each.certificate, choice)]):
+        return chosen
+    problems = list(found.problems)
     for path in pkcs12_files(folder):
-        each = open_pkcs12(path, ask(path))
+        try:
+            each = open_pkcs12(path, ask(path))
+        except (TlsIdentityError, files.FileError) as error:
+            problems.append(error)
+            continue
         if is_chosen(each.certificate, choice):
             return each
+    if problems:
+        raise TlsIdentityError(f"Nothing that can be opened in {folder} has it. {' '.join(map(str, problems))}")
     return None
 
 
-def in_pem(folder: Path) -> list[Candidate]:
-    """The identities in PEM files: each certificate whose key is there too."""
-    contents = {path: _content(path).data for path in _named(folder, PEM_NAMES)}
-    keys = {public: (path, pem) for path, data in contents.items() for public, pem in _key_in(path, data)}
-    found: list[Candidate] = []
-    for path, data in contents.items():
-        chain = _certificates_in(data)
-        key = keys.get(_public_bytes(chain[0])) if chain else None
-        if key is not None:
-            found.append(_candidate(path, key[1], chain))
-    return found
+def _only(chosen: Sequence[Candidate]) -> Candidate | None:
+    """The one that was chosen, which may be there twice."""
+    for other in chosen[1:]:
+        if other.files != chosen[0].files:
+            raise TlsIdentityError(
+                f"{chosen[0].path} and {other.path} have that fingerprint, but differ. Remove one of them."
+            )
+    return chosen[0] if chosen else None
+
+
+def in_pem(folder: Path) -> Found:
+    """The identities in PEM files: each certificate whose key is there too. A file that is of no use stops no other."""
+    contents: dict[Path, bytes] = {}
+    keys: dict[bytes, bytes] = {}
+    problems: list[UsageError] = []
+    for path in _named(folder, PEM_NAMES):
+        try:
+            contents[path] = _content(path).data
+            keys.update(_key_in(path, contents[path]))
+        except (TlsIdentityError, files.FileError) as error:
+            problems.append(error)
+    chains = [(path, _certificates_in(data)) for path, data in contents.items()]
+    pairs = [(path, keys.get(_public_bytes(chain[0])), chain) for path, chain in chains if chain]
+    return Found([_candidate(path, key, chain) for path, key, chain in pairs if key is not None], problems)
 
 
 def pkcs12_files(folder: Path) -> list[Path]:

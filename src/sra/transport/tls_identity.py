@@ -56,7 +56,11 @@ _UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 
 
 class TlsIdentityError(UsageError):
-    """The remote's TLS identity is missing, broken, or would be overwritten."""
+    """The remote's TLS identity is missing, broken, or would be overwritten; ``command`` mends it, if one does."""
+
+    def __init__(self, text: str, command: str = "") -> None:
+        super().__init__(f"{text} Run: {command}" if command else text)
+        self.command = command
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,10 @@ def load(folder: Path) -> TlsIdentity:
     """The identity in this folder; raise ``TlsIdentityError`` or ``FileError`` if it can't serve."""
     key_file = _content(folder / KEY_FILE)
     if key_file.mode & stat.S_IRWXO:
-        raise TlsIdentityError(f"Everybody can read {folder / KEY_FILE}. Run: chmod 600 {folder / KEY_FILE}. {_AGAIN}")
+        raise TlsIdentityError(
+            f"Everybody can read {folder / KEY_FILE}. If somebody did, make a new one: sra identity generate --force.",
+            f"chmod o= {folder / KEY_FILE}",
+        )
     certificate = _read_certificate(folder / CERTIFICATE_FILE)
     if _public_of_key(folder / KEY_FILE, key_file.data) != _public_of_certificate(folder, certificate):
         raise TlsIdentityError(f"The key and the certificate in {folder} don't belong together. {_AGAIN}")
@@ -222,7 +229,10 @@ def _signatures_only() -> x509.KeyUsage:
 def _content(path: Path) -> files.FileContent:
     content = files.read(path, MAX_FILE)
     if content is None:
-        raise TlsIdentityError(f"{path} is missing. To make an identity, run: sra identity generate")
+        is_half = any((path.parent / name).exists() for name in (KEY_FILE, CERTIFICATE_FILE))
+        raise TlsIdentityError(
+            f"{path} is missing. " + (_AGAIN if is_half else "To make an identity, run: sra identity generate")
+        )
     return content
 
 

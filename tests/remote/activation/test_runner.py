@@ -9,7 +9,7 @@ from sra.files import FileContent
 from sra.remote.activation import journal, runner
 from sra.remote.activation.journal import Wanted
 from sra.remote.activation.machine import ActivationError
-from sra.remote.activation.steps_linux import Identity, ScreenFiles, Setup, steps
+from sra.remote.activation.steps_linux import Identity, ScreenFiles, Setup, all_steps, steps
 from sra.remote.activation.undo import LOGIN_WINDOW
 from tests.remote.activation.world import World
 
@@ -40,6 +40,7 @@ def activate(world: World, setup: Setup = SETUP, tell: Callable[[str], None] = s
 
 
 def deactivate(world: World, tell: Callable[[str], None] = silence) -> bool:
+    runner.rebuild(world.machine, all_steps(), tell)
     return runner.deactivate(world.machine, tell)
 
 
@@ -305,16 +306,12 @@ def test_the_journal_is_root_s_and_holds_no_secret(world: World) -> None:
     assert stat.S_IMODE(backup.parent.stat().st_mode) == 0o700
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", '{"version": 2}', '{"entries": [{"step": "x", "undo": {"kind": "format"}}]}']
-)
-def test_a_journal_that_can_not_be_read_takes_nothing_back(world: World, text: str) -> None:
-    world.write("/var/lib/sra-activation/journal.json", text, 0o600)
+def test_a_journal_of_another_version_takes_nothing_back(world: World) -> None:
+    world.write("/var/lib/sra-activation/journal.json", '{"version": 2}', 0o600)
     before = world.tree()
-    with pytest.raises(ActivationError, match=r"journal\.json"):
-        deactivate(world)
-    with pytest.raises(ActivationError, match=r"journal\.json"):
-        activate(world)
+    for attempt in (deactivate, activate):
+        with pytest.raises(ActivationError, match="another version"):
+            attempt(world)
     assert world.tree() == before
 
 
@@ -341,7 +338,7 @@ def test_a_journal_of_somebody_else_is_not_obeyed(world: World, monkeypatch: pyt
     path = world.root / "var/lib/sra-activation/journal.json"
     monkeypatch.setattr("sra.remote.activation.journal.files.read", lambda *_: stranger_s(path))
     with pytest.raises(ActivationError, match="somebody else than root"):
-        deactivate(world)
+        runner.deactivate(world.machine, silence)
     assert world.tree() == before
 
 

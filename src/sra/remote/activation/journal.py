@@ -11,12 +11,25 @@ from contextlib import suppress
 import msgspec
 
 from sra import files
-from sra.remote.activation.machine import MAX_FILE, ActivationError, Machine
+from sra.remote.activation.machine import MAX_FILE, UNITS, ActivationError, Machine, state
 from sra.remote.activation.undo import BACKUPS, AnyUndo
 
 STATE = "/var/lib/sra-activation"
 JOURNAL = f"{STATE}/journal.json"
+TRACE = f"{UNITS}/sra.target"
+"""What only an activation makes, and what has the services started at boot."""
 VERSION = 1
+
+
+class LostError(ActivationError):
+    """The journal can't be used, or is gone: what it said is unknown."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what}, so it is unknown what was there before the activation. To begin anew, run “sra deactivate” (it "
+            "takes back everything that an activation does, and keeps the identity), then “sra activate”."
+        )
+        self.what = what
 
 
 class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,16 +65,21 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read(machine: Machine) -> Record | None:
-    """The journal; ``None`` if this machine is not activated. Raises ``ActivationError`` if it can't be read."""
-    found = files.read(machine.path(JOURNAL), MAX_FILE)
+    """The journal; ``None`` if this machine is not activated. Raises ``LostError`` if it is of no use."""
+    try:
+        found = files.read(machine.path(JOURNAL), MAX_FILE)
+    except files.FileError as error:
+        raise LostError(str(error).rstrip(".")) from error
     if found is None:
+        if state(machine.path(TRACE)):
+            raise LostError(f"{JOURNAL} is missing on an activated machine")
         return None
     if found.owner not in {0, os.geteuid()}:
-        raise ActivationError(f"{JOURNAL} belongs to somebody else than root, so nothing is done by it.")
+        raise LostError(f"{JOURNAL} belongs to somebody else than root")
     try:
         record = msgspec.json.decode(found.data, type=Record)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise ActivationError(f"{JOURNAL} is damaged ({error}), so nothing can be taken back by it.") from error
+        raise LostError(f"{JOURNAL} is damaged ({error})") from error
     if record.version != VERSION:
         raise ActivationError(f"{JOURNAL} was written by another version of this product; use that one.")
     return record

@@ -17,6 +17,7 @@ Execute = Callable[[Sequence[str]], tuple[int, str]]
 Chown = Callable[[Path, int, int], None]
 
 ROOT = "root"
+UNITS = "/etc/systemd/system"
 
 
 class ActivationError(UsageError):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from sra.remote.activation import journal
-from sra.remote.activation.journal import Entry, Record, Wanted
+from sra.remote.activation.journal import Entry, LostError, Record, Wanted
 from sra.remote.activation.machine import Machine
 from sra.remote.activation.steps import Step
 
@@ -52,3 +52,13 @@ def deactivate(machine: Machine, tell: Tell) -> bool:
         journal.write(machine, record)
     journal.remove(machine)
     return True
+
+
+def rebuild(machine: Machine, steps: Sequence[Step], tell: Tell) -> None:
+    """Where the journal is lost, write one of the traces that these steps leave, so that they can be taken back."""
+    try:
+        journal.read(machine)
+    except LostError as error:
+        tell(f"{error.what}: what an activation leaves on any machine is taken back; the identity stays")
+        undos = [(step.name, step.lost(machine)) for step in steps]
+        journal.write(machine, Record(entries=tuple(Entry(name, undo) for name, undo in undos if undo is not None)))

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 from sra import files
-from sra.remote.activation.machine import ROOT_OWNER, Machine, Owner, content, state
+from sra.remote.activation.machine import ROOT_OWNER, UNITS, Machine, Owner, content, state
 from sra.remote.activation.undo import (
     CA_BUNDLE_PROGRAM,
     AnyUndo,
     Distrust,
+    RemoveEmptyFolder,
+    RemoveFile,
     RemoveFolder,
     RemoveGroup,
     RemoveTree,
@@ -19,6 +21,7 @@ from sra.remote.activation.undo import (
     RunPrograms,
     StopUnit,
     keep_file,
+    kept_file,
 )
 
 NO_LOGIN = "/usr/sbin/nologin"
@@ -42,6 +45,9 @@ class Step(Protocol):
 
     def before(self, machine: Machine) -> AnyUndo:
         """What would take the step back; looked at before it is done."""
+
+    def lost(self, machine: Machine) -> AnyUndo | None:
+        """What takes it back when the journal is lost, and with it what was there before; ``None`` if not done."""
 
     def do(self, machine: Machine) -> None:
         """Do it; raise ``SraError`` if that can't be."""
@@ -77,6 +83,14 @@ class Folder(Change):
         found = state(machine.path(self.path))
         if found is not None:
             return RestoreOwner(self.path, found.mode, found.uid, found.gid)
+        return RemoveTree(self.path) if self.is_state else RemoveFolder(self.path)
+
+    def lost(self, machine: Machine) -> AnyUndo | None:
+        """Remove it; of what is root's, nobody knows whose folder it was: only if it is empty."""
+        if state(machine.path(self.path)) is None:
+            return None
+        if self.owner == ROOT_OWNER:
+            return RemoveEmptyFolder(self.path)
         return RemoveTree(self.path) if self.is_state else RemoveFolder(self.path)
 
     def do(self, machine: Machine) -> None:
@@ -115,6 +129,10 @@ class File(Change):
         """Remove it, or put the former one back."""
         return keep_file(machine, self.path)
 
+    def lost(self, machine: Machine) -> AnyUndo | None:
+        """Put the former one back, or remove it."""
+        return kept_file(machine, self.path, self.mode)
+
     def do(self, machine: Machine) -> None:
         """Write it as a whole."""
         files.replace(machine.path(self.path), self.data, self.mode)
@@ -144,6 +162,11 @@ class Given(Change):
         found = machine.path(self.path).lstat()
         return RestoreOwner(self.path, found.st_mode & 0o7777, found.st_uid, found.st_gid)
 
+    def lost(self, machine: Machine) -> AnyUndo | None:
+        """Put the former one back, or leave this one to root."""
+        kept = kept_file(machine, self.path, self.mode)
+        return RestoreOwner(self.path, self.mode, 0, 0) if isinstance(kept, RemoveFile) else kept
+
     def do(self, machine: Machine) -> None:
         """Give it away; it is a plain file, or this raises ``FileError``."""
         path = machine.path(self.path)
@@ -171,6 +194,10 @@ class Group(Change):
         """Remove it."""
         return RemoveGroup(self.group)
 
+    def lost(self, machine: Machine) -> AnyUndo | None:
+        """Remove it."""
+        return RemoveGroup(self.group) if self.is_done(machine, changed=False) else None
+
     def do(self, machine: Machine) -> None:
         """Add it."""
         machine.run(["groupadd", "--system", self.group])
@@ -195,6 +222,11 @@ class User(Change):
     def before(self, machine: Machine) -> AnyUndo:
         """Remove it."""
         return RemoveUser(self.user)
+
+    def lost(self, machine: Machine) -> AnyUndo | None:
+        """Remove it."""
+        is_there = machine.user(self.user) is not None or machine.group(self.user) is not None
+        return RemoveUser(self.user) if is_there else None
 
     def do(self, machine: Machine) -> None:
         """Add it; useradd makes it locked."""
@@ -225,6 +257,10 @@ class Trusted(Change):
         """Trust it no more."""
         return Distrust(TRUSTED)
 
+    def lost(self, machine: Machine) -> AnyUndo | None:
+        """Trust it no more."""
+        return Distrust(TRUSTED) if state(machine.path(TRUSTED)) else None
+
     def do(self, machine: Machine) -> None:
         """Put it among them."""
         files.make_folder(machine.path(TRUSTED).parent, 0o755)
@@ -251,6 +287,10 @@ class Run:
         return not changed
 
     def before(self, machine: Machine) -> AnyUndo:
+        """Run the others."""
+        return RunPrograms(self.on_undo)
+
+    def lost(self, machine: Machine) -> AnyUndo | None:
         """Run the others."""
         return RunPrograms(self.on_undo)
 
@@ -282,6 +322,10 @@ class Enabled(Change):
         """Stop and disable it, unless it was so."""
         was_enabled = machine.succeeds(["systemctl", "--quiet", "is-enabled", self.unit])
         return RunPrograms(()) if was_enabled else StopUnit(self.unit, self.parts)
+
+    def lost(self, machine: Machine) -> AnyUndo | None:
+        """Stop and disable it."""
+        return StopUnit(self.unit, self.parts) if state(machine.path(f"{UNITS}/{self.unit}")) else None
 
     def do(self, machine: Machine) -> None:
         """Enable it, and start it anew."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sra.remote.activation import templates, virtual_screen_linux
-from sra.remote.activation.machine import Owner
+from sra.remote.activation.machine import ROOT_OWNER, UNITS, Owner
 from sra.remote.activation.steps import Enabled, File, Folder, Given, Group, Run, Step, Trusted, User
 from sra.remote.activation.virtual_screen_linux import VirtualScreen
 
@@ -20,7 +20,6 @@ PCSC_GROUP = "sra-card"
 """Who may use the machine's readers."""
 
 PARTS = ("srad.service", "sra-card@*.service", "sra-runtime.service")
-UNITS = "/etc/systemd/system"
 CONFIGURATION = "/etc/sra"
 IDENTITY = f"{CONFIGURATION}/identity"
 KEY, CERTIFICATE = f"{IDENTITY}/key.pem", f"{IDENTITY}/certificate.pem"
@@ -93,6 +92,16 @@ def steps(setup: Setup) -> tuple[Step, ...]:
         *(_virtual_screen(setup.programs) if setup.virtual_screen else ()),
         *_screen(setup.screen),
     )
+
+
+def all_steps() -> tuple[Step, ...]:
+    """Every step that an activation can have done, for whoever looks for its traces; what is in its files is unknown.
+
+    Whether it made the identity is unknown too, so that counts as given.
+    """
+    screen = ScreenFiles(b"", b"")
+    most = Setup(Path("/"), readers=1, trusted=b"?", screen=screen, virtual_screen=True, pcscd_asks_polkit=True)
+    return *steps(most), Given(CERTIFICATE, 0o644, ROOT_OWNER)
 
 
 def _virtual_screen(programs: Path) -> tuple[Step, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -82,6 +83,20 @@ class RemoveFolder(Undo, frozen=True, tag="remove-folder"):
                 for each in _within(folder):
                     machine.chown(each, 0, 0)
                 return f"{self.path} stays, with what was put there since the activation"
+        return None
+
+
+class RemoveEmptyFolder(Undo, frozen=True, tag="remove-empty-folder"):
+    """Nobody knows whether there was such a folder. What is in it, and whose that is, stays."""
+
+    is_told: ClassVar[bool] = False
+
+    path: str
+
+    def take_back(self, machine: Machine) -> str | None:
+        """Remove it if it is empty."""
+        with suppress(OSError):
+            machine.path(self.path).rmdir()
         return None
 
 
@@ -208,6 +223,7 @@ AnyUndo = (
     | RestoreFile
     | RemoveTree
     | RemoveFolder
+    | RemoveEmptyFolder
     | RestoreOwner
     | RemoveUser
     | RemoveGroup
@@ -228,10 +244,23 @@ def keep_file(machine: Machine, name: str) -> AnyUndo:
     if data is None:
         return RemoveFile(name)
     found = path.lstat()
-    backup = f"{BACKUPS}/{name.strip('/').replace('/', '-')}"
+    backup = _backup(name)
     files.make_folder(machine.path(BACKUPS), 0o700)
     files.replace(machine.path(backup), data, 0o600)
     return RestoreFile(name, backup, found.st_mode & 0o7777, found.st_uid, found.st_gid)
+
+
+def kept_file(machine: Machine, name: str, mode: int) -> AnyUndo | None:
+    """How to bring back what was under this name once, by the copy alone; ``None`` if there is nothing to do."""
+    backup = _backup(name)
+    if machine.path(backup).exists():
+        return RestoreFile(name, backup, mode, 0, 0)
+    return RemoveFile(name) if os.path.lexists(machine.path(name)) else None
+
+
+def _backup(name: str) -> str:
+    """Where the copy of this file is."""
+    return f"{BACKUPS}/{name.strip('/').replace('/', '-')}"
 
 
 def _remove(path: Path) -> None:

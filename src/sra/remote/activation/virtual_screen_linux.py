@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sra.remote.activation.machine import ActivationError, Machine, Screen, content
+from sra.remote.activation.machine import ActivationError, Machine, Screen, content, state
 from sra.remote.activation.steps import File
 from sra.remote.activation.undo import LOGIN_WINDOW, AnyUndo, RestoreLoginWindow
 
@@ -32,6 +32,10 @@ class VirtualScreen(File):
     def before(self, machine: Machine) -> AnyUndo:
         """Remove them, and the screen."""
         return RestoreLoginWindow(self.path)
+
+    def lost(self, machine: Machine) -> AnyUndo | None:
+        """Remove them, and the screen."""
+        return RestoreLoginWindow(self.path) if state(machine.path(self.path)) else None
 
     def do(self, machine: Machine) -> None:
         """Write them; LightDM reads them when it starts."""

@@ -59,7 +59,7 @@ class LatestTime:
         try:
             return datetime.fromisoformat(content.data.decode("ascii")).astimezone(UTC).timestamp()
         except (ValueError, OverflowError) as error:
-            raise files.FileError(self._path, f"this is not a time. Run: rm {self._path}") from error
+            raise files.FileError(self._path, "this is not a time.", f"rm {self._path}") from error
 
     def _read_or_tell(self) -> float:
         try:
