@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import os
 import socket
-import struct
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from sra.errors import LinkError, SraError
+from sra.transport.peer import peer_user
 
 MAX_LINE = 4096
 """Bytes of a question or an answer."""
@@ -24,7 +24,6 @@ DEADLINE = 15.0
 """Seconds for an answer: an ejection waits for the remote."""
 STATUS_DEADLINE = 3.0
 """Seconds to tell how a connection stands: who doesn't is stopped, and the others are not to wait for it."""
-_CREDENTIALS = struct.Struct("3i")
 _BROKEN = (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
 
 
@@ -130,5 +129,4 @@ def running(folder: Path) -> list[Path]:
 def _peer_user(connection: socket.socket) -> int:
     if not hasattr(socket, "SO_PEERCRED"):
         return os.geteuid()  # macOS: the folder's and the socket's modes are the check
-    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    return int(_CREDENTIALS.unpack(data)[1])
+    return peer_user(connection)

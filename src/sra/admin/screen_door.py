@@ -8,16 +8,15 @@ import logging
 import os
 import shutil
 import socket
-import struct
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from sra.transport.peer import peer_user
 from sra.transport.stream import Stream
 
 MAX_STRANGERS = 100
 """Connections of other users before the door is shut altogether: nobody knocks so often by mistake."""
-_CREDENTIALS = struct.Struct("3i")
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 """The sockets of this network (proc(5)): addresses in hexadecimal, and the user of each."""
 
@@ -100,5 +99,4 @@ _MAPPED = f"0000000000000000FFFF0000{_LOOPBACK}"
 def _unix_owner(connection: socket.socket) -> int:
     if not hasattr(socket, "SO_PEERCRED"):
         return os.geteuid()  # macOS: the folder's mode is the check
-    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    return int(_CREDENTIALS.unpack(data)[1])
+    return peer_user(connection)

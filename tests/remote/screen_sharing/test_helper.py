@@ -58,7 +58,7 @@ def test_the_password_is_burned_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
         async with scene(tmp_path) as there:
             link = there.link()
             await link.grant(BY, view_only=False)
-            monkeypatch.setattr(helper_module, "_user", lambda _: 2**31)
+            monkeypatch.setattr(helper_module, "peer_user", lambda _: 2**31)
             burning = [asyncio.to_thread(screen_burn.burn, str(there.socket)) for _ in range(8)]
             assert sorted(await asyncio.gather(*burning)) == [False] * 7 + [True]
             assert there.hashes[-1] == LOCKED
@@ -80,7 +80,7 @@ OF_SRAD = [
 
 @pytest.mark.parametrize("uid", [2**31, 12345])
 def test_who_may_not_ask_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int) -> None:
-    monkeypatch.setattr(helper_module, "_user", lambda _: uid)
+    monkeypatch.setattr(helper_module, "peer_user", lambda _: uid)
 
     async def body() -> None:
         async with scene(tmp_path) as there:

@@ -22,6 +22,8 @@ MAX_COOKIES = 64 * 1024
 _COOKIE_NAME = b"MIT-MAGIC-COOKIE-1"
 _FAMILY_WILD = 0xFFFF
 _DISPLAY = re.compile(r":(\d{1,4})")
+TERMINAL = re.compile(r"/dev/tty\d+")
+"""A virtual terminal, which only who logs in at the machine is given."""
 
 NO_DISPLAY = (
     "There is no screen to share: no X display runs. With a monitor, start a display manager (such as lightdm) there; "
@@ -116,8 +118,8 @@ def _option(argv: Sequence[str], name: str) -> str | None:
 
 
 def _has_console(pid: int) -> bool:
-    """Whether a virtual terminal is open there, which only who logs in at the machine is given."""
-    return any(re.fullmatch(r"/dev/tty\d+", name) for name in opened(pid))
+    """Whether a virtual terminal is open there."""
+    return any(map(TERMINAL.fullmatch, opened(pid)))
 
 
 def opened(pid: int) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import struct
 from pathlib import Path
 
 from sra.errors import ProtocolError, SraError
@@ -30,13 +29,13 @@ from sra.remote.screen_sharing.vocabulary import (
     Request,
     Written,
 )
+from sra.transport.peer import peer_user
 
 BACKLOG = 16
 TURN_PATIENCE = 3.0
 """Seconds for another share, which may be ending just now."""
 MAX_REASON = 400
 _OF_SRAD = (Grant, Open, Lock, Collect, Written)
-_CREDENTIALS = struct.Struct("3i")
 
 log = logging.getLogger("sra.screen")
 
@@ -83,7 +82,7 @@ class Helper:
 
     async def _serve_peer(self, connection: socket.socket) -> None:
         with connection:
-            uid = _user(connection)
+            uid = peer_user(connection)
             if uid not in self._users:
                 log.warning("a program of the user %d was cut off", uid)
                 return
@@ -245,8 +244,3 @@ def _listen(path: Path) -> socket.socket:
     path.chmod(0o666)
     listening.listen(BACKLOG)
     return listening
-
-
-def _user(connection: socket.socket) -> int:
-    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    return int(_CREDENTIALS.unpack(data)[1])

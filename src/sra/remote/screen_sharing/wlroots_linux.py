@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import re
 import socket
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sra.remote.screen_sharing import displays_linux
-from sra.remote.screen_sharing.displays_linux import FIRST_PERSON, Display, NoDisplayError, RunningProcess
+from sra.remote.screen_sharing.displays_linux import FIRST_PERSON, TERMINAL, Display, NoDisplayError, RunningProcess
+from sra.transport.peer import peer_process_linux
 
 COMPOSITORS = {"sway", "labwc", "wayfire", "river", "cage"}
 """Those that are said to have what wayvnc needs; wayvnc itself finds out whether they do."""
 MAX_SOCKETS = 33
 """wayland-0 to wayland-32 are all that libwayland-server tries."""
-_CREDENTIALS = struct.Struct("3i")
-_TERMINAL = re.compile(r"/dev/tty\d+")
 _CARD = re.compile(r"/dev/dri/card\d+")
 
 Opened = Callable[[int], Sequence[str]]
@@ -65,7 +63,7 @@ def _compositor(process: RunningProcess, opened: Opened) -> Compositor | None:
     if process.name not in COMPOSITORS:
         return None
     names = opened(process.pid)
-    terminals = frozenset(name for name in names if _TERMINAL.fullmatch(name))
+    terminals = frozenset(name for name in names if TERMINAL.fullmatch(name))
     if process.uid >= FIRST_PERSON and not terminals and not any(map(_CARD.fullmatch, names)):
         return None
     return Compositor(process, terminals)
@@ -94,5 +92,4 @@ def _leads_to(connection: socket.socket, path: Path, wanted: tuple[int, int]) ->
     except OSError:
         return False
     connection.setblocking(True)
-    pid, uid, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-    return (pid, uid) == wanted
+    return peer_process_linux(connection) == wanted

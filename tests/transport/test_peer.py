@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from sra.remote.virtual_card.peer import peer_user
+from sra.transport.peer import peer_user
 
 
 def test_the_user_at_the_other_end_is_told() -> None:

@@ -1,4 +1,4 @@
-"""Which user is at the other end of a UNIX socket."""
+"""Who is at the other end of a UNIX socket, as the kernel says."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ _LOCAL_PEERCRED = 1
 
 def peer_user(connection: socket.socket) -> int:
     """The user ID of the process that connected; raise ``OSError`` if the system doesn't tell."""
-    return _peer_user_macos(connection) if sys.platform == "darwin" else _peer_user_linux(connection)
+    return _peer_user_macos(connection) if sys.platform == "darwin" else peer_process_linux(connection)[1]
 
 
-def _peer_user_linux(connection: socket.socket) -> int:
-    found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-    return int(_UCRED.unpack(found)[1])
+def peer_process_linux(connection: socket.socket) -> tuple[int, int]:
+    """The process that is there, or that listens there, and its user's ID; raise ``OSError`` if there is none."""
+    process, user, _ = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return process, user
 
 
 def _peer_user_macos(connection: socket.socket) -> int:
