@@ -82,8 +82,9 @@ class Staying:
         """Take the card out of the remote's reader and leave it out, connected, until ``insert``."""
         self._wanted.clear()
         if self.session is not None:
-            await self.session.eject("The person ejected the card.")
-            self._watcher.notice(Ejected("The person ejected the card.", wished=True))
+            reason = "The person ejected the card."
+            await self.session.eject(reason)
+            self._watcher.notice(Ejected(reason, wished=True))
 
     def insert(self) -> None:
         """Have the card inserted again."""

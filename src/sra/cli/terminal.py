@@ -48,10 +48,15 @@ _typing = _Typing()
 def is_there() -> bool:
     """Whether there is a terminal to ask at."""
     try:
-        os.close(os.open(TERMINAL, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+        os.close(_open())
     except OSError:
         return False
     return True
+
+
+def _open() -> int:
+    """The terminal, which is the caller's to close; raise ``OSError`` if there is none."""
+    return os.open(TERMINAL, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
 
 
 async def ask_line(prompt: str, *, hidden: bool = False) -> bytes:
@@ -67,7 +72,7 @@ async def ask_line(prompt: str, *, hidden: bool = False) -> bytes:
                 line = await _read_line(descriptor)
             except asyncio.CancelledError:
                 _typing.cut_at = time.monotonic()
-                _drop(descriptor)
+                termios.tcflush(descriptor, termios.TCIFLUSH)
                 os.write(descriptor, WITHDRAWN)
                 raise
             if hidden:
@@ -92,7 +97,7 @@ def kept_quiet() -> Iterator[None]:
     For a program whose questions somebody else can end. Without a terminal, or in the background, it does nothing.
     """
     try:
-        descriptor = os.open(TERMINAL, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        descriptor = _open()
     except OSError:
         yield
         return
@@ -133,7 +138,7 @@ def _let_typing_end(descriptor: int, before: list[Any]) -> None:
 @contextmanager
 def _opened() -> Iterator[int]:
     try:
-        descriptor = os.open(TERMINAL, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        descriptor = _open()
     except OSError as error:
         raise UsageError(
             "There is no terminal to ask on: give the PIN with --pin-fd and the fingerprint with --fingerprint."
@@ -162,10 +167,6 @@ def _set_modes(descriptor: int, before: list[Any], *, echo: bool, lines: bool = 
         flags = flags | flag if wanted else flags & ~flag
     modes[_LOCAL_MODES] = flags
     termios.tcsetattr(descriptor, termios.TCSAFLUSH, modes)
-
-
-def _drop(descriptor: int) -> None:
-    termios.tcflush(descriptor, termios.TCIFLUSH)
 
 
 async def _wait_calm(descriptor: int) -> None:

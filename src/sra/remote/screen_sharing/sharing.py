@@ -119,7 +119,7 @@ class Share:
                 await self._record(values)
                 break
             except (NoDisplayError, ServerError):
-                await self._unblank()
+                await self._stop()
                 if asyncio.get_running_loop().time() > deadline:
                     raise
             await asyncio.sleep(LOOK_AGAIN)
@@ -137,9 +137,9 @@ class Share:
         screen.check(speaks=place.policy.notice or place.policy.consent > 0)
         if place.policy.consent and not await screen.consents(by, place.policy.consent):
             raise DeniedError(NOT_ALLOWED)
-        self._programs = [await screen.serve(place.socket, view_only=self._grant.view_only or place.policy.view_only)]
+        self._programs = [await screen.serve(place.socket, view_only=self._is_view_only)]
         if place.policy.notice:
-            screen.tell(by, f"{datetime.now():%H:%M}")
+            screen.tell(by, _now())
 
     async def _prepare(self, display: Display) -> dict[str, str]:
         place = self._place
@@ -165,32 +165,21 @@ class Share:
             except ConsoleError as error:
                 raise DeniedError(str(error)) from error
 
-    async def _unblank(self) -> None:
-        console, self._console = self._console, None
-        if console is not None:
-            await console.close()
-
     async def _start_server(self, display: Display, values: dict[str, str]) -> None:
         place = self._place
-        view_only = self._grant.view_only or place.policy.view_only
-        argv = vnc_linux.arguments(display.name, place.socket, place.account, view_only=view_only)
+        argv = vnc_linux.arguments(display.name, place.socket, place.account, view_only=self._is_view_only)
         server = await vnc_linux.start(argv, place.account, values)
         self._programs = [server]
-        try:
-            await vnc_linux.wait_until_it_listens(server, place.socket)
-        except ServerError:
-            await vnc_linux.stop(server)
-            raise
+        await vnc_linux.wait_until_it_listens(server, place.socket)
 
     async def _record(self, values: dict[str, str]) -> None:
-        if self._place.recorder is None:
-            return
-        self._recording = Recording(self._place.recorder, self._grant.by)
-        try:
+        if self._place.recorder is not None:
+            self._recording = Recording(self._place.recorder, self._grant.by)
             await self._recording.open(values)
-        except ServerError:
-            await vnc_linux.stop(self._programs[0])
-            raise
+
+    @property
+    def _is_view_only(self) -> bool:
+        return self._grant.view_only or self._place.policy.view_only
 
     @property
     def recorded_as(self) -> str:
@@ -199,7 +188,7 @@ class Share:
 
     async def _tell(self, values: dict[str, str]) -> None:
         if self._place.policy.notice:
-            text = people_linux.notice(self._grant.by, f"{datetime.now():%H:%M}", recorded=bool(self._recording))
+            text = people_linux.notice(self._grant.by, _now(), recorded=bool(self._recording))
             self._programs.append(await vnc_linux.start(text, self._place.account, values))
 
     def connect(self) -> socket.socket:
@@ -240,16 +229,26 @@ class Share:
         finally:
             if self._wayland is not None:
                 await self._wayland.close()
-            await asyncio.gather(*(vnc_linux.stop(program) for program in self._programs))
-            if self._recording is not None:
-                await self._recording.close()
-            await self._unblank()
+            await self._stop()
             self._clear()
+
+    async def _stop(self) -> None:
+        """Nothing runs any more of what a share, or a try to begin one, has started; the console is as it was."""
+        await asyncio.gather(*(vnc_linux.stop(program) for program in self._programs))
+        if self._recording is not None:
+            await self._recording.close()
+        console, self._console = self._console, None
+        if console is not None:
+            await console.close()
 
     def _clear(self) -> None:
         for path in (self._place.socket, self._place.cookies, self._place.folder / wayvnc_door.INNER):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
+
+
+def _now() -> str:
+    return f"{datetime.now():%H:%M}"
 
 
 async def put_console_back(place: Place) -> None:

@@ -2,7 +2,7 @@
 
 ``python -I -m sra.remote.screen_sharing.wayvnc_door SOCKET [view-only]``, as the screen's account, with a connection to
 the session in ``WAYLAND_SOCKET``. It listens at SOCKET while wayvnc runs, and wayvnc runs while it does
-(docs/decisions/0016).
+(docs/decisions/0019).
 """
 
 from __future__ import annotations
