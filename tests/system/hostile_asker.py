@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import ssl
 import sys
 import time
-from pathlib import Path
 
 from sra.errors import LinkError, RefusedError, SraError
 from sra.identity import certificates
 from sra.piv.keys import KeyRequest, PinReply, PinRequest
 from sra.transport.channel import Channel
-from sra.wire.messages import ALPN, Message
+from sra.wire.messages import Message
 from tests.system.disguises import honest_signature
-from tests.system.hostile_remote import PATIENCE, Answerer, Trap, tell, welcome
+from tests.system.hostile_remote import PATIENCE, Answerer, tell, trap, welcome
 
 QUESTIONS = 1000
 AT_ONCE = 50
@@ -101,14 +99,8 @@ async def abuse(admin: Channel, how: str) -> None:
 
 
 async def main(folder: str, port: str, how: str) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(Path(folder) / "certificate.pem", Path(folder) / "key.pem")
-    context.set_alpn_protocols([ALPN])
-    arrived: asyncio.Queue[Channel] = asyncio.Queue()
-    server = await asyncio.get_running_loop().create_server(lambda: Trap(arrived), None, int(port), ssl=context)
-    print("waiting", flush=True)
-    await (swap(arrived) if how == "swap" else abuse(await arrived.get(), how))
-    server.close()
+    async with trap(folder, port) as arrived:
+        await (swap(arrived) if how == "swap" else abuse(await arrived.get(), how))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ import json
 import secrets
 import ssl
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from sra.errors import RefusedError
@@ -164,16 +166,23 @@ async def flood(admin: Channel, algorithm: Algorithm) -> None:
     tell("a flood", "slowed down" if "The remote asks too often." in outcomes else "answered")
 
 
-async def main(folder: str, port: str, host: str, how: str) -> None:
+@asynccontextmanager
+async def trap(folder: str, port: str) -> AsyncIterator[asyncio.Queue[Channel]]:
+    """The admins who connect to this port, where the identity in the folder is shown; it says when it waits."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(Path(folder) / "certificate.pem", Path(folder) / "key.pem")
     context.set_alpn_protocols([ALPN])
     arrived: asyncio.Queue[Channel] = asyncio.Queue()
     server = await asyncio.get_running_loop().create_server(lambda: Trap(arrived), None, int(port), ssl=context)
     print("waiting", flush=True)
-    admin = await arrived.get()
-    await {"relay": relay, "dress": dress}[how](admin, host)
+    yield arrived
     server.close()
+
+
+async def main(folder: str, port: str, host: str, how: str) -> None:
+    async with trap(folder, port) as arrived:
+        admin = await arrived.get()
+        await {"relay": relay, "dress": dress}[how](admin, host)
     print("over", flush=True)
 
 

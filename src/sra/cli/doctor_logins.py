@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from sra import files
 from sra.cli import card_users, logins
 from sra.cli.checks import NotHereError, WrongError
 from sra.config import DaemonConfig, Paths
@@ -71,7 +70,7 @@ def _check_readable(login: LoginPaths) -> None:
 
 
 def _check_cert_policy(login: LoginPaths, wanted: str, mend: str) -> None:
-    text = _text(login.configuration)
+    text = logins.text_of(login.configuration)
     is_edited = not marks.is_as_signed(settings.HEAD, text)
     found = {frozenset(match["words"].replace(" ", "").split(",")) for match in _CERT_POLICY.finditer(text)}
     if found != {frozenset(wanted.split(","))}:
@@ -86,7 +85,7 @@ def _check_mapping(paths: Paths, login: LoginPaths, config: DaemonConfig, mend: 
     """What the login goes by has to be what is worked out now; who may not see the cards can't say."""
     if paths.state.exists() and not os.access(paths.state, os.R_OK | os.X_OK):
         return
-    if _text(login.mapping) != mapping.text_of(logins.accounts_now(paths, config)).decode():
+    if logins.text_of(login.mapping) != mapping.text_of(logins.accounts_now(paths, config)).decode():
         raise WrongError(f"{login.mapping} does not say what the pairings and the policy say.", mend)
 
 
@@ -97,8 +96,3 @@ def _check_units(mend: str) -> None:
     idle = [unit for unit in STARTED if states.get(unit) != "active"]
     if idle:
         raise WrongError(f"{' and '.join(idle)} not active, so the logins hear of no new card.", mend)
-
-
-def _text(path: Path) -> str:
-    content = files.read(path, logins.MAX_FILE)
-    return "" if content is None else content.data.decode(errors="replace")

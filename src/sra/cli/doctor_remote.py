@@ -161,7 +161,7 @@ def _removal(remote: Remote) -> str:
 
 
 def _reader(remote: Remote) -> str:
-    found = machine.virtual_readers()
+    found = opensc.virtual_readers()
     if len(found) < remote.config.readers:
         raise WrongError(f"pcscd has {len(found)} of {remote.config.readers} virtual readers.")
     return f"pcscd has {len(found)} virtual readers"

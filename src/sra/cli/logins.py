@@ -108,8 +108,13 @@ def _write(paths: Paths, login: LoginPaths, config: DaemonConfig) -> bool:
 
 def mapped_accounts(login: LoginPaths) -> frozenset[str]:
     """Every account that some card opens at the login."""
-    content = files.read(login.mapping, MAX_FILE)
-    return frozenset() if content is None else mapping.accounts_in(content.data.decode(errors="replace"))
+    return mapping.accounts_in(text_of(login.mapping))
+
+
+def text_of(path: Path) -> str:
+    """What the file says, as far as it is text; nothing if it is not there."""
+    content = files.read(path, MAX_FILE)
+    return "" if content is None else content.data.decode(errors="replace")
 
 
 def cert_policy(login: LoginPaths, config: DaemonConfig) -> str:
@@ -166,7 +171,7 @@ def _write_configuration(login: LoginPaths, cert_policy: str) -> bool:
     """Replace pam_pkcs11's settings, unless somebody has edited ours."""
     content = files.read(login.configuration, MAX_FILE)
     old = "" if content is None else content.data.decode(errors="replace")
-    if marks.is_signed(settings.HEAD, old) and not marks.is_as_signed(settings.HEAD, old):
+    if marks.is_edited(settings.HEAD, old):
         if f"cert_policy = {cert_policy};" not in old:
             log.warning("%s was edited by hand; the policy wants cert_policy = %s", login.configuration, cert_policy)
         return False

@@ -55,9 +55,8 @@ def put_back(login: LoginPaths) -> bool:
 
 def withdraw(login: LoginPaths) -> None:
     """Remove what only the login needs; pam_pkcs11's former settings come back, unless ours were edited."""
-    content = files.read(login.configuration, logins.MAX_FILE)
-    text = "" if content is None else content.data.decode(errors="replace")
-    if marks.is_signed(settings.HEAD, text) and not marks.is_as_signed(settings.HEAD, text):
+    text = logins.text_of(login.configuration)
+    if marks.is_edited(settings.HEAD, text):
         print_note(f"{login.configuration} was edited by hand, so it stays")
         former = login.former_configuration
         if former.exists():
@@ -80,13 +79,9 @@ def _restore_settings(login: LoginPaths, *, is_theirs: bool) -> None:
 def _put_settings_aside(login: LoginPaths) -> None:
     """Settings of ours that were edited would name files that are gone: they are kept elsewhere."""
     content = files.read(login.configuration, logins.MAX_FILE)
-    text = "" if content is None else content.data.decode(errors="replace")
-    if content is None or not marks.is_signed(settings.HEAD, text) or marks.is_as_signed(settings.HEAD, text):
+    if content is None or not marks.is_edited(settings.HEAD, content.data.decode(errors="replace")):
         return
-    edited = login.edited / login.configuration.name
-    files.make_folder(login.before, 0o700)
-    files.make_folder(edited.parent, 0o700)
-    files.replace(edited, content.data, 0o600)
+    edited = login.keep_edited(login.configuration.name, content.data)
     print_note(f"{login.configuration} was edited by hand, which is kept in {edited}")
     _restore_settings(login, is_theirs=False)
 

@@ -8,14 +8,12 @@ import pwd
 import re
 import ssl
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from smartcard import scard
 
 from sra import __version__
-from sra.admin.cards import pcsc_reader
-from sra.cli import opensc
 from sra.cli.checks import WrongError
 
 PATIENCE = 5.0
@@ -47,28 +45,20 @@ def check_pcscd() -> str:
     return "pcscd answers"
 
 
-def virtual_readers() -> list[str]:
-    """The names of our readers in pcscd; raise ``CardError`` if there is no reader at all."""
-    return [state.name for state in pcsc_reader.list_readers() if opensc.READER in state.name]
-
-
 def count_connections(port: int) -> int | None:
     """How many TCP connections to this port of this machine there are now; ``None`` where that can't be told."""
-    tables = [Path("/proc/self/net") / name for name in ("tcp", "tcp6")]
-    found = [table.read_text().splitlines() for table in tables if table.exists()]
-    return sum(map(count_established, found, [port] * len(found))) if found else None
+    lines = _connections()
+    return None if lines is None else count_established(lines, port)
 
 
 def count_established(lines: Iterable[str], port: int) -> int:
     """The connections in a table of the kernel's whose own end is at this port."""
-    return sum(_is_established(line.split(), f":{port:04X}") for line in lines)
+    return sum(1 for _ in _at(lines, port, _ESTABLISHED))
 
 
 def listeners(port: int) -> list[int]:
     """Whose programs listen at this TCP port of this machine: their users' numbers, as far as that can be told."""
-    tables = [Path("/proc/self/net") / name for name in ("tcp", "tcp6")]
-    lines = [line.split() for table in tables if table.exists() for line in table.read_text().splitlines()]
-    return sorted({int(fields[7]) for fields in lines if _is_at(fields, f":{port:04X}", _LISTENING)})
+    return sorted({int(fields[7]) for fields in _at(_connections() or (), port, _LISTENING)})
 
 
 def user(uid: int) -> str:
@@ -79,9 +69,14 @@ def user(uid: int) -> str:
         return f"user {uid}"
 
 
-def _is_established(fields: Sequence[str], local: str) -> bool:
-    return _is_at(fields, local, _ESTABLISHED)
+def _connections() -> list[str] | None:
+    """The lines of the kernel's tables; ``None`` where it has none."""
+    tables = [table for name in ("tcp", "tcp6") if (table := Path("/proc/self/net") / name).exists()]
+    return [line for table in tables for line in table.read_text().splitlines()] if tables else None
 
 
-def _is_at(fields: Sequence[str], local: str, state: str) -> bool:
-    return len(fields) > 7 and fields[1].endswith(local) and fields[3] == state
+def _at(lines: Iterable[str], port: int, state: str) -> Iterator[list[str]]:
+    """The fields of each line whose own end is at this port, in this state."""
+    for fields in map(str.split, lines):
+        if len(fields) > 7 and fields[1].endswith(f":{port:04X}") and fields[3] == state:
+            yield fields

@@ -30,9 +30,9 @@ _CARD = "token label"
 def check_opensc() -> str:
     """What OpenSC sees; raise ``WrongError`` if it is missing, or does not see what pcscd has."""
     module = _module()
-    before = _virtual_readers()
+    before = _readers_if_any()
     slots = slots_in(_listed(module))
-    steady = before & _virtual_readers()  # a card that comes or goes meanwhile says nothing
+    steady = before & _readers_if_any()  # a card that comes or goes meanwhile says nothing
     for reader in sorted(steady, key=lambda reader: reader.name):
         if reader.name not in slots:
             raise WrongError(f"OpenSC does not see the reader {reader.name}.", "systemctl restart pcscd.service")
@@ -83,9 +83,13 @@ def _listed(module: Path) -> str:
     return done.stdout
 
 
-def _virtual_readers() -> frozenset[ReaderState]:
-    """Ours, as pcscd has them; none without pcscd."""
+def virtual_readers() -> frozenset[ReaderState]:
+    """Ours, as pcscd has them; raise ``CardError`` if there is no reader at all."""
+    return frozenset(state for state in pcsc_reader.list_readers() if READER in state.name)
+
+
+def _readers_if_any() -> frozenset[ReaderState]:
     try:
-        return frozenset(state for state in pcsc_reader.list_readers() if READER in state.name)
+        return virtual_readers()
     except CardError:
         return frozenset()

@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from sra import files
+
 OPENSC = (
     "usr/lib/*/opensc-pkcs11.so", "usr/lib/opensc-pkcs11.so", "usr/lib64/opensc-pkcs11.so",
     "usr/lib64/pkcs11/opensc-pkcs11.so",
@@ -94,6 +96,14 @@ class LoginPaths:
     def first(self, patterns: tuple[str, ...]) -> Path | None:
         """The first file that matches."""
         return next((path for pattern in patterns for path in sorted(self.root.glob(pattern))), None)
+
+    def keep_edited(self, name: str, data: bytes) -> Path:
+        """Keep what somebody has edited under this name, root's alone; where it is."""
+        path = self.edited / name
+        for folder in (self.before, path.parent):
+            files.make_folder(folder, 0o700)
+        files.replace(path, data, 0o600)
+        return path
 
     def remove_ours(self) -> None:
         """Remove everything that only this product has put there, and what was kept for taking the stacks back."""

@@ -36,5 +36,10 @@ def is_as_signed(head: str, content: str) -> bool:
     return is_signed(head, content) and is_untouched(first, text.splitlines())
 
 
+def is_edited(head: str, content: str) -> bool:
+    """Whether a file was written with this head, and has been edited since."""
+    return is_signed(head, content) and not is_as_signed(head, content)
+
+
 def _digest(lines: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

@@ -78,10 +78,7 @@ class StackFiles:
         new = stacks.put_back(old)
         if new is None:
             new = self._former(service)
-        edited = self.paths.edited / "pam.d" / service.name
-        files.make_folder(self.paths.before, 0o700)
-        files.make_folder(edited.parent, 0o700)
-        files.replace(edited, old.encode(errors="surrogateescape"), 0o600)
+        edited = self.paths.keep_edited(f"pam.d/{service.name}", old.encode(errors="surrogateescape"))
         self._put(service, new)
         return edited
 
