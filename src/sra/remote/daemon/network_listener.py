@@ -39,7 +39,7 @@ class NetworkListener:
             await channel.close("This remote has as many connections as it may have: try again later.")
             return
         try:
-            admitted = await authenticate(channel, self._house)
+            account, certificate = await authenticate(channel, self._house)
         except RefusedError as error:
             log.warning("%s: refused: %s", channel.peer_address, error)
             self._house.record("refused", address=channel.peer_address, code=error.code)
@@ -49,7 +49,7 @@ class NetworkListener:
             await channel.flush_and_close(error)
         else:
             leave()
-            about = of_session(admitted.session)
-            log.info("%s: connected as %s", channel.peer_address, admitted.account, extra=about)
-            await self._sessions.serve(channel, admitted)
+            about = of_session(channel.session)
+            log.info("%s: connected as %s", channel.peer_address, account, extra=about)
+            await self._sessions.serve(channel, account, certificate)
             log.info("%s: disconnected", channel.peer_address, extra=about)

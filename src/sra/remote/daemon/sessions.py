@@ -89,17 +89,8 @@ class House:
     """The machine's screen, where it can be shared."""
 
 
-@dataclass(frozen=True)
-class Admitted:
-    """Who has come in: the account that the card opens, the card's certificate, what both sides call the session."""
-
-    account: str
-    certificate: CardCertificate
-    session: str
-
-
-async def authenticate(channel: Channel, house: House) -> Admitted:
-    """Who comes in.
+async def authenticate(channel: Channel, house: House) -> tuple[str, CardCertificate]:
+    """The account that the admin's card opens, and the card's certificate; from now on the channel has a session.
 
     Trust in order: the proof first, then the certificate's time, then the account, so that a stranger never makes
     this machine ask a directory. Raises ``RefusedError`` (already sent), ``LinkError`` or ``ProtocolError``.
@@ -122,11 +113,11 @@ async def authenticate(channel: Channel, house: House) -> Admitted:
         certificate.check_validity(datetime.now(UTC))
         await house.check_certificate(certificate)
         account = await house.find_account(certificate)
-    session = channel.session = secrets.token_hex(SESSION_BYTES)
-    facts = {"address": channel.peer_address, "card": certificate.fingerprint, "session": session}
+    channel.session = secrets.token_hex(SESSION_BYTES)
+    facts = {"address": channel.peer_address, "card": certificate.fingerprint, "session": channel.session}
     house.record("authenticated", account=account, **facts)
-    channel.answer(closing.number, Welcome(account, house.host, house.session_limits, session))
-    return Admitted(account, certificate, session)
+    channel.answer(closing.number, Welcome(account, house.host, house.session_limits, channel.session))
+    return account, certificate
 
 
 def _expect(kind: type[M], message: Message) -> M:
@@ -163,11 +154,10 @@ def _refusing(channel: Channel, number: int) -> Iterator[None]:
 class Session:
     """An authenticated connection; answers what the admin asks."""
 
-    def __init__(self, channel: Channel, admitted: Admitted, sessions: Sessions) -> None:
-        self.account = admitted.account
-        self.card = admitted.certificate.fingerprint
-        self._name = admitted.certificate.display_name
-        self._session = admitted.session
+    def __init__(self, channel: Channel, account: str, certificate: CardCertificate, sessions: Sessions) -> None:
+        self.account = account
+        self.card = certificate.fingerprint
+        self._name = certificate.display_name
         self._channel = channel
         self._sessions = sessions
         self._reader: Reader | None = None
@@ -178,8 +168,9 @@ class Session:
         return self._sessions.house.record
 
     def _facts(self) -> dict[str, str]:
-        address = self._channel.peer_address
-        return {"account": self.account, "address": address, "card": self.card, "session": self._session}
+        channel = self._channel
+        address, session = channel.peer_address, channel.session
+        return {"account": self.account, "address": address, "card": self.card, "session": session}
 
     async def serve(self) -> None:
         """Answer until the connection ends; then the card is out of its reader at once."""
@@ -303,9 +294,9 @@ class Sessions:
         self._sessions: set[Session] = set()
         self._readers: dict[int, Reader] = {}
 
-    async def serve(self, channel: Channel, admitted: Admitted) -> None:
+    async def serve(self, channel: Channel, account: str, certificate: CardCertificate) -> None:
         """Serve one authenticated connection until it ends."""
-        session = Session(channel, admitted, self)
+        session = Session(channel, account, certificate, self)
         self._sessions.add(session)
         try:
             await session.serve()
