@@ -8,3 +8,4 @@ lock="build/lock/bin/pip-compile --quiet --upgrade --generate-hashes --strip-ext
     --no-emit-index-url --no-emit-trusted-host --no-emit-find-links"
 $lock --output-file requirements-build.txt requirements-build.in
 $lock --extra dev --output-file requirements.txt pyproject.toml
+$lock --output-file requirements-graders.txt requirements-graders.in

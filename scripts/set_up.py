@@ -19,8 +19,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 DEBIAN_PACKAGES = ROOT / "packaging" / "debian-packages.txt"
 VENV = ROOT / ".venv"
-PIP = [str(VENV / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input", "install"]
+GRADERS = VENV / "graders"
+"""What grades the TLS of port 4116: apart, since it wants an older ``cryptography`` than the product."""
+PIP_INSTALL = ["-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input", "install"]
+PIP = [str(VENV / "bin" / "python"), *PIP_INSTALL]
 REQUIREMENTS = ["requirements-build.txt", "requirements.txt"]
+GRADER_REQUIREMENTS = ["requirements-graders.txt"]
 
 SERVICE_POLICY = Path("/usr/sbin/policy-rc.d")
 """Asked by Debian's packages before they start their service; exit status 101 means "do not"."""
@@ -41,6 +45,9 @@ def main() -> None:
     if is_stale("python-packages", REQUIREMENTS):
         make_venv()
         mark_done("python-packages", REQUIREMENTS)
+    if is_stale("graders", GRADER_REQUIREMENTS):
+        make_graders()
+        mark_done("graders", GRADER_REQUIREMENTS)
     if is_stale("project", ["pyproject.toml"]):
         run([*PIP, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)])
         mark_done("project", ["pyproject.toml"])
@@ -101,6 +108,14 @@ def make_venv() -> None:
     run([sys.executable, "-m", "venv", "--clear", str(VENV)])
     for requirements in REQUIREMENTS:
         run([*PIP, "--require-hashes", "--no-build-isolation", "--requirement", str(ROOT / requirements)])
+
+
+def make_graders() -> None:
+    """Make the ``.venv`` of the graders anew."""
+    run([sys.executable, "-m", "venv", "--clear", str(GRADERS)])
+    install = [str(GRADERS / "bin" / "python"), *PIP_INSTALL]
+    for requirements in GRADER_REQUIREMENTS:
+        run([*install, "--require-hashes", "--requirement", str(ROOT / requirements)])
 
 
 def is_stale(step: str, inputs: list[str]) -> bool:
