@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 from pathlib import Path
@@ -25,3 +26,22 @@ def test_the_walks_go_through_code_that_exists() -> None:
 def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
         assert (document.parent / target).exists(), target
+
+
+def test_every_threat_names_the_tests_that_show_its_answer() -> None:
+    threats = [line for line in (ROOT / "docs" / "security.md").read_text().splitlines() if line.startswith("| ")]
+    assert len(threats) > 25
+    for threat in threats:
+        if threat == "| threat | answer | shown by |":
+            continue
+        cells = threat.strip("|").split(" | ")
+        assert len(cells) == 3, threat
+        shown = re.findall(r"`([\w/]+\.py)::(\w+)`", cells[2])
+        assert shown, threat
+        for path, test in shown:
+            assert test in _functions(ROOT / "tests" / path), f"{path}::{test}"
+
+
+def _functions(path: Path) -> set[str]:
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, definitions)}
