@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from fuzz import certificates, licenses, network, piv, screens, settings, wire
+from fuzz import certificates, licenses, network, piv, screens, settings, sockets, wire
 
-ROOMS = (certificates, licenses, network, piv, screens, settings, wire)
+ROOMS = (certificates, licenses, network, piv, screens, settings, sockets, wire)

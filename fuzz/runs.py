@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +27,8 @@ READER = ROOT / "reader"
 START = 2.5
 """Seconds of a target's share that go into starting Python and running the corpus."""
 MAX_MEMORY_MIB = 1024
+MEMORY = Path("/dev/shm")  # noqa: S108 - only the parent of a folder of our own
+"""Where the files are that a target writes, since the product forces each to the disk."""
 HANG = 20
 """Seconds for one input after which libFuzzer gives up; a target's own bound is far below, in processor time."""
 
@@ -91,9 +95,9 @@ def run_all(fuzzers: Sequence[Fuzzer], seconds: float, jobs: int) -> list[Outcom
 
 
 def _run(fuzzer: Fuzzer, seconds: int) -> Outcome:
-    found, findings = BUILD / "corpus" / fuzzer.name, BUILD / "findings" / fuzzer.name
+    ours, findings = BUILD / "corpus" / fuzzer.name, BUILD / "findings" / fuzzer.name
     known = [folder / fuzzer.name for folder in (CORPUS, REGRESSIONS) if (folder / fuzzer.name).is_dir()]
-    for folder in (found, findings):
+    for folder in (ours, findings):
         folder.mkdir(parents=True, exist_ok=True)
     options = [
         f"-max_total_time={seconds}",
@@ -105,8 +109,18 @@ def _run(fuzzer: Fuzzer, seconds: int) -> Outcome:
         *_dictionary(fuzzer),
     ]
     begun = time.monotonic()
-    command = (*fuzzer.command, *options, *map(str, (found, *known)))
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    command = (*fuzzer.command, *options, *map(str, (ours, *known)))
+    memory = str(MEMORY) if MEMORY.is_dir() else None
+    # A fuzzer ends without cleaning up, so its temporary files are in a folder that is ours.
+    with tempfile.TemporaryDirectory(prefix="sra-fuzz-", dir=memory) as temporary:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "TMPDIR": temporary},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
     said = done.stdout.decode(errors="replace")
     (BUILD / f"{fuzzer.name}.log").write_text(said)
     covered = [int(number) for number in _COVERAGE.findall(said)]

@@ -9,13 +9,14 @@ from datetime import timedelta
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509 import ocsp as x509_ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fuzz import certificates, licenses, piv, screens, settings
 from fuzz.runs import CORPUS
 from fuzz.target import join_counted
+from sra.admin.control import Standing
 from sra.piv import objects, tlv
 from sra.piv.certificates import build_certificate, build_compressed_certificate
 from sra.piv.keys import (
@@ -33,6 +34,7 @@ from sra.piv.keys import (
 from sra.remote.accounts.certificate_fields import PRINCIPAL_NAME
 from sra.remote.license import profile, statement
 from sra.remote.logins import services, stacks
+from sra.remote.revocation.cache import Kept
 from sra.wire import frames, messages
 from sra.wire.frames import Frame
 
@@ -226,6 +228,9 @@ def _files() -> dict[str, list[bytes]]:
 
 def _others() -> dict[str, list[bytes]]:
     entry = bytes.fromhex("020101641d04067569643d61301330110403756964310a0408") + b"annannan"
+    standing = Standing("remote", "ann", "software:ann", connected=True, inserted=True, paused=False, uses=3)
+    pem = certificates.authority().public_bytes(Encoding.PEM)
+    key = certificates.authority_key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     done = b"\x02\x01\x01\x65\x07\x0a\x01\0\x04\0\x04\0"
     elsewhere = b"HTTP/1.1 302 Found\r\nLocation: /b\r\n\r\n\xff\xff\xff\xff"
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"
@@ -244,6 +249,10 @@ def _others() -> dict[str, list[bytes]]:
         "viewer_login": [login, b"RFB 003.008\n\x01\x01\0\0\0\0"],
         "x11": [screens.setup() + reply * 3, b"\x01\x98" + bytes(30) + resources, reply * 12],
         "cookies": [cookie],
+        "session_control": [b'"status"\n', msgspec.json.encode(standing) + b"\n"],
+        "driver_connection": [b"\x02\0\0\0\0", b"\x04\0\0\0\x05\0\xc0\0\0\0", b"\x03\0\0\0\0"],
+        "identity_files": [pem, key],
+        "revocation_cache": [msgspec.msgpack.encode(Kept("http://l.example", "ab" * 32, certificates.NOW, b"body"))],
         "c_frame": [b"\1\1\0\0\0\x04\1\1\x3b\x80", b"\3\x82\0\0\0\2\x90\0\x83\0\0\0\0"],
         "c_driver": [
             bytes.fromhex("0a" "0100000004" "01013b80" "07" "8200000002" "9000") + b"\x01\x05\x00\xa4\x04\x00\x00",

@@ -27,8 +27,10 @@ from sra.remote.activation.machine import ActivationError
 from sra.remote.license.latest_time import LatestTime
 from sra.remote.logins import mapping, services, stacks
 from sra.remote.logins.stacks import State, Wish
-from sra.transport import known_remotes
+from sra.remote.revocation.cache import Cache
+from sra.transport import identity_choice, known_remotes, tls_identity
 from sra.transport.known_remotes import KnownRemotes, address, parse_address
+from sra.transport.tls_identity import TlsIdentityError
 
 _FOLDER = Path(tempfile.mkdtemp(prefix="sra-fuzz-"))
 atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
@@ -244,3 +246,26 @@ def fuzz_activation_journal(data: bytes) -> None:
             return path
 
     attempt((ActivationError, SraError), journal.read, _Here())
+
+
+@target(
+    words=(b"-----BEGIN EC PRIVATE KEY-----\n", b"-----BEGIN CERTIFICATE-----\n", b"PRIVATE KEY-----", b"-----END ")
+)
+def fuzz_identity_files(data: bytes) -> None:
+    """A key and a certificate that an administrator has put somewhere."""
+    path = _written("identity.pem", data)
+    for public, _ in attempt(TlsIdentityError, lambda: list(identity_choice._key_in(path, data))) or ():
+        must(public, "a key has a public half")
+    for found in identity_choice._certificates_in(data):
+        identity_choice._public_bytes(found)
+    attempt(TlsIdentityError, tls_identity._read_certificate, path)
+    attempt(TlsIdentityError, tls_identity._public_of_key, path, data)
+
+
+@target(words=(b"\x84\xa7address", b"\xa6issuer", b"\xa7fetched", b"\xa4body\xc4\x01x", b"\xc7\x0c\xff"))
+def fuzz_revocation_cache(data: bytes) -> None:
+    """An answer that was kept on the disk: it is read, or removed."""
+    key = "ab" * 32
+    path = _written(key, data)
+    kept = Cache(_FOLDER).read(key)
+    must((kept is None) != path.exists(), "what can't be read is removed")
