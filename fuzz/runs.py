@@ -25,7 +25,8 @@ BUILD = ROOT / "build/fuzz"
 READER = ROOT / "reader"
 
 START = 2.5
-"""Seconds of a target's share that go into starting Python and running the corpus."""
+"""Seconds of a target's share that go into starting Python and running the corpus, to begin with: a machine that is
+busy takes longer, which is measured as it goes."""
 MAX_MEMORY_MIB = 1024
 MEMORY = Path("/dev/shm")  # noqa: S108 - only the parent of a folder of our own
 """Where the files are that a target writes, since the product forces each to the disk."""
@@ -80,13 +81,15 @@ def c_fuzzers() -> list[Fuzzer]:
 def run_all(fuzzers: Sequence[Fuzzer], seconds: float, jobs: int) -> list[Outcome]:
     """Run each for its share of ``seconds`` (wall time of all together), ``jobs`` at a time; print each outcome."""
     deadline = time.monotonic() + seconds
-    waiting = len(fuzzers)
+    waiting, start = len(fuzzers), START
 
     def run_next(fuzzer: Fuzzer) -> Outcome:
-        nonlocal waiting
+        nonlocal waiting, start
         share = (deadline - time.monotonic()) * jobs / max(jobs, waiting)
         waiting -= 1
-        outcome = _run(fuzzer, max(1, int(share - START)))
+        asked = max(1, int(share - start))
+        outcome = _run(fuzzer, asked)
+        start = (start + max(0.0, outcome.seconds - asked)) / 2
         print(_line(outcome), flush=True)
         return outcome
 

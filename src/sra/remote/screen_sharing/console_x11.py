@@ -151,7 +151,7 @@ class Devices:
             place += 12 + name + -name % 4
             for _ in range(classes):
                 length = unpacked("<H", reply, place + 2)[0]
-                if length == 0:  # else a short reply could keep this busy for hours
+                if length == 0:  # else one reply could keep this busy for minutes
                     raise MalformedError("a class of a device that has no length")
                 place += 4 * length
             if use in _SLAVES:
