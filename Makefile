@@ -2,15 +2,18 @@
 
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
-ROOMS := $(wildcard src tests lab benchmarks demo scripts)
+ROOMS := $(wildcard src tests lab benchmarks demo fuzz scripts)
+MINUTES = 2
+JOBS = 2
 
-.PHONY: test unit lint demo bench deb setup lock clean
+.PHONY: test unit lint demo bench fuzz deb setup lock clean
 
 # Cards in a process of their own: PC/SC's library looks up where its service is once, when it is first used.
 test: setup
 	@$(MAKE) -C reader check
 	@$(BIN)/python -m pytest tests/admin/cards
 	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --ignore=tests/admin/cards
+	@$(BIN)/python -m fuzz --minutes=2 --jobs=2
 
 # The tests that need no root and no second machine.
 unit: setup
@@ -29,6 +32,10 @@ demo: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks
+
+# Every parser, for MINUTES of wall time in all, JOBS of them at a time: make fuzz MINUTES=60 JOBS=1
+fuzz: setup
+	@$(BIN)/python -m fuzz --minutes=$(MINUTES) --jobs=$(JOBS)
 
 # The Debian package, into dist/.
 deb: setup

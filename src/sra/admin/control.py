@@ -84,7 +84,7 @@ class Control:
                     order = msgspec.json.decode(await reader.readuntil(b"\n"), type=Order)
                     writer.write(msgspec.json.encode(await self._orders[order]()) + b"\n")
                     await writer.drain()
-        except (*_BROKEN, msgspec.DecodeError, SraError):
+        except (*_BROKEN, ValueError, SraError):  # msgspec raises UnicodeDecodeError too
             pass  # whoever asked gets no answer, which says enough
         finally:
             writer.close()
@@ -107,7 +107,7 @@ async def tell(path: Path, order: Order) -> Standing:
         TimeoutError,
         asyncio.IncompleteReadError,
         asyncio.LimitOverrunError,
-        msgspec.DecodeError,
+        ValueError,
     ) as error:
         raise LinkError("The connection did not answer; it may have ended just now.") from error
 

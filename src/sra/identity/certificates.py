@@ -99,6 +99,7 @@ def parse_file(data: bytes) -> CardCertificate:
 def _read(der: bytes, certificate: x509.Certificate) -> CardCertificate:
     """Everything that is needed of a certificate, read now, because the library puts errors off until then."""
     key, algorithm = _usable_key(certificate)
+    certificate.issuer.rfc4514_string()  # whoever looks for its authority could not read it either
     names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     return CardCertificate(
         der=der,

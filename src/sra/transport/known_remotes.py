@@ -25,7 +25,8 @@ MAX_FILE = 1024 * 1024
 """Bytes of the file of known remotes: some 7,000 remotes."""
 
 _HEADER = b"# Remotes that were trusted: host, port, fingerprint, date. To forget one: sra trust forget HOST\n"
-_HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,253}")
+_HOST = re.compile(r"(?!.*\.\.)[A-Za-z0-9_.:%-]{1,253}(?<!\.)")
+"""No empty label: of several final dots each reading would take one away, and so make another host of it."""
 _PORT = r"(?::(?P<port>[0-9]{1,5}))?"
 _ADDRESS = re.compile(rf"(?P<ipv6>[^][:]*:[^][:]*:[^][]*)|(?:\[(?P<bracketed>[^][]+)\]|(?P<name>[^][:]+)){_PORT}")
 

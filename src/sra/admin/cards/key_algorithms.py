@@ -19,7 +19,7 @@ def algorithm_of(certificate: bytes) -> Algorithm | None:
         public = x509.load_der_x509_certificate(certificate).public_key()
     except UnsupportedAlgorithm:
         return None
-    except ValueError as error:
+    except (ValueError, TypeError, x509.InvalidVersion) as error:
         raise CardError("A certificate of the card is damaged.") from error
     if isinstance(public, rsa.RSAPublicKey):
         return _RSA.get(public.key_size)

@@ -27,6 +27,9 @@ OPENSC_IDS: dict[bytes, Slot] = {
 _DECRYPTING = (Slot.KEY_MANAGEMENT, *sorted(slot for slot in Slot if slot.is_retired))
 _LOGIN_USAGES = frozenset({ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SMARTCARD_LOGON})
 
+_MALFORMED = (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, x509.AttributeNotFound)
+"""What the library raises for extensions that it can't make sense of. All of them are read before a key is taken."""
+
 
 @dataclass(frozen=True)
 class FoundKey:
@@ -52,7 +55,7 @@ def found_key(key_id: bytes, certificate: bytes) -> FoundKey | None:
     try:
         algorithm = algorithm_of(certificate)
         is_authority = _is_authority(certificate)
-    except (CardError, ValueError):
+    except (CardError, *_MALFORMED):
         return None
     return None if algorithm is None or is_authority else FoundKey(key_id, certificate, algorithm)
 

@@ -28,6 +28,7 @@ MAX_ACCOUNTS = 2
 
 _BUS_NAME = "org.freedesktop.sssd.infopipe"
 _USERS = DBusAddress("/org/freedesktop/sssd/infopipe/Users", _BUS_NAME, f"{_BUS_NAME}.Users")
+_UNKNOWN_FORM = "SSSD answers in a form that is not known."
 _FAILURES = (OSError, EOFError, ValueError, RuntimeError, RouterClosed)
 """What talking to the bus raises; ``TimeoutError`` is an ``OSError``."""
 
@@ -53,18 +54,22 @@ class SssdDirectory:
 
 async def _accounts(router: DBusRouter, certificate: str) -> Accounts:
     paths = await _call(router, new_method_call(_USERS, "ListByCertificate", "su", (certificate, MAX_ACCOUNTS)))
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        raise DirectoryError(_UNKNOWN_FORM)
     names = [await _name(router, path) for path in paths[:MAX_ACCOUNTS]]
     return frozenset(names)
 
 
 async def _name(router: DBusRouter, path: str) -> str:
     user = Properties(DBusAddress(path, _BUS_NAME, f"{_BUS_NAME}.Users.User"))
-    _, name = await _call(router, user.get("name"))
+    variant = await _call(router, user.get("name"))
+    if not isinstance(variant, tuple) or len(variant) != 2 or not isinstance(variant[1], str):
+        raise DirectoryError(_UNKNOWN_FORM)
     try:
-        check_account_name(name)
+        check_account_name(variant[1])
     except UsageError as error:
         raise DirectoryError(f"SSSD: {error} Names have to be short ones (use_fully_qualified_names).") from error
-    return str(name)
+    return variant[1]
 
 
 async def _call(router: DBusRouter, message: Message) -> Any:
@@ -73,4 +78,6 @@ async def _call(router: DBusRouter, message: Message) -> Any:
     if reply.header.message_type is MessageType.error:
         said = " ".join(str(part) for part in reply.body)
         raise DirectoryError(f"SSSD says no: {clean(said) or 'without a reason'}")
+    if not reply.body:
+        raise DirectoryError(_UNKNOWN_FORM)
     return reply.body[0]

@@ -42,4 +42,5 @@ def is_edited(head: str, content: str) -> bool:
 
 
 def _digest(lines: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+    # A stack may have bytes that are no UTF-8: it is read and written with surrogates in their place.
+    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:16]

@@ -111,7 +111,14 @@ def put_back(text: str) -> str | None:
 
 
 def _without(lines: Sequence[str], block: _Block) -> list[str]:
-    return [*lines[: block.begin], *(line.removeprefix(_KEPT) for line in lines[block.end + 1 :])]
+    """The other lines, and those that the block stands for as they were, also where they were moved by hand."""
+    return [_restored(line) for line in (*lines[: block.begin], *lines[block.end + 1 :])]
+
+
+def _restored(line: str) -> str:
+    while line.startswith(_KEPT):
+        line = line.removeprefix(_KEPT)
+    return line
 
 
 @dataclass(frozen=True)

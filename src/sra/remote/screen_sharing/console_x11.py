@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 
-from sra.remote.screen_sharing.x11 import Connection, RequestError, connect
+from sra.remote.screen_sharing.x11 import Connection, MalformedError, RequestError, connect, unpacked
 
 LOOK_AGAIN = 0.1
 """Seconds between looks: nothing tells that another program, such as a night light, has set a ramp."""
@@ -64,7 +64,7 @@ class Ramps:
         self._opcode = server.extension(b"RANDR")
         if not self._opcode or server.screen.screens > 1:
             raise ConsoleError(Word.NO_RAMPS)
-        version = struct.unpack_from("<II", server.ask(self._opcode, 0, struct.pack("<II", 1, 3)), 8)  # QueryVersion
+        version = unpacked("<II", server.ask(self._opcode, 0, struct.pack("<II", 1, 3)), 8)  # QueryVersion
         if version < (1, 3):
             raise ConsoleError(Word.NO_RAMPS)
         server.request(self._opcode, 4, struct.pack("<IHxx", server.screen.root, _MONITORS_CHANGE))  # SelectInput
@@ -92,10 +92,10 @@ class Ramps:
     def _all(self) -> Iterator[tuple[int, bytes]]:
         """Each CRTC, and its red, green and blue one after the other."""
         reply = self._server.ask(self._opcode, 25, struct.pack("<I", self._server.screen.root))
-        count = struct.unpack_from("<H", reply, 16)[0]  # GetScreenResourcesCurrent
-        for crtc in struct.unpack_from(f"<{count}I", reply, 32):
+        count = unpacked("<H", reply, 16)[0]  # GetScreenResourcesCurrent
+        for crtc in unpacked(f"<{count}I", reply, 32):
             reply = self._server.ask(self._opcode, 23, struct.pack("<I", crtc))  # GetCrtcGamma
-            yield crtc, reply[32 : 32 + 6 * struct.unpack_from("<H", reply, 8)[0]]
+            yield crtc, reply[32 : 32 + 6 * unpacked("<H", reply, 8)[0]]
 
     def _set(self, crtc: int, ramp: bytes) -> None:
         self._server.request(self._opcode, 24, struct.pack("<IHxx", crtc, len(ramp) // 6) + ramp)  # SetCrtcGamma
@@ -109,7 +109,7 @@ class Ramps:
         """What was kept, which is forgotten now."""
         wanted = (self._server.screen.root, self._server.atom(FORMER % crtc), _INTEGER, 0, -(-size // 4))
         reply = self._server.ask(20, 1, struct.pack("<IIIII", *wanted))  # GetProperty, deleting it
-        return reply[32 : 32 + size] if struct.unpack_from("<I", reply, 16)[0] == size // 2 else b""
+        return reply[32 : 32 + size] if unpacked("<I", reply, 16)[0] == size // 2 else b""
 
 
 class Devices:
@@ -120,7 +120,7 @@ class Devices:
         self._opcode = server.extension(b"XInputExtension")
         if not self._opcode:
             raise ConsoleError(Word.NO_DEVICES)
-        major = struct.unpack_from("<H", server.ask(self._opcode, 47, struct.pack("<HH", 2, 0)), 8)[0]  # XIQueryVersion
+        major = unpacked("<H", server.ask(self._opcode, 47, struct.pack("<HH", 2, 0)), 8)[0]  # XIQueryVersion
         if major < 2:
             raise ConsoleError(Word.NO_DEVICES)
         self._is_on, self._is_xtest, self._mark = map(server.atom, (b"Device Enabled", b"XTEST Device", MARK))
@@ -146,11 +146,14 @@ class Devices:
         """The number of each, and whether it is on."""
         reply = self._server.ask(self._opcode, 48, struct.pack("<Hxx", 0))  # XIQueryDevice: all
         place = 32
-        for _ in range(struct.unpack_from("<H", reply, 8)[0]):
-            number, use, _, classes, name, is_on = struct.unpack_from("<HHHHHB", reply, place)
+        for _ in range(unpacked("<H", reply, 8)[0]):
+            number, use, _, classes, name, is_on = unpacked("<HHHHHB", reply, place)
             place += 12 + name + -name % 4
             for _ in range(classes):
-                place += 4 * struct.unpack_from("<H", reply, place + 2)[0]
+                length = unpacked("<H", reply, place + 2)[0]
+                if length == 0:  # else one reply could keep this busy for minutes
+                    raise MalformedError("a class of a device that has no length")
+                place += 4 * length
             if use in _SLAVES:
                 yield number, bool(is_on)
 

@@ -11,8 +11,16 @@ import socket
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+MAX_REPLY = 4 * 1024 * 1024
+"""Bytes of a reply or an event: a gamma ramp has at most 384 KiB, and a reply could announce 16 GiB."""
 
 _ERROR, _REPLY, _GENERIC_EVENT = 0, 1, 35
+
+
+class MalformedError(ConnectionError):
+    """The server said something that is not X11: it counts as gone."""
 
 
 class RequestError(Exception):
@@ -70,7 +78,7 @@ class Connection:
 
     def atom(self, name: bytes) -> int:
         """The number of a name (InternAtom)."""
-        return int(struct.unpack_from("<I", self.ask(16, 0, struct.pack("<Hxx", len(name)) + name), 8)[0])
+        return int(unpacked("<I", self.ask(16, 0, struct.pack("<Hxx", len(name)) + name), 8)[0])
 
     def extension(self, name: bytes) -> int:
         """The opcode of an extension's requests (QueryExtension), 0 if the server has none of that name."""
@@ -78,20 +86,24 @@ class Connection:
         return opcode if is_present else 0
 
     def packet(self) -> bytes:
-        """An event, a reply or an error, the whole of it."""
+        """An event, a reply or an error, the whole of it: 32 bytes at least."""
         head = self.read(32)
-        is_longer = head[0] & 0x7F in {_REPLY, _GENERIC_EVENT}
-        return head + self.read(4 * int.from_bytes(head[4:8], "little")) if is_longer else head
+        if head[0] & 0x7F not in {_REPLY, _GENERIC_EVENT}:
+            return head
+        length = 4 * int.from_bytes(head[4:8], "little")
+        if length > MAX_REPLY:
+            raise MalformedError(f"a reply of {length} bytes")
+        return head + self.read(length)
 
     def read(self, size: int) -> bytes:
         """So many bytes; ``ConnectionError`` when the server has gone."""
-        data = b""
+        data = bytearray()
         while len(data) < size:
             part = self._socket.recv(size - len(data))
             if not part:
                 raise ConnectionError
             data += part
-        return data
+        return bytes(data)
 
     def wait(self, seconds: float, *others: int) -> bool:
         """Whether something is to be read within this time; what comes at another file ends the wait too."""
@@ -103,11 +115,18 @@ def _padded(data: bytes) -> bytes:
     return data + bytes(-len(data) % 4)
 
 
+def unpacked(form: str, data: bytes, place: int) -> tuple[Any, ...]:
+    """What stands at ``place`` of something that the server said; raise ``MalformedError`` where that is too short."""
+    try:
+        return struct.unpack_from(form, data, place)
+    except struct.error as error:
+        raise MalformedError("a reply that is too short") from error
+
+
 def _screen(setup: bytes) -> Screen:
-    first_id, vendor = struct.unpack_from("<IxxxxxxxxH", setup, 4)
-    screens, formats = setup[20], setup[21]
+    first_id, vendor, screens, formats = unpacked("<IxxxxxxxxHxxBB", setup, 4)
     place = 32 + vendor + -vendor % 4 + 8 * formats
-    root, width = struct.unpack_from("<I", setup, place)[0], struct.unpack_from("<H", setup, place + 20)[0]
+    root, width = unpacked("<I", setup, place)[0], unpacked("<H", setup, place + 20)[0]
     return Screen(first_id, root, width, screens)
 
 
