@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from sra.wire import states
 from sra.wire.messages import ANSWER_TYPES, ANSWERS, Message, Ping, Remark
-from sra.wire.rates import ENDURED, RATES, Bound, Bucket, FloodError, Meter, Rate, refusal_to
+from sra.wire.rates import ENDURED, RATES, Bound, Bucket, FloodError, Meter, Rate, refusal_to, table
 from tests.wire.samples import SAMPLES
 
 RATED = [kind for kind, rate in RATES.items() if isinstance(rate, Rate)]
@@ -79,3 +80,8 @@ def test_a_clock_that_stands_still_gives_nothing() -> None:
 def test_a_question_that_is_passed_over_has_a_refusal_that_answers_it(sample: Message) -> None:
     if type(sample) in ANSWERS and not isinstance(sample, Ping):
         assert type(refusal_to(sample)) in ANSWERS[type(sample)]
+
+
+def test_the_table_of_the_document_is_this_one() -> None:
+    document = Path(__file__).resolve().parents[2] / "docs" / "wire-protocol.md"
+    assert table() in document.read_text()

@@ -45,7 +45,7 @@ LATE = 1.0
 """Seconds before a question that came too fast is refused. At most 64 may be open, so no more than that in a second."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Rate:
     """So many at once, and so many a second for long."""
 
@@ -153,3 +153,13 @@ def refusal_to(question: Message) -> Message:
     if Refusal in ANSWERS[type(question)]:
         return Refusal(RefusalCode.BUSY, text)
     return NoScreen(RefusalCode.BUSY, text)
+
+
+def table() -> str:
+    """The rates as a table for docs/wire-protocol.md."""
+    rated = sorted((kind.__name__, rate) for kind, rate in RATES.items() if isinstance(rate, Rate))
+    return "\n".join(f"| {name} | {rate.burst} | {rate.per_second} |" for name, rate in rated)
+
+
+if __name__ == "__main__":
+    print(table())
