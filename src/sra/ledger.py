@@ -15,10 +15,11 @@ import ipaddress
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sra.audit import Audit, Bounds, Fact
+from sra.audit import Audit, AuditError, Bounds, Fact
 from sra.repetitions import MAX_KINDS, Kind, Quota, Repetitions
 
 REFUSAL_FILES = 4
@@ -95,7 +96,8 @@ class Ledger:
             passes = repetitions.passes(_kind(event, facts, rule), rule.quota, told, self._now(), told.number)
         if passes:
             (self._refusals if rule.is_refusal else self._kept).record(event, **facts)
-        self.write_counts()
+        with suppress(AuditError):  # this event is recorded; whoever calls ``write_counts`` is told of the numbers
+            self.write_counts()
 
     def write_counts(self, *, at_once: bool = False) -> None:
         """Write the numbers that are due; a number that can't be written is kept, and ``AuditError`` raised.

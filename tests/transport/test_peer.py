@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sra.transport import peer
-from sra.transport.peer import is_ours, is_ours_by_tcp, peer_user, tcp_user
+from sra.transport.peer import is_ours, is_ours_by_tcp, is_ours_or_roots, peer_user, tcp_user
 
 SOURCES = Path(__file__).resolve().parents[2] / "src"
 
@@ -23,6 +23,14 @@ def test_the_user_at_the_other_end_is_told() -> None:
     with ours, theirs:
         assert peer_user(ours) == os.getuid()
         assert is_ours(ours)
+        assert is_ours_or_roots(ours)
+
+
+def test_a_service_is_root_s_or_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    for user, trusted in ((0, True), (os.geteuid(), True), (os.geteuid() + 1, False)):
+        monkeypatch.setattr(peer, "peer_user", lambda _, user=user: user)
+        with socket.socket() as any_socket:
+            assert is_ours_or_roots(any_socket) is trusted
 
 
 def test_a_closed_socket_has_no_user() -> None:

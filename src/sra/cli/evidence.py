@@ -21,6 +21,7 @@ class Evidence:
     def __init__(self, path: Path, view: StatusView) -> None:
         self._ledger = Ledger(path, rule_for)
         self._view = view
+        self._said = ""
 
     def __call__(self, event: str, **facts: str | int) -> None:
         """Write it down, or count it."""
@@ -42,5 +43,8 @@ class Evidence:
         self._view.tell_counts(at_once=at_once)
         try:
             self._ledger.write_counts(at_once=at_once)
+            self._said = ""
         except AuditError as error:
-            print_error(f"Repeated events could not be recorded yet: {error}")
+            if str(error) != self._said:  # once: a disk stays full for long
+                self._said = str(error)
+                print_error(f"Repeated events could not be recorded yet: {error}")

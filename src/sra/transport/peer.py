@@ -56,6 +56,14 @@ def is_ours(connection: socket.socket) -> bool:
         return False
 
 
+def is_ours_or_roots(connection: socket.socket) -> bool:
+    """Whether it is a process of this user or of root: for a service of this machine that is asked for something."""
+    try:
+        return peer_user(connection) in {0, os.geteuid()}
+    except OSError:
+        return False
+
+
 def is_ours_by_tcp(connection: socket.socket) -> bool:
     """The same of a connection that came in on 127.0.0.1."""
     try:
