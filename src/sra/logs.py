@@ -140,6 +140,8 @@ def _counted(handler: logging.Handler) -> logging.Handler:
 def tell_counts(*, at_once: bool = False) -> None:
     """Have the numbers written that are due, where no other line comes; the programs call it now and then."""
     for handler in logging.getLogger("sra").handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream.closed:
+            continue
         for counting in handler.filters:
             if isinstance(counting, Counting):
                 counting.tell(at_once=at_once)
