@@ -179,3 +179,38 @@ def test_a_file_that_is_long_enough_takes_nothing_more(
 @pytest.mark.parametrize("value", ["", "rubbish", "-1", "9999"])
 def test_a_descriptor_that_is_none_is_no_file(value: str) -> None:
     assert len(lines("error", environment={logs.FILE_VARIABLE: value})) == 1
+
+
+def test_strangers_do_not_fill_the_log() -> None:
+    now, stream = [0.0], io.StringIO()
+    set_up("info", stream, {})
+    (handler,) = logging.getLogger("sra").handlers
+    handler.filters = [logs.Counting(handler, lambda: now[0])]
+    for number in range(20_000):
+        now[0] = number / 10
+        log.warning("%s: too many connections; this one is refused", f"198.51.100.{number % 256} text {number}")
+    log.error("another line")
+    logs.tell_counts(at_once=True)
+    shown = stream.getvalue().splitlines()
+    assert len(shown) <= 100 + 4 * 34 + 2
+    assert sum("another line" in line for line in shown) == 1
+    counted = [int(match[1]) for line in shown if (match := re.search(r": (\d+) lines like this, the latest: ", line))]
+    assert sum(counted) + len(shown) - 1 - len(counted) == 20_000
+
+
+def test_lines_that_were_asked_for_are_not_counted() -> None:
+    stream = io.StringIO()
+    set_up("debug", stream, {})
+    for number in range(500):
+        log.debug("number %d", number)
+    assert len(stream.getvalue().splitlines()) == 500
+
+
+def test_every_program_counts_its_lines(tmp_path: Path) -> None:
+    descriptor = logs.begin_file(tmp_path / "sra.log")
+    try:
+        set_up("info", io.StringIO(), {logs.FILE_VARIABLE: str(descriptor)})
+        handlers = logging.getLogger("sra").handlers
+        assert [type(each.filters[0]) for each in handlers] == [logs.Counting, logs.Counting]
+    finally:
+        os.close(descriptor)

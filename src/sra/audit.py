@@ -32,8 +32,8 @@ from sra.logs import clean
 MAX_LINE = 64 * 1024
 """Bytes of a line: a record has some 300; more than this is damage."""
 
-MAX_TEXT = 1024
-"""Characters of one fact: a subject or a reason, from a peer perhaps."""
+MAX_TEXT = 256
+"""Characters of one fact: a subject or a reason, from a peer perhaps, which long texts help to fill the log."""
 
 MAX_FILE = 16 * 1024 * 1024
 """Bytes of a file before the next is begun: some 50,000 records."""

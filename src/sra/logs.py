@@ -2,15 +2,22 @@
 
 ``TRAFFIC`` is a level of its own below debug, so that a debug log never holds what the machines say to each other. A
 PIN, a password or a key block is in no log at any level.
+
+Lines that repeat are counted (``Counting``): most of them are about strangers, who could fill the journal with them.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
+
+from sra.repetitions import Kind, Quota, Repetitions
 
 TRAFFIC = 5
 """Every frame and APDU header; the levels of ``logging`` begin at 10 (debug)."""
@@ -23,6 +30,9 @@ FILE_VARIABLE = "SRA_LOG_FD"
 
 MAX_FILE = 64 * 1024 * 1024
 """Bytes after which nothing more is written to the file: some weeks of an ordinary day's work."""
+
+LINES = Quota(100, 20)
+"""Lines of one kind: a hundred at once, then three a minute, and a line that says how many there were."""
 
 LEVELS = {
     "traffic": TRAFFIC,
@@ -80,15 +90,73 @@ class LineFormatter(logging.Formatter):
         return f"<{_priority(record.levelno)}>{line}" if self._journal else line
 
 
+class Counting(logging.Filter):
+    """Lets a handler have the lines of each kind up to a quota, and a line with their number for those beyond it.
+
+    A kind is a logger, a level and a message without its arguments: what the source says, never what a peer says, so
+    there are as many kinds as places in the source. Levels below info are not counted: they are asked for.
+    """
+
+    def __init__(self, handler: logging.Handler, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._handler = handler
+        self._now = now
+        self._repetitions: Repetitions[logging.LogRecord] = Repetitions()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written."""
+        if record.levelno < logging.INFO:
+            return True
+        kind = Kind((record.name, record.levelname, str(record.msg)))
+        with self._locked():
+            passes = self._repetitions.passes(kind, LINES, record, self._now())
+        self.tell()
+        return passes
+
+    def tell(self, *, at_once: bool = False) -> None:
+        """Write the numbers that are due."""
+        with self._locked():
+            for repeated in self._repetitions.due(self._now(), at_once=at_once):
+                self._repetitions.told(repeated)
+                latest = repeated.latest
+                text = f"{repeated.count} lines like this, the latest: {latest.getMessage()}"
+                self._handler.emit(logging.LogRecord(latest.name, latest.levelno, latest.pathname, 0, text, (), None))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """The handler's own lock, which its lines are written under."""
+        self._handler.acquire()
+        try:
+            yield
+        finally:
+            self._handler.release()
+
+
+def _counted(handler: logging.Handler) -> logging.Handler:
+    handler.addFilter(Counting(handler))
+    return handler
+
+
+def tell_counts(*, at_once: bool = False) -> None:
+    """Have the numbers written that are due, where no other line comes; the programs call it now and then."""
+    for handler in logging.getLogger("sra").handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream.closed:
+            continue
+        for counting in handler.filters:
+            if isinstance(counting, Counting):
+                counting.tell(at_once=at_once)
+
+
 def set_up(level: str, stream: TextIO, environment: Mapping[str, str] = os.environ) -> None:
     """Send the product's log lines of this level (a key of ``LEVELS``) and above to ``stream``."""
     logging.addLevelName(TRAFFIC, "TRAFFIC")
     handler = logging.StreamHandler(stream)
     handler.setFormatter(LineFormatter(journal=is_journal(stream, environment)))
     logger = logging.getLogger("sra")
-    logger.handlers = [handler, *_file_handlers(environment)]
+    logger.handlers = [_counted(each) for each in (handler, *_file_handlers(environment))]
     logger.propagate = False
     logger.setLevel(LEVELS[level])
+    atexit.register(tell_counts, at_once=True)
 
 
 def begin_file(path: Path) -> int:

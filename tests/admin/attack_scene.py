@@ -10,15 +10,15 @@ from pathlib import Path
 
 from sra import audit
 from sra.admin import session as session_module
-from sra.admin.audit_trail import AuditTrail
+from sra.admin.audit_trail import AuditTrail, rule_for
 from sra.admin.lending import Lender, Switch, Terms
 from sra.admin.pin_entry import PinEntry
 from sra.admin.pins import PinMemory
 from sra.admin.rules import Rule
 from sra.admin.session import Session
 from sra.admin.unlocking import Unlocking
-from sra.audit import Audit
 from sra.errors import LinkError, RefusalCode, RefusedError, SraError
+from sra.ledger import Ledger, refusals_path
 from sra.piv.keys import PinReply, PinRequest, Slot
 from sra.transport.channel import Channel
 from sra.wire.messages import Message
@@ -44,6 +44,7 @@ class Scene:
     card: MemoryCard
     person: Slow
     log: Path
+    ledger: Ledger
 
     async def tries(self, *requests: Message) -> list[str]:
         """What comes of each: done, the outcome of a PIN question, or why it was refused."""
@@ -62,13 +63,20 @@ class Scene:
         assert await self.tries(PinRequest(None)) == ["verified"]
 
     def facts(self, event: str) -> list[dict[str, audit.Fact]]:
-        return [record.facts for record in audit.read(self.log) if record.event == event]
+        return [record.facts for record in self.records() if record.event == event]
+
+    def records(self) -> list[audit.AuditRecord]:
+        """What is written down, and the numbers of what was counted until now."""
+        self.ledger.write_counts(at_once=True)
+        both = [each for each in (self.log, refusals_path(self.log)) if each.exists()]
+        return [record for each in both for record in audit.read(each)]
 
 
 @asynccontextmanager
 async def opened(folder: Path, entry: PinEntry, rules: tuple[Rule, ...]) -> AsyncIterator[Scene]:
     door, card, person, log = Door(), MemoryCard(KEYS), Slow(), folder / "audit.jsonl"
-    watcher = AuditTrail(Audit(log).record, "remote", Watching())
+    ledger = Ledger(log, rule_for)
+    watcher = AuditTrail(ledger.record, "remote", Watching())
     lender = Lender(card, person, watcher, Terms(entry, rules), PinMemory(3600), Switch(watcher))
     person.answer(typing(PIN))
     async with listening(door.welcome) as port:
@@ -81,7 +89,7 @@ async def opened(folder: Path, entry: PinEntry, rules: tuple[Rule, ...]) -> Asyn
         await inserting
         serving = asyncio.create_task(channel.serve(Silent()))
         try:
-            yield Scene(session, channel, card, person, log)
+            yield Scene(session, channel, card, person, log, ledger)
         finally:
             channel.abort(LinkError("over"))
             await session.close("over")
@@ -107,6 +115,9 @@ def play(
             await body(scene)
             assert scene.card.tries == 3
             assert set(scene.card.verifications) <= {PIN}
+        scene.ledger.write_counts(at_once=True)
         assert audit.verify(scene.log) is None
+        if refusals_path(scene.log).exists():
+            assert audit.verify(refusals_path(scene.log)) is None
 
     run(whole())

@@ -14,7 +14,7 @@ import pytest
 from sra import audit
 from sra.admin import session as session_module
 from sra.admin import staying as staying_module
-from sra.admin.audit_trail import AuditTrail
+from sra.admin.audit_trail import AuditTrail, rule_for
 from sra.admin.lending import Lender, Switch, Terms
 from sra.admin.pin_entry import PinEntry
 from sra.admin.pins import PinMemory
@@ -22,8 +22,8 @@ from sra.admin.rules import Rule
 from sra.admin.session import Session
 from sra.admin.staying import Staying, Wishes
 from sra.admin.unlocking import Unlocking
-from sra.audit import Audit
 from sra.errors import LinkError, ProtocolError, RefusalCode, RefusedError, SraError
+from sra.ledger import Ledger
 from sra.piv.keys import PinRequest, Slot
 from sra.transport.channel import Channel
 from sra.wire import frames
@@ -56,7 +56,7 @@ class Scene:
     def __init__(self, folder: Path) -> None:
         self.door, self.card, self.person, self.clock = Door(), MemoryCard(KEYS), Slow(), Clock()
         self.log = folder / "audit.jsonl"
-        watcher = AuditTrail(Audit(self.log).record, "remote", Watching())
+        watcher = AuditTrail(Ledger(self.log, rule_for).record, "remote", Watching())
         terms = Terms(PinEntry.PAD, (Rule("*", ("9A",), "allow"),))
         self.lender = Lender(
             self.card, self.person, watcher, terms, PinMemory(0), Switch(watcher), clock=self.clock

@@ -27,6 +27,7 @@ from sra.admin.events import (
     ScreenClosed,
     ScreenOpened,
     ScreenRecorded,
+    TooMany,
 )
 from sra.audit import Audit, AuditError, read, verify
 from sra.piv.keys import Operation, PinOutcome, Slot
@@ -47,7 +48,12 @@ EXAMPLES: list[tuple[Event, str, dict[str, object]]] = [
     ),
     (PinAsked(True, PinOutcome.WRONG), "pin", {"entry": "typed", "outcome": "wrong"}),
     (PinAsked(False, PinOutcome.CANCELLED), "pin", {"entry": "pad", "outcome": "cancelled"}),
-    (Refused("sign with slot 9A", "no"), "refused", {"what": "sign with slot 9A", "reason": "no"}),
+    (
+        Refused("sign with slot 9A", "no"),
+        "refused",
+        {"what": "sign with slot 9A", "reason": "no", "code": "not-allowed"},
+    ),
+    (TooMany("Remark"), "too-many", {"message": "Remark"}),
     (LinkLost("broke", 0.5), "link-lost", {"reason": "broke"}),
     (RealPinTyped(), "real-pin-typed", {}),
     (CodeClosed(), "code-closed", {}),

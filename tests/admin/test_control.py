@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import stat
@@ -242,3 +243,40 @@ def test_an_answer_that_is_none_is_an_error(said: bytes, tmp_path: Path) -> None
                 await tell(tmp_path / "1.socket", Order.STATUS)
 
     asyncio.run(body())
+
+
+@pytest.mark.parametrize("platform", ["plan9", "freebsd14"])
+def test_on_a_system_that_does_not_tell_who_asks_no_order_is_taken(
+    platform: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(connection: Connection) -> None:
+        reader, writer = await asyncio.open_unix_connection(connection.path)
+        monkeypatch.setattr(sys, "platform", platform)
+        writer.write(b'"eject"\n')
+        assert await _all_of(reader) == b""
+        writer.close()
+        assert connection.orders == []
+
+    play(tmp_path, body)
+
+
+def test_a_program_of_another_user_that_listens_there_is_told_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(connection: Connection) -> None:
+        monkeypatch.setattr(control, "is_ours", lambda _: False)
+        with pytest.raises(LinkError, match="another user"):
+            await tell(connection.path, Order.EJECT)
+        assert connection.orders == []
+
+    play(tmp_path, body)
+
+
+def test_a_flood_of_orders_gets_no_more_than_the_rate(tmp_path: Path) -> None:
+    async def body(connection: Connection) -> None:
+        for _ in range(control.RATE.burst + 50):
+            with contextlib.suppress(LinkError):
+                await tell(connection.path, Order.STATUS)
+        assert control.RATE.burst <= len(connection.orders) < control.RATE.burst + 50
+
+    play(tmp_path, body)

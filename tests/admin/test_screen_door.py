@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
 from sra.admin import screen_door
-from sra.admin.screen_door import Door, open_door, tcp_owner
+from sra.admin.screen_door import Door, open_door
 from tests.loopback import DEADLINE, run
 
 BOTH = pytest.mark.parametrize("by_path", [True, False])
@@ -43,28 +43,28 @@ def test_one_comes_in_and_the_door_is_shut(by_path: bool) -> None:
 
 @BOTH
 def test_who_belongs_to_another_user_is_cut_off(by_path: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    owners = iter([65534, None, os.geteuid()])
-    monkeypatch.setattr(screen_door, "_unix_owner", lambda _: next(owners))
-    monkeypatch.setattr(screen_door, "tcp_owner", lambda *_: next(owners))
+    ours = iter([False, False, True])
+    monkeypatch.setattr(screen_door, "is_ours", lambda _: next(ours))
+    monkeypatch.setattr(screen_door, "is_ours_by_tcp", lambda _: next(ours))
 
     async def body() -> None:
         with open_door(by_path=by_path) as door:
             strangers = [knock(door), knock(door)]
-            ours = knock(door)
+            viewer = knock(door)
             stream = await door.accept()
             for stranger in strangers:
                 assert await asyncio.to_thread(stranger.recv, 1) == b""
                 stranger.close()
             stream.write(b"hello")
-            assert await asyncio.to_thread(ours.recv, 5) == b"hello"
+            assert await asyncio.to_thread(viewer.recv, 5) == b"hello"
             stream.abort()
-            ours.close()
+            viewer.close()
 
     run(body())
 
 
 def test_who_knocks_without_end_shuts_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screen_door, "_unix_owner", lambda _: 65534)
+    monkeypatch.setattr(screen_door, "is_ours", lambda _: False)
     monkeypatch.setattr(screen_door, "MAX_STRANGERS", 3)
 
     async def body() -> None:
@@ -96,29 +96,19 @@ def test_a_port_is_one_of_the_loopback_address_only() -> None:
     assert door.path is None
 
 
-@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
-def test_the_owner_of_a_connection_is_found(family: socket.AddressFamily) -> None:
-    with open_door(by_path=False) as door, socket.socket(family) as viewer:
-        viewer.connect(("127.0.0.1" if family is socket.AF_INET else "::ffff:127.0.0.1", door.port))
-        port = viewer.getsockname()[1]
-        assert tcp_owner(port, door.port) == os.geteuid()
-        assert tcp_owner(port, door.port ^ 1) is None
-        assert tcp_owner(port ^ 1, door.port) is None
+@BOTH
+def test_on_a_system_that_does_not_tell_who_knocks_nobody_comes_in(
+    by_path: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "plan9")
+    monkeypatch.setattr(screen_door, "MAX_STRANGERS", 2)
 
+    async def body() -> None:
+        with open_door(by_path=by_path) as door:
+            viewers = [knock(door), knock(door)]
+            with pytest.raises(ConnectionAbortedError):
+                await door.accept()
+            for viewer in viewers:
+                viewer.close()
 
-def test_another_users_row_is_read_as_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = tmp_path / "tcp"
-    table.write_text(
-        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
-        "   0: 0100007F:1F90 0100007F:D431 01 00000000:00000000 00:00000000 00000000     0        0 111 1\n"
-        "   1: 0100007F:D431 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  1001        0 222 1\n"
-        "   2: 0200007F:D432 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  1002        0 333 1\n"
-    )
-    monkeypatch.setattr(screen_door, "_TABLES", (table,))
-    assert tcp_owner(0xD431, 0x1F90) == 1001
-    assert tcp_owner(0xD432, 0x1F90) is None
-
-
-def test_where_no_table_tells_the_first_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screen_door, "_TABLES", (tmp_path / "nothing",))
-    assert tcp_owner(1, 2) == os.geteuid()
+    run(body())

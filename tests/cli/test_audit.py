@@ -7,6 +7,7 @@ from sra.audit import Audit, Bounds
 from sra.cli.audit import find_log
 from sra.cli.run import status
 from sra.config import AdminPaths, Paths
+from sra.ledger import refusals_path
 from tests.cli.whole import app
 
 
@@ -80,3 +81,28 @@ def test_a_record_that_could_move_the_cursor_can_not(tmp_path: Path, capsys: pyt
     path.write_bytes(path.read_bytes().replace(b'"b"', b'"\\u001b[2J"'))
     assert run("show", "--config-dir", tmp_path) == 0
     assert "a=?[2J" in capsys.readouterr().out
+
+
+def test_decisions_and_refusals_are_shown_in_one_order_and_both_verified(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Paths(tmp_path).audit
+    for number in range(3):
+        Audit(path).record("key-use", number=number)
+        Audit(refusals_path(path)).record("refused", number=number)
+    assert run("show", "--root", tmp_path) == 0
+    shown = [line.split()[2:] for line in capsys.readouterr().out.splitlines()]
+    assert shown == [[event, f"number={number}"] for number in range(3) for event in ("key-use", "refused")]
+    assert run("verify", "--root", tmp_path) == 0
+    assert capsys.readouterr().err.count("is whole") == 2
+    lines = refusals_path(path).read_bytes().splitlines(keepends=True)
+    refusals_path(path).write_bytes(lines[0] + lines[2])
+    assert run("verify", "--root", tmp_path) == 1
+    assert "audit-refusals.jsonl: line 2 is damaged" in capsys.readouterr().err
+
+
+def test_refusals_alone_are_a_log_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Audit(refusals_path(Paths(tmp_path).audit)).record("refused")
+    assert run("show", "--root", tmp_path) == 0
+    assert "refused" in capsys.readouterr().out
+    assert run("verify", "--root", tmp_path) == 0

@@ -276,12 +276,16 @@ def test_what_is_no_slot_is_refused_with_what_there_is(text: str) -> None:
     assert str(refused.value).isprintable()
 
 
+def nothing(_: str, **__: object) -> None:
+    """Record nothing."""
+
+
 def test_a_kept_pin_is_overwritten_when_its_time_is_over(tmp_path: Path) -> None:
     async def run() -> None:
         paths = admin_paths(tmp_path, {})
         view = StatusView(Console(file=io.StringIO()), "remote")
         options = Options("", frozenset(), None, None, None, False, True, PinEntry.PAD, 1, False)
-        memory = _lender(MemoryCard(), options, paths, load_admin_config(paths.config), view, "remote").memory
+        memory = _lender(MemoryCard(), options, paths, load_admin_config(paths.config), view, "remote", nothing).memory
         memory.limit(0.01)
         memory.learn_right(PIN.encode())
         buffer = memory._pin

@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 
 from sra.cli import srad
-from sra.cli.house import recorder
+from sra.cli.house import Recorder
 from sra.config import Limits, Paths, load_daemon_config
 from sra.errors import LinkError, RefusalCode, RefusedError
 from sra.identity.fingerprints import fingerprint
+from sra.ledger import refusals_path
 from sra.remote.virtual_card import daemon_link
 from sra.transport import tls_identity
 from sra.wire.messages import Hello
@@ -106,7 +107,7 @@ def test_an_admin_is_answered_and_the_refusal_written_down(running: Running) -> 
 
     run(body())
     running.stop()
-    assert '"refused"' in running.paths.audit.read_text()
+    assert '"refused"' in refusals_path(running.paths.audit).read_text()
 
 
 def test_a_virtual_card_is_attached_with_the_secret_that_was_made(running: Running) -> None:
@@ -183,7 +184,7 @@ def test_the_limits_are_those_of_the_settings(tmp_path: Path) -> None:
 
 def test_records_are_written_to_a_folder_that_is_made(tmp_path: Path) -> None:
     path = tmp_path / "log" / "audit.jsonl"
-    recorder(path)("authenticated", account="ann")
+    Recorder(path)("authenticated", account="ann")
     assert '"ann"' in path.read_text()
 
 
@@ -193,8 +194,8 @@ def test_a_record_that_can_not_be_written_is_told_in_the_log_and_ends_nothing(
     monkeypatch.setattr(logging.getLogger("sra"), "propagate", True)
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file" / "audit.jsonl", Path("/proc/self/nothing/audit.jsonl")):
-        recorder(path)("authenticated", account="ann")
+        Recorder(path)("authenticated", account="ann")
     os.mkfifo(tmp_path / "fifo")
-    recorder(tmp_path / "fifo")("authenticated", account="ann")
+    Recorder(tmp_path / "fifo")("authenticated", account="ann")
     told = {record.message for record in caplog.records if "authenticated could not be recorded" in record.message}
     assert len(told) == 3

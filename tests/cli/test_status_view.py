@@ -27,6 +27,7 @@ from sra.admin.events import (
     ScreenClosed,
     ScreenOpened,
     ScreenRecorded,
+    TooMany,
 )
 from sra.cli.status_view import StatusView
 from sra.piv.keys import Operation, PinOutcome, Slot
@@ -42,6 +43,7 @@ SHOWN: list[tuple[Event, str]] = [
     ),
     (AskedInVain(3), "3 questions in a row got no yes. For more: sra session resume"),
     (Flooded(500), "Refused: 500 requests came too fast."),
+    (TooMany("Remark"), "The remote says Remark too often."),
     (KeyUsed(Slot.SIGNATURE, Operation.SIGN, "pss-sha256", b"", 9.0), "Key 9C signed (pss-sha256) in 9 ms."),
     (KeyUsed(Slot.KEY_MANAGEMENT, Operation.DECRYPT, "", b"", 1.0), "Key 9D decrypted in 1 ms."),
     (KeyUsed(Slot.RETIRED_1, Operation.DERIVE, "", b"", 1.0), "Key 82 derived a secret in 1 ms."),
@@ -205,3 +207,31 @@ def test_where_there_is_no_terminal_there_are_only_lines() -> None:
     screen.view.stop()
     assert screen.text.count("\n") == 1
     assert "\x1b" not in screen.text
+
+
+def test_a_remote_does_not_scroll_away_what_the_person_has_read() -> None:
+    now = [0.0]
+    file = io.StringIO()
+    view = StatusView(Console(file=file, width=300, color_system=None), "remote", lambda: now[0])
+    view.notice(Connected("ann", "host", "1a2b3c4d"))
+    for number in range(60 * 60 * 5):
+        now[0] = number / 5
+        view.notice(Refused(f"sign with slot {number % 256:02X}", f"a text of the remote's choice {number}"))
+    view.tell_counts(at_once=True)
+    lines = file.getvalue().splitlines()
+    assert "Connected to host" in lines[0]
+    assert len(lines) <= 2 + 60 + 1
+    counted = [int(line.split()[1]) for line in lines if "more like this" in line]
+    assert sum(counted) + len(lines) - 1 - len(counted) == 60 * 60 * 5
+
+
+def test_a_card_that_comes_and_goes_without_end_is_counted_and_the_standing_stays_true() -> None:
+    now = [0.0]
+    file = io.StringIO()
+    view = StatusView(Console(file=file, width=300, color_system=None), "remote", lambda: now[0])
+    for number in range(1000):
+        now[0] = float(number)
+        view.notice(Connected("ann", "host", f"{number:08x}"))
+        view.notice(Inserted(f"reader {number}"))
+    assert "reader 999" in view._standing()
+    assert len(file.getvalue().splitlines()) < 2 * (10 + 1000 / 60 + 2)

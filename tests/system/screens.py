@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from lab.hosts import CHECKOUT, Host, two_hosts
@@ -88,8 +89,10 @@ def log_in(host: Host, place: str, username: str, password: str, *, user: str | 
 
 
 def audited(host: Host, path: str, prefix: str = "screen") -> list[dict[str, object]]:
-    """The events of the screen that the host's audit trail tells of: each with its name and facts."""
-    lines = map(json.loads, host.read(path).splitlines())
+    """The events of the screen that the host's audit trail tells of, refusals too: each with its name and facts."""
+    refusals = path.replace(".jsonl", "-refusals.jsonl")
+    text = host.run(["sh", "-c", f"cat {path} {refusals} 2>/dev/null || true"]).stdout
+    lines = sorted(map(json.loads, text.splitlines()), key=lambda line: datetime.fromisoformat(line["time"]))
     return [{"event": line["event"], **line["facts"]} for line in lines if line["event"].startswith(prefix)]
 
 

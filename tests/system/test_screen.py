@@ -213,7 +213,8 @@ def test_a_ticket_dies_with_its_session_and_is_nobody_elses(world: World) -> Non
         ann.end()
         wait_until(lambda: hash_of(world.remote) == "!", "the account to be locked", 2)
         assert bob.say("stream") == NO_STREAM
-    assert audited(world.remote, REMOTE_AUDIT)[-1]["event"] == "screen-ticket-refused"
+    told = [each["event"] for each in audited(world.remote, REMOTE_AUDIT)]
+    assert "screen-ticket-refused" in told  # the first of a minute; more of them are counted
 
 
 def test_a_ticket_is_not_good_from_another_address(world: World) -> None:

@@ -12,6 +12,7 @@ import pytest
 from sra.errors import LinkError, ProtocolError
 from sra.piv.keys import KeyRequest
 from sra.transport import channel as channel_module
+from sra.wire import rates
 from sra.wire.messages import Challenge, EjectCard, Goodbye, Message, Ping, Pong
 from sra.wire.states import Role, State
 from tests.loopback import (
@@ -292,6 +293,7 @@ async def flood(writer: asyncio.StreamWriter) -> None:
 
 def test_a_peer_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(channel_module, "MAX_UNSENT", 64 * 1024)
+    monkeypatch.setitem(rates.RATES, Ping, rates.Bound.STATES)
 
     async def body() -> None:
         async with channel_and_raw_peer(Role.ADMIN, State.INSERTED) as (admin, _, writer):

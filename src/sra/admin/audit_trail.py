@@ -1,10 +1,11 @@
-"""The admin's own record of what a remote did with the card."""
+"""The admin's own record of what a remote did with the card, and how much of it is kept (``sra.ledger``)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sra.admin.events import (
+    BY_PERSON,
     AskedInVain,
     CardWaits,
     CodeClosed,
@@ -22,8 +23,11 @@ from sra.admin.events import (
     ScreenClosed,
     ScreenOpened,
     ScreenRecorded,
+    TooMany,
     Watcher,
 )
+from sra.audit import Fact
+from sra.ledger import BY_KEYS, BY_PEOPLE, ONCE_A_MINUTE, Rule
 from sra.piv.keys import Slot
 
 Record = Callable[..., None]
@@ -58,6 +62,7 @@ NAMES: dict[type[Event], str] = {
     Refused: "refused",
     AskedInVain: "asked-in-vain",
     Flooded: "flood",
+    TooMany: "too-many",
     LinkLost: "link-lost",
     RealPinTyped: "real-pin-typed",
     CodeClosed: "code-closed",
@@ -67,6 +72,27 @@ NAMES: dict[type[Event], str] = {
     ScreenOpened: "screen-opened",
     ScreenClosed: "screen-closed",
 }
+
+_OF_THE_REMOTE = Rule(ONCE_A_MINUTE, is_refusal=True, by=("code", "message"))
+"""What a remote can cause as often as it likes, alone."""
+_RULES: dict[str, Rule] = {
+    NAMES[KeyUsed]: Rule(BY_KEYS),
+    NAMES[PinAsked]: Rule(BY_PEOPLE, by=("entry", "outcome")),
+    NAMES[Refused]: _OF_THE_REMOTE,
+    NAMES[TooMany]: _OF_THE_REMOTE,
+    NAMES[Flooded]: Rule(ONCE_A_MINUTE, is_refusal=True, weight="refused"),
+    NAMES[CardWaits]: _OF_THE_REMOTE,
+}
+
+
+def rule_for(event: str, facts: Mapping[str, Fact]) -> Rule:
+    """Where an event of this name goes, and how often; one that is not in the table has a person behind it.
+
+    Even there the quota holds: a remote can cut the link, empty its reader, and type PINs of its own.
+    """
+    if event == NAMES[Refused] and facts.get("code") == BY_PERSON:
+        return Rule(BY_PEOPLE)
+    return _RULES.get(event, Rule(BY_PEOPLE))
 
 
 def _facts(event: Event) -> dict[str, str | int]:
@@ -78,7 +104,7 @@ def _facts(event: Event) -> dict[str, str | int]:
     if isinstance(event, LinkLost):
         return {"reason": event.reason}
     return {
-        name: f"{value:02X}" if isinstance(value, Slot) else value
+        name: f"{value:02X}" if isinstance(value, Slot) else str(value) if name == "code" else value
         for name, value in vars(event).items()
         if name not in OF_ALL
     }

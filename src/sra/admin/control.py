@@ -16,7 +16,8 @@ from pathlib import Path
 import msgspec
 
 from sra.errors import LinkError, SraError
-from sra.transport.peer import peer_user
+from sra.transport.peer import is_ours
+from sra.wire.rates import Bucket, Rate
 
 MAX_LINE = 4096
 """Bytes of a question or an answer."""
@@ -24,6 +25,8 @@ DEADLINE = 15.0
 """Seconds for an answer: an ejection waits for the remote."""
 STATUS_DEADLINE = 3.0
 """Seconds to tell how a connection stands: who doesn't is stopped, and the others are not to wait for it."""
+RATE = Rate(100, 20)
+"""Orders: a person's programs give none of them faster for long."""
 _BROKEN = (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
 
 
@@ -59,6 +62,7 @@ class Control:
         self._path = folder / f"{os.getpid()}.socket"
         self._orders = orders
         self._server: asyncio.Server | None = None
+        self._bucket = Bucket(RATE)
 
     async def open(self) -> None:
         """Listen; raise ``LinkError`` where that can't be."""
@@ -79,7 +83,7 @@ class Control:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            if _peer_user(writer.get_extra_info("socket")) == os.geteuid():
+            if is_ours(writer.get_extra_info("socket")) and self._bucket.take(asyncio.get_running_loop().time()):
                 async with asyncio.timeout(DEADLINE):
                     order = msgspec.json.decode(await reader.readuntil(b"\n"), type=Order)
                     writer.write(msgspec.json.encode(await self._orders[order]()) + b"\n")
@@ -98,6 +102,8 @@ async def tell(path: Path, order: Order) -> Standing:
         async with asyncio.timeout(STATUS_DEADLINE if order is Order.STATUS else DEADLINE):
             reader, writer = await asyncio.open_unix_connection(path, limit=MAX_LINE)
             try:
+                if not is_ours(writer.get_extra_info("socket")):
+                    raise LinkError(f"{path} is listened at by another user, so it is told nothing.")
                 writer.write(msgspec.json.encode(order) + b"\n")
                 return msgspec.json.decode(await reader.readuntil(b"\n"), type=Standing)
             finally:
@@ -124,9 +130,3 @@ def running(folder: Path) -> list[Path]:
             else:
                 found.append(path)
     return found
-
-
-def _peer_user(connection: socket.socket) -> int:
-    if not hasattr(socket, "SO_PEERCRED"):
-        return os.geteuid()  # macOS: the folder's and the socket's modes are the check
-    return peer_user(connection)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from sra.errors import RefusalCode
 from sra.piv.keys import Operation, PinOutcome, Slot
+
+BY_PERSON = "person"
+"""The code of what the person, asked, said no to."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,14 @@ class PinAsked:
 
 @dataclass(frozen=True)
 class Refused:
-    """A request of the remote was refused."""
+    """A request of the remote was refused.
+
+    ``code`` is a ``RefusalCode``, or ``BY_PERSON``. Repetitions are counted by it, since nothing in it is the remote's.
+    """
 
     what: str
     reason: str
+    code: str = field(default=RefusalCode.NOT_ALLOWED, compare=False)
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,13 @@ class Flooded:
     """So many requests came too fast and were refused; the first of them is told as ``Refused`` too."""
 
     refused: int
+
+
+@dataclass(frozen=True)
+class TooMany:
+    """A message of this kind (a name of the protocol's) came too fast, and was not acted on."""
+
+    message: str
 
 
 @dataclass(frozen=True)
@@ -129,7 +144,7 @@ class ScreenClosed:
 
 Lent = Connected | Inserted | Ejected | LinkLost | Paused
 OfScreen = ScreenRecorded | ScreenOpened | ScreenClosed
-Warned = Flooded | AskedInVain | RealPinTyped | CodeClosed | CardWaits
+Warned = Flooded | TooMany | AskedInVain | RealPinTyped | CodeClosed | CardWaits
 Use = KeyUsed | PinAsked | Refused | Warned
 Event = Lent | Use | OfScreen
 

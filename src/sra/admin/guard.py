@@ -13,7 +13,17 @@ from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
 from sra.admin.consent import Need
-from sra.admin.events import AskedInVain, CardWaits, CodeClosed, Flooded, KeyUsed, PinAsked, RealPinTyped, Refused
+from sra.admin.events import (
+    BY_PERSON,
+    AskedInVain,
+    CardWaits,
+    CodeClosed,
+    Flooded,
+    KeyUsed,
+    PinAsked,
+    RealPinTyped,
+    Refused,
+)
 from sra.admin.key_review import not_allowed, review
 from sra.admin.lending import Lending
 from sra.admin.meter import RATE_PERIOD
@@ -88,10 +98,10 @@ class Guard:
             yield
         except Exception as error:
             text = str(error) if isinstance(error, SraError) else DEFECT
-            self._watcher.notice(Refused(_describe(request), text))
+            self._watcher.notice(Refused(_describe(request), text, _code(error)))
             raise
         except asyncio.CancelledError:
-            self._watcher.notice(Refused(_describe(request), when_cancelled))
+            self._watcher.notice(Refused(_describe(request), when_cancelled, RefusalCode.TIMEOUT))
             raise
 
     # Floods
@@ -102,7 +112,7 @@ class Guard:
             return
         error = RefusedError(RefusalCode.NOT_ALLOWED, "The remote asks too often.")
         if self._meter.refused == 1:
-            self._watcher.notice(Refused(what, error.text))
+            self._watcher.notice(Refused(what, error.text, RefusalCode.BUSY))
             self._await_calm()
         raise error
 
@@ -186,7 +196,7 @@ class Guard:
         except TooManyQuestionsError as error:
             raise not_allowed(str(error)) from None
         if reply is not Reply.YES:
-            raise not_allowed("the person said no" if reply is Reply.NO else "the person did not answer")
+            raise _UnwantedError("the person said no" if reply is Reply.NO else "the person did not answer")
 
     async def _ask_in_turn(self, question: UseQuestion, waiting: int) -> Reply:
         """The answer; not asked again where the one to another question, given while this one waited, is enough."""
@@ -273,3 +283,19 @@ def _describe(request: KeyRequest | PinRequest) -> str:
     if isinstance(request, PinRequest):
         return "PIN check"
     return f"{request.operation} with slot {Slot(request.slot):02X}"
+
+
+class _UnwantedError(RefusedError):
+    """The person was asked, and did not say yes."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(RefusalCode.NOT_ALLOWED, not_allowed(why).text)
+
+
+def _code(error: Exception) -> str:
+    """What repetitions of a refusal are counted by."""
+    if isinstance(error, _UnwantedError):
+        return BY_PERSON
+    if isinstance(error, RefusedError):
+        return error.code
+    return RefusalCode.CARD if isinstance(error, SraError) else RefusalCode.INTERNAL

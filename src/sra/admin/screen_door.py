@@ -12,13 +12,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from sra.transport.peer import peer_user
+from sra.transport.peer import is_ours, is_ours_by_tcp
 from sra.transport.stream import Stream
 
 MAX_STRANGERS = 100
 """Connections of other users before the door is shut altogether: nobody knocks so often by mistake."""
-_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
-"""The sockets of this network (proc(5)): addresses in hexadecimal, and the user of each."""
 
 log = logging.getLogger("sra.screen")
 
@@ -36,7 +34,7 @@ class Door:
         loop = asyncio.get_running_loop()
         for _ in range(MAX_STRANGERS):
             connection, _ = await loop.sock_accept(self._listening)
-            if self._is_ours(connection):
+            if await self._is_ours(connection):
                 self._listening.close()
                 if self.path is not None:
                     _, stream = await loop.create_unix_connection(Stream, sock=connection)
@@ -47,10 +45,9 @@ class Door:
             connection.close()
         raise ConnectionAbortedError("other users keep the viewer's door busy")
 
-    def _is_ours(self, connection: socket.socket) -> bool:
-        by_path = self.path is not None
-        owner = _unix_owner(connection) if by_path else tcp_owner(connection.getpeername()[1], self.port)
-        return owner == os.geteuid()
+    async def _is_ours(self, connection: socket.socket) -> bool:
+        """Whether this user connected; where no system call says so, another program has to, which takes time."""
+        return await asyncio.to_thread(is_ours if self.path is not None else is_ours_by_tcp, connection)
 
 
 @contextlib.contextmanager
@@ -68,35 +65,3 @@ def open_door(*, by_path: bool) -> Iterator[Door]:
         listening.close()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def tcp_owner(port: int, to_port: int) -> int | None:
-    """The user of the socket of 127.0.0.1 with this port that is connected to ``to_port`` there; ``None`` if unknown.
-
-    Where there is no such table (macOS) it is taken for ours: whoever comes in still needs the screen's password.
-    """
-    tables = [table for table in _TABLES if table.exists()]
-    if not tables:
-        return os.geteuid()
-    for table in tables:
-        for line in table.read_text().splitlines()[1:]:
-            fields = line.split()
-            if _is_loopback(fields[1], port) and _is_loopback(fields[2], to_port):
-                return int(fields[7])
-    return None
-
-
-def _is_loopback(entry: str, port: int) -> bool:
-    address, _, number = entry.partition(":")
-    return int(number, 16) == port and address in {_LOOPBACK, _MAPPED}
-
-
-_LOOPBACK = "0100007F"
-_MAPPED = f"0000000000000000FFFF0000{_LOOPBACK}"
-"""127.0.0.1, as a little-endian machine writes it there; and the same of a socket for IPv6."""
-
-
-def _unix_owner(connection: socket.socket) -> int:
-    if not hasattr(socket, "SO_PEERCRED"):
-        return os.geteuid()  # macOS: the folder's mode is the check
-    return peer_user(connection)

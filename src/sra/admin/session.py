@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from sra.admin.cards.base import Card
-from sra.admin.events import Connected, Ejected, Inserted
+from sra.admin.events import Connected, Ejected, Inserted, TooMany
 from sra.admin.guard import Guard
 from sra.admin.lending import Lender, Lending
 from sra.admin.pin_entry import PinEntry
@@ -214,6 +214,7 @@ class Session:
         self._out.set()
         self._ejecting = False
         self._inserting = asyncio.Lock()
+        channel.on_excess = lambda kind: self._watcher.notice(TooMany(kind))
         self._serving = asyncio.create_task(channel.serve(self))
 
     @property

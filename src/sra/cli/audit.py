@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 import sys
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +18,7 @@ from sra.cli.options import AsJson, ConfigDir, SessionId, examples
 from sra.cli.output import print_json, print_note
 from sra.config import Paths, admin_paths
 from sra.errors import SraError
+from sra.ledger import refusals_path
 from sra.logs import clean
 
 app = typer.Typer(no_args_is_help=True, help="The audit log: what was done with cards, on this machine.")
@@ -41,7 +44,7 @@ def show(
     config_dir: ConfigDir = None,
 ) -> None:
     """Show what was done, the newest last: of this remote if you are root and there is one, else your own log."""
-    records = deque((each for each in audit.read(find_log(root, config_dir)) if is_of(each, session)), last)
+    records = deque((each for each in read_both(find_log(root, config_dir)) if is_of(each, session)), last)
     if as_json:
         print_json(list(records))
     else:
@@ -53,15 +56,26 @@ def show(
 @app.command(epilog=examples("sra audit verify", "sra audit verify --root /"))
 def verify(*, root: RemoteRoot = None, config_dir: ConfigDir = None) -> None:
     """Check that every line follows from the one before; exit status 1, with the first that does not."""
-    path = find_log(root, config_dir)
-    damage = audit.verify(path)
-    if damage is not None:
-        raise BrokenChainError(
-            f"{damage.path}: line {damage.line} is damaged, or does not follow from the line before. "
-            "Keep a copy of the folder as it is, and compare it with the log of the other machine."
-        )
-    oldest = next(iter(audit.full_files(path)), path)
-    print_note(f"{path} is whole, from {oldest.name} on")
+    for path in logs_at(find_log(root, config_dir)):
+        damage = audit.verify(path)
+        if damage is not None:
+            raise BrokenChainError(
+                f"{damage.path}: line {damage.line} is damaged, or does not follow from the line before. "
+                "Keep a copy of the folder as it is, and compare it with the log of the other machine."
+            )
+        oldest = next(iter(audit.full_files(path)), path)
+        print_note(f"{path} is whole, from {oldest.name} on")
+
+
+def logs_at(path: Path) -> list[Path]:
+    """The audit log at ``path`` and that of its refusals, which may not be there yet, or alone."""
+    both = [path, refusals_path(path)]
+    return [each for each in both if each.exists() or audit.full_files(each)] or [path]
+
+
+def read_both(path: Path) -> Iterator[AuditRecord]:
+    """The records of both logs by their time; those of each log stay in their order, whatever the clock did."""
+    return heapq.merge(*(audit.read(each) for each in logs_at(path)), key=lambda record: record.time)
 
 
 def find_log(root: Path | None, config_dir: Path | None) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from sra.admin import session
-from sra.admin.audit_trail import AuditTrail
+from sra.admin.audit_trail import AuditTrail, Record
 from sra.admin.cards.base import Card, CardBackend
 from sra.admin.events import Watcher
 from sra.admin.lending import Lender, Switch, Terms
@@ -25,12 +25,12 @@ from sra.admin.screen import ScreenSharing
 from sra.admin.screen_viewer import choose
 from sra.admin.staying import Staying, Wishes
 from sra.admin.unlocking import Unlocking
-from sra.audit import Audit, AuditError
 from sra.cli import hardening, rules, terminal
 from sra.cli.card_choice import open_card
 from sra.cli.cards import CardsDir, Modules, card_backends, chosen_modules
+from sra.cli.evidence import Evidence
 from sra.cli.options import ConfigDir, examples
-from sra.cli.output import print_error, print_note
+from sra.cli.output import print_note
 from sra.cli.pins import PinFd
 from sra.cli.session_control import SessionControl
 from sra.cli.shown_screen import Screen
@@ -186,6 +186,7 @@ async def _connect(
     target = session.Remote(host, port or DEFAULT_PORT, _trust(options, paths, config))
     console = Console(stderr=True)
     view = StatusView(console, str(target))
+    evidence = Evidence(paths.audit, view)
     lender = _lender(
         await open_card(backends, options.card or config.card),
         options,
@@ -193,6 +194,7 @@ async def _connect(
         config,
         view,
         str(target),
+        evidence,
     )
     unlocking = Unlocking(lender, config.resume_seconds)
     screen = _screen(target, options, config, lender.watcher)
@@ -214,10 +216,13 @@ async def _connect(
 
     wishes = Wishes(options.slots, options.reconnect, config.idle_minutes * 60, config.total_minutes * 60)
     staying = Staying(dial, wishes, lender.watcher)
+    counting = asyncio.create_task(evidence.keep_counting())
     try:
         async with SessionControl(paths.sessions, staying, lender, str(target)):
             await (staying.run() if screen is None else screen.beside(staying))
     finally:
+        counting.cancel()
+        await asyncio.gather(counting, return_exceptions=True)
         view.stop()
         lender.memory.forget()
         await lender.card.close()
@@ -232,10 +237,10 @@ def _screen(target: session.Remote, options: Options, config: AdminConfig, watch
 
 
 def _lender(
-    card: Card, options: Options, paths: AdminPaths, config: AdminConfig, view: StatusView, remote: str
+    card: Card, options: Options, paths: AdminPaths, config: AdminConfig, view: StatusView, remote: str, record: Record
 ) -> Lender:
     minutes = config.pin_cache_minutes if options.pin_cache is None else options.pin_cache
-    watcher = AuditTrail(_recorder(paths.audit), remote, view)
+    watcher = AuditTrail(record, remote, view)
     return Lender(
         card,
         TerminalPerson(view, pin_fd=options.pin_fd, yes=options.yes),
@@ -258,15 +263,3 @@ def _trust(options: Options, paths: AdminPaths, config: AdminConfig) -> TrustPol
 
     ca_file = options.ca_file or (Path(config.ca_file) if config.ca_file else None)
     return TrustPolicy(KnownRemotes(paths.known_remotes), ask, options.fingerprint, ca_file)
-
-
-def _recorder(path: Path) -> Callable[..., None]:
-    audit = Audit(path)
-
-    def record(event: str, **facts: str | int) -> None:
-        try:
-            audit.record(event, **facts)
-        except AuditError as error:
-            print_error(f"{event} could not be recorded: {error}")
-
-    return record

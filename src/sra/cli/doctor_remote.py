@@ -21,6 +21,7 @@ from sra.cli.log import is_service
 from sra.config import DaemonConfig, Paths, load_daemon_config
 from sra.errors import UsageError
 from sra.identity.certificates import CardCertificate
+from sra.ledger import refusals_path
 from sra.remote.accounts.pairing import PairingStore
 from sra.remote.activation import virtual_screen_linux
 from sra.remote.activation.undo import LOGIN_WINDOW
@@ -201,7 +202,8 @@ def _audit(remote: Remote) -> str:
     free = shutil.disk_usage(folder).free
     if free < MIN_FREE:
         raise WrongError(f"{folder} has room for {free // 2**20} MiB only.", f"df -h {folder}")
-    kept = len(audit.full_files(remote.paths.audit)) + remote.paths.audit.exists()
+    both = (remote.paths.audit, refusals_path(remote.paths.audit))
+    kept = sum(len(audit.full_files(each)) + each.exists() for each in both)
     return f"{kept} {'file' if kept == 1 else 'files'}, room for {free // 2**20} MiB"
 
 

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import socket
 import time
 from pathlib import Path
 
-from sra import files
-from sra.audit import Audit
+from sra import files, logs
 from sra.cli.accounts import open_finder
 from sra.cli.licensing import open_licenses
 from sra.cli.logins_watch import remembering
 from sra.cli.policy import checking
 from sra.config import DaemonConfig, Paths, SessionConfig
 from sra.errors import RefusalCode, RefusedError, SraError
+from sra.ledger import Ledger
 from sra.logs import of_session
+from sra.remote.daemon.audit_rules import rule_for
 from sra.remote.daemon.screens import Screens
-from sra.remote.daemon.sessions import House, Record
+from sra.remote.daemon.sessions import House
 from sra.remote.license.statement import SCREEN_SHARING
 from sra.remote.license.store import LicenseStore
 from sra.wire.messages import SessionLimits
 
+COUNTING_INTERVAL = 5.0
+"""Seconds between looks at what was counted and is to be written."""
+
 log = logging.getLogger("sra.daemon")
 
 
-def open_house(paths: Paths, config: DaemonConfig, certificate: bytes) -> House:
+def open_house(paths: Paths, config: DaemonConfig, certificate: bytes, recorder: Recorder | None = None) -> House:
     """The remote of these settings; ``certificate`` is its TLS certificate (DER). Needs a running event loop."""
     host = socket.gethostname()
+    record = recorder or Recorder(paths.audit)
     finder = open_finder(paths, config.accounts, host)
-    record = recorder(paths.audit)
     licenses = open_licenses(paths)
     licenses.start()
     check = checking(paths, config.policy)
@@ -60,17 +65,35 @@ def session_limits(config: SessionConfig) -> SessionLimits:
     )
 
 
-def recorder(path: Path) -> Record:
-    """Write to the audit trail; a full disk is told in the log and ends nobody's session (docs/security.md)."""
-    with contextlib.suppress(SraError):
-        files.make_folder(path.parent, 0o750)
-    audit = Audit(path)
+class Recorder:
+    """The audit trail; a full disk is told in the log and ends nobody's session (docs/security.md)."""
 
-    def record(event: str, **facts: str | int) -> None:
+    def __init__(self, path: Path) -> None:
+        with contextlib.suppress(SraError):
+            files.make_folder(path.parent, 0o750)
+        self._ledger = Ledger(path, rule_for)
+
+    def __call__(self, event: str, **facts: str | int) -> None:
+        """Write one event down, or count it."""
         try:
-            audit.record(event, **facts)
+            self._ledger.record(event, **facts)
         except SraError as error:
             about = of_session(str(facts.get("session", "")))
             log.error("%s could not be recorded: %s", event, error, extra=about)  # noqa: TRY400
 
-    return record
+    def write_counts(self, *, at_once: bool = False) -> None:
+        """Write down how many were not written one by one."""
+        try:
+            self._ledger.write_counts(at_once=at_once)
+        except SraError as error:
+            log.error("repeated events could not be recorded yet: %s", error)  # noqa: TRY400
+
+    async def keep_counting(self) -> None:
+        """Write the numbers as they fall due, until cancelled; then all of them."""
+        try:
+            while True:
+                await asyncio.sleep(COUNTING_INTERVAL)
+                self.write_counts()
+                logs.tell_counts()
+        finally:
+            self.write_counts(at_once=True)

@@ -14,8 +14,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from sra import audit
-from sra.cli.audit import is_of, record_line
+from sra.cli.audit import is_of, logs_at, read_both, record_line
 from sra.cli.options import ConfigDir, SessionId, examples
 from sra.config import Paths, admin_paths
 from sra.errors import UsageError
@@ -139,11 +138,11 @@ def lines_of(path: Path, *, follow: bool) -> Iterator[str]:
 
 def show_audit(path: Path, since: datetime | None, session: str | None, *, follow: bool) -> None:
     """Print the records of an audit log."""
-    if not path.exists():
+    if not any(each.exists() for each in logs_at(path)):
         raise UsageError("Nothing is logged here: this machine is no remote, and its card was never lent to one.")
     last = since or datetime.min.replace(tzinfo=UTC)
     while True:
-        for record in audit.read(path):
+        for record in read_both(path):
             if record.time > last:
                 if is_of(record, session):
                     sys.stdout.write(f"{record_line(record)}\n")

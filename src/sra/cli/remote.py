@@ -24,6 +24,7 @@ from sra.cli.log import log_file
 from sra.cli.logins_watch import keep_fresh
 from sra.config import DaemonConfig, Paths, load_daemon_config
 from sra.errors import UsageError
+from sra.ledger import refusals_path
 from sra.transport import tls_identity
 
 RESTART_WAIT = 0.3
@@ -138,8 +139,9 @@ def _make_folders(paths: Paths, users: Users) -> None:
         key = paths.identity / tls_identity.KEY_FILE
         os.chown(key, 0, users.daemon.gid or 0)
         key.chmod(0o640)
-        if paths.audit.exists():
-            _give(paths.audit, users.daemon)
+        for log in (paths.audit, refusals_path(paths.audit)):
+            if log.exists():
+                _give(log, users.daemon)
 
 
 def _own_folder(folder: Path, user: User, mode: int) -> None:

@@ -15,7 +15,7 @@ import typer
 
 from sra import files, logs
 from sra.audit import Audit
-from sra.cli.house import open_house
+from sra.cli.house import Recorder, open_house
 from sra.cli.run import run
 from sra.config import DaemonConfig, Paths, load_daemon_config
 from sra.remote.daemon.announcements import Announcements
@@ -57,13 +57,15 @@ async def _serve(paths: Paths, config: DaemonConfig) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     identity = tls_identity.load(paths.identity)
-    house = open_house(paths, config, identity.certificate)
+    record = Recorder(paths.audit)
+    house = open_house(paths, config, identity.certificate, record)
     sessions = Sessions(house)
     local = LocalListener(tls_identity.server_context(identity, [ALPN]), _local_secret(paths.local_secret), sessions)
     context = tls_identity.server_context(identity, [ALPN, SCREEN_ALPN])
     network = NetworkListener(context, house, sessions, _limits(config))
     announcements = Announcements(paths.announce, sessions.remark)
     collecting = asyncio.create_task(collect_recordings(paths.screen_helper, Audit(paths.audit).record))
+    counting = asyncio.create_task(record.keep_counting())
     try:
         announcements.open()
         local_port = await local.open(config.local_port)
@@ -77,6 +79,8 @@ async def _serve(paths: Paths, config: DaemonConfig) -> None:
         announcements.close()
         await network.close()
         await local.close()
+        counting.cancel()
+        await asyncio.gather(counting, return_exceptions=True)
 
 
 def _limits(config: DaemonConfig) -> Limits:

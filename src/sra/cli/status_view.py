@@ -1,8 +1,12 @@
-"""What a running connection shows: a line for each thing that happens, and one that tells how it stands."""
+"""What a running connection shows: a line for each thing that happens, and one that tells how it stands.
+
+Things that repeat are counted, and told in one line a minute: a remote can't scroll away what the person has read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -11,6 +15,7 @@ from rich.text import Text
 
 from sra.admin.events import (
     AskedInVain,
+    CardWaits,
     CodeClosed,
     Connected,
     Ejected,
@@ -26,20 +31,30 @@ from sra.admin.events import (
     Refused,
     ScreenOpened,
     ScreenRecorded,
+    TooMany,
     Use,
     Warned,
 )
 from sra.admin.person import UseQuestion
 from sra.logs import clean
 from sra.piv.keys import Operation, PinOutcome
+from sra.repetitions import Kind, Quota, Repetitions
 
 _DID = {Operation.SIGN: "signed", Operation.DECRYPT: "decrypted", Operation.DERIVE: "derived a secret"}
+
+
+_OF_THE_REMOTE = Quota(1, 60)
+"""Lines about what a remote causes alone."""
+_OF_USES = Quota(10, 60)
+"""Lines about the rest: a key that is used in a loop, a link that breaks again and again."""
 
 
 class StatusView:
     """Shows events as they happen; on a terminal with a status line below them."""
 
-    def __init__(self, console: Console, remote: str) -> None:
+    def __init__(self, console: Console, remote: str, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._repetitions: Repetitions[str] = Repetitions()
         self._console = console
         self._remote = remote
         self._account = ""
@@ -49,11 +64,22 @@ class StatusView:
         self._update(f"connecting to {remote}")
 
     def notice(self, event: Event) -> None:
-        """Print the event and bring the status line up to date."""
+        """Print the event, or count it, and bring the status line up to date."""
         line = self._line(event)
+        if self._repetitions.passes(_kind(event), _quota(event), line, self._now()):
+            self._print(line)
+        self.tell_counts()
+        self._update(self._standing())
+
+    def tell_counts(self, *, at_once: bool = False) -> None:
+        """Print how many were not printed one by one, as it falls due."""
+        for repeated in self._repetitions.due(self._now(), at_once=at_once):
+            self._repetitions.told(repeated)
+            self._print(f"{repeated.count} more like this: {repeated.latest}")
+
+    def _print(self, line: str) -> None:
         shown = Text.assemble((f"{datetime.now():%H:%M:%S}", "dim"), " ", line)
         self._console.print(shown, highlight=False, soft_wrap=True)
-        self._update(self._standing())
 
     def start(self) -> None:
         """Show the status line."""
@@ -121,6 +147,8 @@ class StatusView:
     def _warning(self, event: Warned) -> str:
         if isinstance(event, AskedInVain):
             return f"{event.questions} questions in a row got no yes. For more: sra session resume"
+        if isinstance(event, TooMany):
+            return f"The remote says {event.message} too often."
         if isinstance(event, Flooded):
             return f"Refused: {event.refused} requests came too fast."
         if isinstance(event, RealPinTyped):
@@ -130,6 +158,16 @@ class StatusView:
         if isinstance(event, CodeClosed):
             return "The session code was typed wrong too often. Nothing is lent until you run: sra session reopen"
         return f"The card is still busy with key {event.slot:02X}: touch it if it blinks."
+
+
+def _kind(event: Event) -> Kind:
+    """What is counted together: in words of this program, never the remote's."""
+    outcome = event.code if isinstance(event, Refused) else event.outcome if isinstance(event, PinAsked) else ""
+    return Kind((type(event).__name__, str(outcome)))
+
+
+def _quota(event: Event) -> Quota:
+    return _OF_THE_REMOTE if isinstance(event, Refused | Flooded | TooMany | CardWaits) else _OF_USES
 
 
 def _screen(event: OfScreen) -> str:

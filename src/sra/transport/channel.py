@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from typing import Protocol, cast
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, cast
 
 from sra.errors import LinkError, ProtocolError, RefusalCode, RefusedError, SraError
 from sra.logs import clean, of_session
@@ -28,6 +29,7 @@ from sra.wire.messages import (
     Pong,
     Refusal,
 )
+from sra.wire.rates import LATE, Meter, refusal_to
 from sra.wire.states import Role
 
 PING_AFTER = 2.5
@@ -62,7 +64,10 @@ class Channel(asyncio.Protocol):
         """What both sides call the session, from Welcome on: it is in every line that is logged of it."""
         self.peer_address = ""
         """The peer's network address, without the port."""
+        self.on_excess: Callable[[str], None] = self._log_excess
+        """Called with the kind of each message that came too fast and was not acted on."""
         self._connection = connection
+        self._theirs, self._ours = Meter(), Meter()
         self._transport: asyncio.Transport | None = None
         self._waiting: dict[int, asyncio.Future[Message]] = {}
         self._frames: asyncio.Queue[Frame | None] = asyncio.Queue()
@@ -176,8 +181,8 @@ class Channel(asyncio.Protocol):
             self._write(self._connection.answer(number, answer), number, answer)
 
     def notify(self, notice: Message) -> None:
-        """Say something that wants no answer; nothing happens if the connection has ended."""
-        if self._reason is None:
+        """Say something that wants no answer; nothing happens if the connection has ended, or it was said too often."""
+        if self._reason is None and self._ours.may_say(type(notice), self._loop.time()):
             self._write(self._connection.notify(notice), 0, notice)
 
     def start_keepalive(self) -> None:
@@ -243,7 +248,9 @@ class Channel(asyncio.Protocol):
     def _take(self, frame: Frame) -> None:
         self._note_traffic("<", frame.number, frame.message)
         kind = type(frame.message)
-        if kind in ANSWER_TYPES:
+        if not self._theirs.heard(kind, self._loop.time()):
+            self._pass_over(frame)
+        elif kind in ANSWER_TYPES:
             future = self._waiting.pop(frame.number, None)
             if future is not None and not future.done():
                 future.set_result(frame.message)
@@ -253,6 +260,22 @@ class Channel(asyncio.Protocol):
             self._frames.put_nowait(frame)
             if isinstance(frame.message, Goodbye):
                 self._part(frame.message)
+
+    def _pass_over(self, frame: Frame) -> None:
+        """Do nothing for what came too fast. A question still gets its answer, which is late: the asker is slowed down.
+
+        A Ping gets none: who sends that many without waiting soon has too many open questions.
+        """
+        self.on_excess(type(frame.message).__name__)
+        if type(frame.message) in ANSWERS and not isinstance(frame.message, Ping):
+            self._begin(frame, self._refuse_late(frame))
+
+    async def _refuse_late(self, frame: Frame) -> None:
+        await asyncio.sleep(LATE)
+        self.answer(frame.number, refusal_to(frame.message))
+
+    def _log_excess(self, kind: str) -> None:
+        log.warning("%s: too many of the message %s", self.name, kind, extra=of_session(self.session))
 
     def _part(self, goodbye: Goodbye) -> None:
         """The peer wants no answer any more: there is nothing to wait for."""
@@ -293,12 +316,15 @@ class Channel(asyncio.Protocol):
             if task is not None:
                 task.cancel()
         elif type(frame.message) in ANSWERS:
-            task = asyncio.create_task(self._answer(frame, answerer))
-            self._tasks[frame.number] = task
-            task.add_done_callback(lambda _: self._answered(frame.number))
+            self._begin(frame, self._answer(frame, answerer))
             await asyncio.sleep(0)  # it begins now: a Cancel in the same packet would end it before it was counted
         else:
             await answerer.hear(frame.message)
+
+    def _begin(self, frame: Frame, answering: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(answering)
+        self._tasks[frame.number] = task
+        task.add_done_callback(lambda _: self._answered(frame.number))
 
     async def _answer(self, frame: Frame, answerer: Answerer) -> None:
         answer: Message

@@ -132,3 +132,15 @@ def test_one_that_could_not_be_written_down_is_told_of_again(tmp_path: Path) -> 
         assert len(there.written()) == 1
 
     run(body())
+
+
+def test_a_helper_of_another_user_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body() -> None:
+        there = Scene(tmp_path)
+        there.recorded()
+        monkeypatch.setattr(recordings, "is_ours_or_roots", lambda _: False)
+        async with there.helper(), there.srad():
+            await asyncio.sleep(0.2)
+        assert there.written() == []
+
+    run(body())

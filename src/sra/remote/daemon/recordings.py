@@ -16,6 +16,7 @@ from sra.audit import AuditError
 from sra.errors import LinkError, ProtocolError
 from sra.remote.screen_sharing import vocabulary
 from sra.remote.screen_sharing.vocabulary import MAX_PACKET, Collect, Done, Recorded, Reply, Request, Written
+from sra.transport.peer import is_ours_or_roots
 
 TRY_AGAIN = 1.0
 """Seconds, where there is no helper, or the trail can't be written."""
@@ -42,6 +43,8 @@ async def _collect(helper: Path, record: Record) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC) as connection:
         connection.setblocking(False)
         await asyncio.get_running_loop().sock_connect(connection, str(helper))
+        if not is_ours_or_roots(connection):
+            raise LinkError("another user listens where it should")
         while True:
             recorded = await _ask(connection, Collect())
             if not isinstance(recorded, Recorded):

@@ -174,6 +174,7 @@ class Session:
 
     async def serve(self) -> None:
         """Answer until the connection ends; then the card is out of its reader at once."""
+        self._channel.on_excess = lambda kind: self._record("too-many", message=kind, **self._facts())
         ending = asyncio.create_task(self._end_at_limit())
         try:
             await self._channel.serve(self)

@@ -10,8 +10,10 @@ from pathlib import Path
 from sra.errors import ProtocolError, RefusalCode, RefusedError
 from sra.remote.screen_sharing import vocabulary
 from sra.remote.screen_sharing.vocabulary import MAX_PACKET, Done, Ended, Failed, Grant, Granted, Open, Reply, Request
+from sra.transport.peer import is_ours_or_roots
 
 NOT_SET_UP = "Screen sharing is not set up on this remote: have “sra activate -s” run there as root."
+NOT_ROOTS = "What listens where this remote's screen is shared is not root's: have “sra doctor” run there as root."
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class ScreenLink:
             self._socket.connect(str(self._path))
         except OSError as error:
             raise RefusedError(RefusalCode.NO_SCREEN, NOT_SET_UP) from error
+        if not is_ours_or_roots(self._socket):
+            raise RefusedError(RefusalCode.NO_SCREEN, NOT_ROOTS)
         asyncio.get_running_loop().add_reader(self._socket, self._read)
         self._is_open = True
         reply, _ = await self._ask(Grant(view_only, by))
