@@ -2,9 +2,9 @@
 
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
-ROOMS := $(wildcard src tests lab benchmarks demo scripts)
+ROOMS := $(wildcard src tests lab benchmarks demo soak scripts)
 
-.PHONY: test unit lint demo bench deb setup lock clean
+.PHONY: test unit lint demo bench soak deb setup lock clean
 
 # Cards in a process of their own: PC/SC's library looks up where its service is once, when it is first used.
 test: setup
@@ -29,6 +29,10 @@ demo: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks
+
+# Work and faults at random, against rules that hold all the time: make soak MINUTES=60 SEED=4116
+soak: setup
+	@$(BIN)/python -m soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 # The Debian package, into dist/.
 deb: setup

@@ -49,6 +49,10 @@ class OwnScreen:
         run = ["sh", "-c", f'exec "$@" 3<{product.PIN_FILE}', "sh", *command]
         return self._admin.start(run, env=self.environment, log=log)
 
+    def wait_for_viewer(self) -> None:
+        """Return when its window is there."""
+        self._admin.run(["xdotool", "search", "--sync", "--name", WINDOW], env=self.environment)
+
     def press(self, *keys: str) -> None:
         """Press keys in the viewer."""
         activate = ["xdotool", "search", "--sync", "--name", WINDOW, "windowactivate", "--sync"]

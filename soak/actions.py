@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from lab import product
 from lab.login import MODULE
 from lab.processes import LabError, Process
-from sra.admin.control import Order
-
 from soak.faults import AT_ONCE, Effect
 from soak.place import COMES_BACK, SERVICE, Person, Place
 from soak.programs import Program
+from sra.admin.control import Order
 
 Done = Effect | None
 """Whose card had to go; ``None`` where none had to."""
@@ -126,8 +125,6 @@ def _pull(place: Place, person: Person) -> Done:
     place.admin.run(["sh", "-c", f"mv {elsewhere}/* {product.CARDS}/; rmdir {elsewhere}"])
     _expect_end(connection, 4)
     return effect
-
-
 
 
 def _expect_end(connection: Process, status: int) -> None:

@@ -37,8 +37,9 @@ class Effect:
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault by its name. ``needs_share``: it is one of a shared screen's; ``kills``: a process ends by it."""
+    """A fault. ``needs_share``: it is one of a shared screen's; ``kills``: a process ends by it."""
 
+    kind: str
     name: str
     stand: Callable[[Place, Person], AbstractContextManager[Effect]]
     needs_share: bool = False
@@ -89,7 +90,7 @@ def killed(part: str, number: signal.Signals) -> Fault:
         os.kill(pid, number)
         yield effect
 
-    return Fault(f"{part} gets {number.name}", stand, part in SHARING, kills=True)
+    return Fault("killed", f"{part} gets {number.name}", stand, part in SHARING, kills=True)
 
 
 def stopped(part: str, seconds: float) -> Fault:
@@ -111,7 +112,7 @@ def stopped(part: str, seconds: float) -> Fault:
         finally:
             go_on(pid)
 
-    return Fault(f"{part} stopped for {seconds:.0f} s", stand, part in SHARING)
+    return Fault("stopped", f"{part} stopped for {seconds:.0f} s", stand, part in SHARING)
 
 
 def go_on(pid: int) -> None:
@@ -144,7 +145,7 @@ def without_descriptors(part: str, seconds: float = 3.0) -> Fault:
             if Path(f"/proc/{pid}").exists():
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, former)
 
-    return Fault(f"{part} out of descriptors", stand)
+    return Fault("descriptors", f"{part} out of descriptors", stand)
 
 
 def restarted_pcscd(place: Place, person: Person) -> AbstractContextManager[Effect]:
@@ -178,7 +179,7 @@ def full(which: str, folder: str, seconds: float = 3.0) -> Fault:
         finally:
             host.run(["rm", ballast])
 
-    return Fault(f"no room in {folder.format(person='~')} of the {which}", stand)
+    return Fault("disk", f"no room in {folder.format(person='~')} of the {which}", stand)
 
 
 def moved_clock(seconds: int) -> Fault:
@@ -194,7 +195,7 @@ def moved_clock(seconds: int) -> Fault:
         finally:
             place.remote.write(CLOCK, "+0\n")
 
-    return Fault(f"the remote's clock moved by {seconds / 3600:+g} h", stand)
+    return Fault("clock", f"the remote's clock moved by {seconds / 3600:+g} h", stand)
 
 
 def cut(seconds: float) -> Fault:
@@ -213,7 +214,7 @@ def cut(seconds: float) -> Fault:
         finally:
             place.admin.cable(up=True)
 
-    return Fault(f"the link cut for {seconds:.0f} s", stand)
+    return Fault("link", f"the link cut for {seconds:.0f} s", stand)
 
 
 @contextmanager
@@ -238,8 +239,8 @@ FAULTS: tuple[Fault, ...] = (
     *(killed(part, number) for part in PARTS for number in (signal.SIGKILL, signal.SIGTERM)),
     *(stopped(part, SHORT) for part in PARTS),
     *(stopped(part, LONG) for part in ("sra connect", "srad", "sra-card")),
-    *(without_descriptors(part) for part in ("sra connect", "srad", "sra-card", "sra-screen", "pcscd", "sra remote run")),
-    Fault("pcscd restarted", restarted_pcscd, kills=True),
+    *(without_descriptors(part) for part in (*PARTS[:5], "sra-screen")),
+    Fault("pcscd", "pcscd restarted", restarted_pcscd, kills=True),
     full("remote", "/var/log/sra"),
     full("remote", "/var/lib/sra"),
     full("remote", "/run/sra"),
@@ -249,5 +250,5 @@ FAULTS: tuple[Fault, ...] = (
     moved_clock(DAY),
     cut(SHORT),
     cut(LONG),
-    Fault("a slow link", _slow_link),
+    Fault("slow", "a slow link", _slow_link),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,11 @@ MOST_GROWTH = 0.05
 
 @dataclass(frozen=True)
 class Sample:
-    """What a process took at rest: ``memory`` in KiB (its proportional set size), and its open files."""
+    """What a process took at rest: ``memory`` in KiB, and its open files.
+
+    The memory is what the process alone has written to. Its share of what several have in common (PSS) would grow
+    whenever another process ends.
+    """
 
     time: float
     memory: int
@@ -45,7 +50,7 @@ def sample(pid: int, now: float) -> Sample | None:
         files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
     except (FileNotFoundError, ProcessLookupError):
         return None
-    memory = next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+    memory = sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Dirty:", "Swap:")))
     return Sample(now, memory, files) if memory else None
 
 
@@ -73,9 +78,18 @@ def has_grown(samples: Sequence[Sample], warm_up: float = WARM_UP) -> bool:
 
 
 def leaked_files(samples: Sequence[Sample], warm_up: float = WARM_UP) -> int:
-    """By how many the open files at rest grew, from the least of the first third to the least of the last."""
+    """By how many the open files at rest grew, from the most of the first third to the least of the last."""
     counted = [each.files for each in samples if each.time - samples[0].time >= warm_up]
     if len(counted) < MIN_SAMPLES:
         return 0
     third = len(counted) // 3
     return max(0, min(counted[-third:]) - max(counted[:third]))
+
+
+def cpu_seconds(pid: int) -> float:
+    """The seconds of one core that a process and its children that ended have used; 0 if it has ended."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return sum(map(int, words[11:15])) / os.sysconf("SC_CLK_TCK")

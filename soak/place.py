@@ -22,12 +22,11 @@ from lab.login import MODULE
 from lab.processes import LabError, Process, children
 from lab.product import Service, World
 from lab.screen import OwnScreen, add_screen_account
+from soak.programs import Program
+from soak.readers import Readers
 from sra.admin import control
 from sra.admin.control import Order, Standing
 from sra.errors import LinkError
-
-from soak.programs import Program
-from soak.readers import Readers
 
 PIN = "90718263"
 CLOCK = "/run/moved-clock"
@@ -163,6 +162,7 @@ class Place:
             self.service, f"software:{person.name}", "--config-dir", person.config, pin=PIN, log=person.logs[-1]
         )
         person.connection.wait_for("The remote's screen is shown.", COMES_BACK)
+        self.screen.wait_for_viewer()
         return person.connection
 
     def end_connection(self, person: Person) -> None:
@@ -218,6 +218,12 @@ class Place:
         name, _, number = part.partition(" ")
         word = {"srad": "sra.cli.srad", "sra-card": f"--reader {number} ", "sra-screen": "screen_helper"}[name]
         return _child(self.service.process.pid, word)
+
+    def long_lived(self) -> dict[str, int]:
+        """The process ids of everything of the product that stays."""
+        remote = {part: self.find(part) for part in ("srad", "sra-card 0", "sra-card 1", "sra-screen")}
+        connections = {f"sra connect of {name}": self.connection_of(self.people[name]).pid for name in ("ann", "bob")}
+        return {**remote, "sra remote run": self.service.process.pid, "pcscd": self.pcscd.pid, **connections}
 
     # Signatures
 
