@@ -23,15 +23,18 @@ SETTLES = 4.0
 TELLTALES = ("Traceback (most recent call last)", "This is a defect", "was never retrieved", "was never awaited")
 """In a log, each means a bug."""
 FOLDERS = {
-    "admin": ("tmp", "dev/shm", "run", "root"),
-    "remote": ("tmp", "dev/shm", "run", "root", "etc/sra", "var/lib/sra", "var/log/sra"),
+    "admin": ("tmp", "dev/shm", "run", "root/ann", "root/bob", "root/cid", "root/cards", "root/.config/sra"),
+    "remote": ("tmp", "dev/shm", "run", "root/work", "etc/sra", "var/lib/sra", "var/log/sra"),
 }
+"""Where the product writes, and where everybody may."""
 CHANGING = (
     (re.compile(r"/sessions/\d+\.socket$"), "/sessions/N.socket"),
     (re.compile(r"/audit-\d{6}\.jsonl$"), "/audit.jsonl"),
     (re.compile(r"/sra\.log\.\d$"), "/sra.log"),
 )
 """Names that may change: numbers of processes and of full logs."""
+OF_THE_CLOCK = "faketime_"
+"""In the names of files that libfaketime makes for each process, and leaves."""
 LISTENS = "0A"
 """The state of a listening socket in /proc/net/tcp (proc(5))."""
 
@@ -109,6 +112,8 @@ def _files(host: Host) -> Iterator[str]:
     root = Path(f"/proc/{host.first_process}/root")
     for folder in FOLDERS[host.name]:
         for path in (root / folder).rglob("*"):
+            if OF_THE_CLOCK in path.name:
+                continue
             name = f"/{path.relative_to(root)}"
             for pattern, constant in CHANGING:
                 name = pattern.sub(constant, name)

@@ -6,7 +6,7 @@ import resource
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import cycle
 from pathlib import Path
 from random import Random
@@ -28,8 +28,8 @@ MOST_CPU = 0.35
 """Of one core, on average: the soak waits between steps until it is below."""
 BETWEEN = 0.2
 """Seconds between steps at least."""
-PROGRAM_STARTS = 0.3
-"""Seconds for a program to be in the middle of its work, about."""
+MIDDLE = 0.4
+"""Seconds in which a program that uses a card is somewhere in its work, and near its end."""
 QUIET_FROM = 600.0
 """Seconds of a run that is long enough to have a half in which nothing is killed."""
 T = TypeVar("T")
@@ -45,12 +45,13 @@ DURING: dict[str, During | None] = {
 
 @dataclass(frozen=True)
 class Step:
-    """One step: its number, whose it is, and what is done, in the middle of what."""
+    """One step: its number, whose it is, and what is done, how many seconds after the start of what."""
 
     number: int
     person: str
     work: Action | Fault
     during: str = "at rest"
+    delay: float = 0.0
 
     @property
     def name(self) -> str:
@@ -62,7 +63,7 @@ def plan(seed: int) -> Iterator[Step]:
     """The steps of a seed, for ever: actions, and between them faults of each kind in turn."""
     random = Random(seed)  # noqa: S311 - to be repeated, not to be secret
     for number, work in enumerate(_work(random)):
-        yield Step(number, random.choice(("ann", "bob")), work, random.choice(tuple(DURING)))
+        yield Step(number, random.choice(("ann", "bob")), work, random.choice(tuple(DURING)), random.uniform(0, MIDDLE))
 
 
 def _work(random: Random) -> Iterator[Action | Fault]:
@@ -86,7 +87,7 @@ def in_quiet_half(step: Step) -> Step | None:
     """
     if isinstance(step.work, Fault) and step.work.kills:
         return None
-    return Step(step.number, "bob", step.work, step.during)
+    return replace(step, person="bob")
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ class Soak:
         if isinstance(step.work, Action):
             effect = step.work.do(self.place, person)
         else:
-            effect = self._with_fault(step.work, person, step.during, said)
+            effect = self._with_fault(step.work, step, said)
         healed = time.monotonic()
         self.place.come_home(healed + COMES_BACK)
         said.append(f"back after {time.monotonic() - healed:.1f} s")
@@ -158,27 +159,29 @@ class Soak:
         hurt = invariants.hurt_sessions(effect, readers, self.place.readers.events)
         return [*invariants.late_removals(effect, readers, removed), *hurt]
 
-    def _with_fault(self, fault: Fault, person: Person, during: str, said: list[str]) -> Effect:
-        """Have the fault stand while a program works; the program has to end, whatever becomes of it."""
+    def _with_fault(self, fault: Fault, step: Step, said: list[str]) -> Effect:
+        """Have the fault come while a program works, and stand while another starts; each has to end, whatever it says."""
+        place = self.place
+        person = place.people["bob" if fault.needs_share else step.person]
         if fault.needs_share:
-            person = self.place.people["bob"]
-            self.place.share(person)
-        start = DURING[during]
-        program = start(self.place, person) if start else None
-        time.sleep(PROGRAM_STARTS if program else 0)
-        with fault.stand(self.place, person) as effect:
-            pass
-        if program is not None:
-            said.append("it succeeded" if program.finish() == 0 else "it failed")
+            place.share(person)
+        start = DURING[step.during]
+        programs = [] if start is None else [start(place, person)]
+        time.sleep(step.delay)
+        with fault.stand(place, person) as effect:
+            programs += [start(place, person)] if start else []
+        said += ["it succeeded" if program.finish() == 0 else "it failed" for program in programs]
         if fault.needs_share:
-            self.place.end_connection(person)
+            place.end_connection(person)
         return effect
 
     def _look(self, *, at_home: bool) -> list[str]:
         """What is wrong with what was written, and with what is there at rest."""
         wrong = [*self._logs.wrong(), *invariants.broken_chains(invariants.audits(self.place))]
         if at_home:
-            wrong += invariants.wait_for_rest(self.place, self.at_home)
+            if left := invariants.wait_for_rest(self.place, self.at_home):
+                wrong += left
+                self.at_home = invariants.at_rest(self.place)  # each is told once
             self._measure()
         return wrong
 
