@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -134,18 +135,25 @@ def without_descriptors(part: str, seconds: float = 3.0) -> Fault:
     @contextmanager
     def stand(place: Place, person: Person) -> Iterator[Effect]:
         pid = process_of(place, part, person)
-        former = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        former, _ = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         numbers = [int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir()]
         first_free = next(number for number in range(len(numbers) + 1) if number not in numbers)
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (first_free, former[1]))
+        _limit_files(pid, first_free)
         try:
             yield Effect(time.monotonic(), spared=_everybody(place))
             time.sleep(seconds)
         finally:
             if Path(f"/proc/{pid}").exists():
-                resource.prlimit(pid, resource.RLIMIT_NOFILE, former)
+                _limit_files(pid, former)
 
     return Fault("descriptors", f"{part} out of descriptors", stand)
+
+
+def _limit_files(pid: int, most: int) -> None:
+    """Set the soft limit; as the process's own user, since not every root may do it to others (CAP_SYS_RESOURCE)."""
+    status = Path(f"/proc/{pid}").stat()
+    become = ["setpriv", f"--reuid={status.st_uid}", f"--regid={status.st_gid}", "--clear-groups", "--"]
+    subprocess.run([*become, "prlimit", f"--pid={pid}", f"--nofile={most}:"], check=True)
 
 
 def restarted_pcscd(place: Place, person: Person) -> AbstractContextManager[Effect]:

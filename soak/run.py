@@ -160,7 +160,7 @@ class Soak:
         return [*invariants.late_removals(effect, readers, removed), *hurt]
 
     def _with_fault(self, fault: Fault, step: Step, said: list[str]) -> Effect:
-        """Have the fault come while a program works, and stand while another starts; each has to end, whatever it says."""
+        """Have the fault come while a program works, and stand while another does; each has to end, however."""
         place = self.place
         person = place.people["bob" if fault.needs_share else step.person]
         if fault.needs_share:

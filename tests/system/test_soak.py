@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from pathlib import Path
 
 import pytest
 
@@ -63,7 +62,7 @@ def test_a_card_that_does_not_go_is_noticed(soak: Soak) -> None:
 
 def test_a_pin_in_a_log_and_a_record_that_was_removed_are_noticed(soak: Soak) -> None:
     def sabotage(place: Place, _: Person) -> None:
-        Path(place.logs / "0001-pcscd.log").open("a").write(f"{PIN}\n")
+        place.log("a program").write_text(f"{PIN}\n")
         place.remote.run(["sed", "-i", "3d", "/var/log/sra/audit.jsonl"])
 
     found = violations_of(soak, sabotage)
