@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
 import time
@@ -118,15 +117,16 @@ def stopped(part: str, seconds: float) -> Fault:
 
 def go_on(pid: int) -> None:
     """Continue a stopped process. ``nsenter`` stops with the program that it runs, and has to be continued first."""
-    parent = _parent(pid)
+    parent = _status(pid, "PPid")
     if "nsenter" in command_of(parent):
         os.kill(parent, signal.SIGCONT)
     os.kill(pid, signal.SIGCONT)
 
 
-def _parent(pid: int) -> int:
+def _status(pid: int, field: str) -> int:
+    """The first number of a field of /proc/PID/status."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("PPid:"))
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
 
 
 def without_descriptors(part: str, seconds: float = 3.0) -> Fault:
@@ -135,7 +135,8 @@ def without_descriptors(part: str, seconds: float = 3.0) -> Fault:
     @contextmanager
     def stand(place: Place, person: Person) -> Iterator[Effect]:
         pid = process_of(place, part, person)
-        former, _ = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        limits = Path(f"/proc/{pid}/limits").read_text()
+        former = int(limits.partition("Max open files")[2].split()[0])
         numbers = [int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir()]
         first_free = next(number for number in range(len(numbers) + 1) if number not in numbers)
         _limit_files(pid, first_free)
@@ -151,8 +152,8 @@ def without_descriptors(part: str, seconds: float = 3.0) -> Fault:
 
 def _limit_files(pid: int, most: int) -> None:
     """Set the soft limit; as the process's own user, since not every root may do it to others (CAP_SYS_RESOURCE)."""
-    status = Path(f"/proc/{pid}").stat()
-    become = ["setpriv", f"--reuid={status.st_uid}", f"--regid={status.st_gid}", "--clear-groups", "--"]
+    user, group = _status(pid, "Uid"), _status(pid, "Gid")
+    become = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", "--"]
     subprocess.run([*become, "prlimit", f"--pid={pid}", f"--nofile={most}:"], check=True)
 
 
