@@ -21,10 +21,11 @@ Done = Effect | None
 
 @dataclass(frozen=True)
 class Action:
-    """Something that a person does, by its name."""
+    """Something that a person does, by its name. ``leaves_files``: when it is done for the first time."""
 
     name: str
     do: Callable[[Place, Person], Done]
+    leaves_files: bool = False
 
 
 def _sign(place: Place, person: Person) -> None:
@@ -139,13 +140,13 @@ ACTIONS: Sequence[Action] = (
     Action("a signature", _sign),
     Action("signatures of two at once", _sign_together),
     Action("a PIN question", _succeeds(ask_pin)),
-    Action("a login", _succeeds(log_in)),
-    Action("su", _succeeds(_become)),
-    Action("a shared screen", _share),
+    Action("a login", _succeeds(log_in), leaves_files=True),
+    Action("su", _succeeds(_become), leaves_files=True),
+    Action("a shared screen", _share, leaves_files=True),
     Action("eject and insert", _eject),
     Action("pause and resume", _pause),
     Action("disconnect and connect", _leave),
     Action("the same card again", _take_over),
-    Action("one card too many", _one_too_many),
+    Action("one card too many", _one_too_many, leaves_files=True),
     Action("the card pulled", _pull),
 )
