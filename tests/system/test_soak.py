@@ -23,7 +23,7 @@ def soak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Soak]:
         yield soak
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_faults_of_each_kind_break_no_rule(soak: Soak) -> None:
     for step in islice(plan(SEED), 2 * len(KINDS)):
         assert soak.do(step), soak.violations
