@@ -11,7 +11,8 @@ from soak.faults import FAULTS, Effect
 from soak.place import PIN, Person, Place
 from soak.run import Soak, Step, plan
 
-SEED = 4
+SEED = 32
+"""Its first faults are short ones."""
 KINDS = {fault.kind for fault in FAULTS}
 
 
