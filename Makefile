@@ -2,11 +2,9 @@
 
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
-ROOMS := $(wildcard src tests lab benchmarks demo fuzz scripts)
-MINUTES = 2
-JOBS = 2
+ROOMS := $(wildcard src tests lab benchmarks demo fuzz soak scripts)
 
-.PHONY: test unit lint demo bench fuzz deb setup lock clean
+.PHONY: test unit lint demo bench fuzz soak deb setup lock clean
 
 # Cards in a process of their own: PC/SC's library looks up where its service is once, when it is first used.
 test: setup
@@ -35,7 +33,11 @@ bench: setup
 
 # Every parser, for MINUTES of wall time in all, JOBS of them at a time: make fuzz MINUTES=60 JOBS=1
 fuzz: setup
-	@$(BIN)/python -m fuzz --minutes=$(MINUTES) --jobs=$(JOBS)
+	@$(BIN)/python -m fuzz --minutes=$(or $(MINUTES),2) --jobs=$(or $(JOBS),2)
+
+# Work and faults at random, against rules that hold all the time: make soak MINUTES=60 SEED=4116
+soak: setup
+	@$(BIN)/python -m soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 # The Debian package, into dist/.
 deb: setup

@@ -66,9 +66,11 @@ class Process:
         end(self._entered)
 
     def close(self) -> None:
-        """End it at once and let its log go."""
-        self.kill()
-        os.close(self._log)
+        """End it at once and let its log go; a second time does nothing."""
+        if self._log >= 0:
+            self.kill()
+            os.close(self._log)
+            self._log = -1
 
 
 def program_of(entered: subprocess.Popen[AnyStr]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +88,13 @@ class World:
 
 
 def start_remote(
-    remote: Host, *, settings: str = "", log_level: str = "info", log: Path | None = None, licensed: bool = True
+    remote: Host,
+    *,
+    settings: str = "",
+    log_level: str = "info",
+    log: Path | None = None,
+    licensed: bool = True,
+    env: Mapping[str, str] | None = None,
 ) -> Service:
     """Make an identity, unless there is one, and start everything but pcscd; returns when admins can come."""
     if settings:
@@ -97,7 +103,7 @@ def start_remote(
         install_license(remote, a_license())
     remote.run([SRA, "identity", "generate", "--host", remote.name], check=False)
     shown = json.loads(remote.run([SRA, "identity", "show", "--json"]).stdout)
-    process = remote.start([SRA, "remote", "run", "--log-level", log_level], log=log)
+    process = remote.start([SRA, "remote", "run", "--log-level", log_level], log=log, env=env)
     process.wait_for("reader 0 is ready")
     process.wait_for("reader 1 is ready")
     return Service(process, shown["fingerprint"])

@@ -37,15 +37,21 @@ class OwnScreen:
         wait_until(lambda: self._admin.run(["test", "-S", socket], check=False).returncode == 0, "a screen", 10)
         self._admin.start(["openbox"], env=self.environment)
 
-    def sra_screen(self, service: Service, card: str) -> Process:
+    def sra_screen(
+        self, service: Service, card: str, *options: str, pin: str = product.PIN, log: Path | None = None
+    ) -> Process:
         """Start ``sra screen`` for the remote; returns at once."""
-        self._admin.write(product.PIN_FILE, f"{product.PIN}\n", mode=0o600)
+        self._admin.write(product.PIN_FILE, f"{pin}\n", mode=0o600)
         command: list[str | Path] = [
             SRA, "screen", "remote", "--card", card, "--cards-dir", product.CARDS, "--slots", "9A",
-            "--pin-fd", "3", "--fingerprint", service.fingerprint, "--yes",
+            "--pin-fd", "3", "--fingerprint", service.fingerprint, "--yes", *options,
         ]  # fmt: skip
         run = ["sh", "-c", f'exec "$@" 3<{product.PIN_FILE}', "sh", *command]
-        return self._admin.start(run, env=self.environment)
+        return self._admin.start(run, env=self.environment, log=log)
+
+    def wait_for_viewer(self) -> None:
+        """Return when its window is there."""
+        self._admin.run(["xdotool", "search", "--sync", "--name", WINDOW], env=self.environment)
 
     def press(self, *keys: str) -> None:
         """Press keys in the viewer."""
