@@ -204,7 +204,8 @@ class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[policy]``: what a card's certificate needs beside its pairing (docs/certificate-policy.md).
 
     ``policies``: OIDs of which one is needed; ``extended_key_usages``: OIDs that are all needed. ``lists``: the folder
-    of ``*.crl`` files, if it is not the one of the authorities.
+    of ``*.crl`` files, if it is not the one of the authorities. ``allow_decrypting_keys``: let certificates in that say
+    that their key decrypts as well.
     """
 
     certificates: Literal["paired-key", "ca", "ca+revocation"] = "paired-key"
@@ -216,6 +217,7 @@ class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ocsp_nonce: bool = True
     max_age_hours: Annotated[int, msgspec.Meta(ge=1, le=8760)] = 168
     timeout_seconds: Annotated[int, msgspec.Meta(ge=1, le=15)] = 5
+    allow_decrypting_keys: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what would be set and never looked at."""

@@ -18,6 +18,7 @@ from sra.admin.events import (
     Event,
     Flooded,
     Inserted,
+    Withheld,
     KeyUsed,
     LinkLost,
     Paused,
@@ -39,6 +40,7 @@ EXAMPLES: list[tuple[Event, str, dict[str, object]]] = [
         {"account": "ann", "host": "remote", "session": "1a2b3c4d"},
     ),
     (Inserted("reader 0"), "inserted", {"reader": "reader 0"}),
+    (Withheld(Slot.KEY_MANAGEMENT, "why"), "withheld", {"slot": "9D", "reason": "why"}),
     (Ejected("gone"), "ejected", {"reason": "gone", "wished": False}),
     (
         KeyUsed(Slot.AUTHENTICATION, Operation.SIGN, "sha256", b"\x01\xab", 12.6),

@@ -23,6 +23,7 @@ from sra.admin.events import (
     ScreenOpened,
     ScreenRecorded,
     Watcher,
+    Withheld,
 )
 from sra.piv.keys import Slot
 
@@ -52,6 +53,7 @@ OF_ALL = ("account", "session")
 NAMES: dict[type[Event], str] = {
     Connected: "connected",
     Inserted: "inserted",
+    Withheld: "withheld",
     Ejected: "ejected",
     KeyUsed: "key-use",
     PinAsked: "pin",

@@ -354,3 +354,20 @@ def test_one_among_a_thousand_pairings_is_found(remote: Remote) -> None:
     remote.pair("alice")
     remote.map(AttributeMapping=MAPPING)
     assert asyncio.run(remote.finder.find_account(CARD)) == "alice"
+
+
+@pytest.mark.parametrize("goes_by_names", [False, True])
+def test_a_certificate_that_says_no_use_opens_an_account_only_where_root_paired_it(
+    goes_by_names: bool, tmp_path: Path
+) -> None:
+    """It may be of slot 9D: a remote that has blocks decrypted would make a proof of one."""
+    silent = AUTHORITY.issue(names=[principal("alice@example.com")], says_use=False).card
+    remote = make_remote(tmp_path, answer={"alice"})
+    remote.directory.goes_by_names = goes_by_names
+    refused = asyncio.run(remote.finder.explain(silent))
+    assert refused.refusal is not None
+    assert refused.refusal.code is RefusalCode.NOT_PAIRED
+    assert remote.directory.asked == []
+    assert "does not say what its key is for" in str(refused.findings)
+    remote.finder.pairings.pair_certificate("bob", silent)
+    assert asyncio.run(remote.finder.find_account(silent)) == "bob"
