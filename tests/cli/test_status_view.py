@@ -18,7 +18,6 @@ from sra.admin.events import (
     Event,
     Flooded,
     Inserted,
-    Withheld,
     KeyUsed,
     LinkLost,
     Paused,
@@ -28,6 +27,7 @@ from sra.admin.events import (
     ScreenClosed,
     ScreenOpened,
     ScreenRecorded,
+    Withheld,
 )
 from sra.cli.status_view import StatusView
 from sra.piv.keys import Operation, PinOutcome, Slot

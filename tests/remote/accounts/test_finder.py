@@ -358,16 +358,18 @@ def test_one_among_a_thousand_pairings_is_found(remote: Remote) -> None:
 
 @pytest.mark.parametrize("goes_by_names", [False, True])
 def test_a_certificate_that_says_no_use_opens_an_account_only_where_root_paired_it(
-    goes_by_names: bool, tmp_path: Path
+    remote: Remote, goes_by_names: bool
 ) -> None:
     """It may be of slot 9D: a remote that has blocks decrypted would make a proof of one."""
     silent = AUTHORITY.issue(names=[principal("alice@example.com")], says_use=False).card
-    remote = make_remote(tmp_path, answer={"alice"})
+    remote.map(AttributeMapping=MAPPING)
+    remote.directory.answer = frozenset({"alice"})
     remote.directory.goes_by_names = goes_by_names
-    refused = asyncio.run(remote.finder.explain(silent))
-    assert refused.refusal is not None
-    assert refused.refusal.code is RefusalCode.NOT_PAIRED
+    remote.configure(certificates=(remote.directory,))
+    assert remote.find() == "alice"
+    remote.directory.asked.clear()
+    assert remote.refusal(silent).code is RefusalCode.NOT_PAIRED
     assert remote.directory.asked == []
-    assert "does not say what its key is for" in str(refused.findings)
-    remote.finder.pairings.pair_certificate("bob", silent)
-    assert asyncio.run(remote.finder.find_account(silent)) == "bob"
+    assert "does not say what its key is for" in str(remote.explain(silent).findings)
+    remote.pair("bob", silent)
+    assert remote.find(silent) == "bob"
