@@ -101,7 +101,8 @@ PinCache = Annotated[
     int | None, typer.Option(metavar="MINUTES", min=0, max=10080, help="Keep the PIN for the pad, after a yes.")
 ]
 RawRsa = Annotated[
-    bool, typer.Option("--allow-raw-rsa", help="Sign any RSA block. A hostile remote can then be you elsewhere.")
+    bool,
+    typer.Option("--allow-raw-rsa", help="Sign any RSA block. A hostile remote can then be you on every other one."),
 ]
 Clipboard = Annotated[
     bool | None,
@@ -192,6 +193,8 @@ async def _connect(
     remote: str, options: Options, paths: AdminPaths, config: AdminConfig, backends: dict[str, CardBackend]
 ) -> None:
     host, port = parse_address(remote)
+    if options.allow_raw_rsa:
+        print_note(f"warning: --allow-raw-rsa: if {remote} is hostile, it can be you on every other remote")
     target = session.Remote(host, port or DEFAULT_PORT, _trust(options, paths, config))
     console = Console(stderr=True)
     view = StatusView(console, str(target))
