@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -90,9 +91,14 @@ def _certificate(contents: CardContents, slot: Slot) -> bytes:
 
 
 def _public_key(contents: CardContents, slot: Slot) -> _Key | None:
+    return _key_in(contents.objects.get(CERTIFICATES[slot], b""))
+
+
+@lru_cache(maxsize=64)
+def _key_in(container: bytes) -> _Key | None:
     """The key in a slot's certificate, of any kind and size; ``None`` where that can't be read."""
     try:
-        key = x509.load_der_x509_certificate(_certificate(contents, slot)).public_key()
+        key = x509.load_der_x509_certificate(certificate_in(container)).public_key()
         if isinstance(key, rsa.RSAPublicKey):
             numbers = key.public_numbers()
             return _Key(b"rsa %x" % numbers.n, numbers)

@@ -112,13 +112,12 @@ def _encodings(block: bytes) -> Iterator[_Pss]:
     """
     if not block or block[-1] != PSS_TRAILER or block[0] >= _TOP_BIT:
         return
-    lengths = sorted(PSS_HASHES, reverse=True)
-    for mask in MASK_HASHES:
-        own = hashlib.new(mask, usedforsecurity=False).digest_size
-        for length in (own, *(each for each in lengths if each != own)):
-            salt = _salt_length(block, length, mask)
-            if salt is not None:
-                yield _Pss(mask, length, salt)
+    own = [(mask, hashlib.new(mask, usedforsecurity=False).digest_size) for mask in MASK_HASHES]
+    mixed = [(mask, length) for mask in MASK_HASHES for length in PSS_HASHES if (mask, length) not in own]
+    for mask, length in (*own, *mixed):
+        salt = _salt_length(block, length, mask)
+        if salt is not None:
+            yield _Pss(mask, length, salt)
 
 
 def _salt_length(block: bytes, hash_length: int, mask: str) -> int | None:
@@ -126,6 +125,8 @@ def _salt_length(block: bytes, hash_length: int, mask: str) -> int | None:
     if len(block) < hash_length + 2:
         return None
     masked, seed = block[: -hash_length - 1], block[-hash_length - 1 : -1]
+    if (masked[0] ^ _mgf1(seed, 1, mask)[0]) & ~_TOP_BIT > 1:  # neither zeros nor the 01: spares the rest of the mask
+        return None
     padded = int.from_bytes(masked, "big") ^ int.from_bytes(_mgf1(seed, len(masked), mask), "big")
     padded &= (1 << 8 * len(masked) - 1) - 1
     salt = padded.to_bytes(len(masked), "big").lstrip(b"\x00")
