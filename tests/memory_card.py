@@ -15,8 +15,9 @@ from sra.admin.cards.pin_policies import check_pin, pin_policy
 from sra.admin.cards.softcard_keys import PrivateKey, UsableKey
 from sra.errors import KeyMissingError, PinBlockedError, PinNeededError, PinWrongError, PukWrongError
 from sra.piv.certificates import build_certificate
-from sra.piv.keys import Algorithm, KeyDescription, KeyReply, KeyRequest, PinPolicy, Slot
+from sra.piv.keys import Algorithm, KeyDescription, KeyReply, KeyRequest, Operation, PinPolicy, Slot, purpose
 from sra.piv.objects import CERTIFICATES, CHUID, CardContents, build_chuid
+from tests.chains import usage
 
 PIN = b"123456"
 PUK = b"PUKPUKPU"
@@ -47,14 +48,28 @@ def sign(request: KeyRequest, owner: str = "ann") -> bytes:
 
 
 def make_certificate(
-    private: PrivateKey, owner: str = "ann", *, begins: timedelta = -DAY, ends: timedelta = DAY
+    private: PrivateKey,
+    owner: str = "ann",
+    *,
+    begins: timedelta = -DAY,
+    ends: timedelta = DAY,
+    key_usage: x509.KeyUsage | None = None,
 ) -> bytes:
     """A self-signed certificate (DER), valid from and until then, counted from now."""
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, owner)])
     now = datetime.now(UTC)
     builder = x509.CertificateBuilder(name, name, private.public_key(), x509.random_serial_number())
     builder = builder.not_valid_before(now + begins).not_valid_after(now + ends)
+    if key_usage is not None:
+        builder = builder.add_extension(key_usage, critical=True)
     return builder.sign(private, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def usual_usage(slot: Slot, algorithm: Algorithm) -> x509.KeyUsage:
+    """What certificates of a slot say that its key is for."""
+    operation = purpose(slot, algorithm)
+    said = {Operation.SIGN: "digital_signature", Operation.DECRYPT: "key_encipherment"}.get(operation, "key_agreement")
+    return usage(said)
 
 
 class MemoryCard:
@@ -79,7 +94,13 @@ class MemoryCard:
         self._removed = asyncio.Event()
         certificates = {
             CERTIFICATES[slot]: build_certificate(
-                make_certificate(private_key(algorithm, owner, slot), owner, begins=begins, ends=ends)
+                make_certificate(
+                    private_key(algorithm, owner, slot),
+                    owner,
+                    begins=begins,
+                    ends=ends,
+                    key_usage=usual_usage(slot, algorithm),
+                )
             )
             for slot, algorithm in self._algorithms.items()
         }

@@ -204,7 +204,8 @@ class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[policy]``: what a card's certificate needs beside its pairing (docs/certificate-policy.md).
 
     ``policies``: OIDs of which one is needed; ``extended_key_usages``: OIDs that are all needed. ``lists``: the folder
-    of ``*.crl`` files, if it is not the one of the authorities.
+    of ``*.crl`` files, if it is not the one of the authorities. ``allow_decrypting_keys``: let certificates in that say
+    that their key decrypts as well.
     """
 
     certificates: Literal["paired-key", "ca", "ca+revocation"] = "paired-key"
@@ -216,6 +217,7 @@ class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ocsp_nonce: bool = True
     max_age_hours: Annotated[int, msgspec.Meta(ge=1, le=8760)] = 168
     timeout_seconds: Annotated[int, msgspec.Meta(ge=1, le=15)] = 5
+    allow_decrypting_keys: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what would be set and never looked at."""
@@ -348,8 +350,8 @@ class AdminConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``pkcs11_modules``: the files of the PKCS#11 modules whose cards are used too. ``pin_cache_minutes``: how long the
     PIN given at connect may answer the PIN pad, after a yes. ``idle_minutes`` and ``total_minutes`` end a connection,
     0 never. ``resume_seconds``: a link may be away so long without the PIN being asked again. ``viewer``: the command
-    that shows a remote's screen (docs/screen.md). ``unattended``: what a remote's questions are answered with where
-    there is no terminal.
+    that shows a remote's screen (docs/screen.md). ``clipboard``: share what is copied with it, both ways.
+    ``unattended``: what a remote's questions are answered with where there is no terminal.
     """
 
     card: str = ""
@@ -360,6 +362,7 @@ class AdminConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     total_minutes: Minutes = 0
     resume_seconds: Annotated[int, msgspec.Meta(ge=0, le=3600)] = 120
     viewer: tuple[str, ...] = ()
+    clipboard: bool = False
     unattended: Literal["deny", "allow"] = "deny"
 
 

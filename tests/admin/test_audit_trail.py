@@ -28,6 +28,7 @@ from sra.admin.events import (
     ScreenOpened,
     ScreenRecorded,
     TooMany,
+    Withheld,
 )
 from sra.audit import Audit, AuditError, read, verify
 from sra.piv.keys import Operation, PinOutcome, Slot
@@ -40,6 +41,7 @@ EXAMPLES: list[tuple[Event, str, dict[str, object]]] = [
         {"account": "ann", "host": "remote", "session": "1a2b3c4d"},
     ),
     (Inserted("reader 0"), "inserted", {"reader": "reader 0"}),
+    (Withheld(Slot.KEY_MANAGEMENT, "why"), "withheld", {"slot": "9D", "reason": "why"}),
     (Ejected("gone"), "ejected", {"reason": "gone", "wished": False}),
     (
         KeyUsed(Slot.AUTHENTICATION, Operation.SIGN, "sha256", b"\x01\xab", 12.6),

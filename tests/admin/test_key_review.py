@@ -69,3 +69,35 @@ def test_the_authentication_key_only_signs(operation: Operation, raw: bool) -> N
 
 def test_a_key_that_is_not_inserted_is_none() -> None:
     assert "was not inserted" in refusal(changed(request_for(Slot.RETIRED_1), slot=Slot.RETIRED_2))
+
+
+ORDERS = {
+    Algorithm.P256: 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
+    Algorithm.P384: 2**384 - 1388124618062372383947042015309946732620727252194336364173,
+}
+
+
+@pytest.mark.parametrize("algorithm", ORDERS, ids=lambda algorithm: algorithm.name)
+@given(statement=st.binary(min_size=32, max_size=32))
+def test_no_other_digest_that_a_curve_takes_for_the_challenge_passes(algorithm: Algorithm, statement: bytes) -> None:
+    """A curve signs numbers modulo its order, and cards cut or fill digests: none of that makes the challenge's."""
+    challenge, size = challenges.key_request(algorithm, statement).input, algorithm.size
+    number, order = int.from_bytes(challenge, "big"), ORDERS[algorithm]
+    assert number < order
+    assert number + order >= 1 << 8 * size, "the same number modulo the order is too long for a digest"
+    filled = [b"\x00" * more + challenge for more in (1, 16, 64 - size)] + [challenge + bytes(64 - size)]
+    cut = [challenge[:length] for length in (20, 28, 32)]
+    key = KeyDescription(Slot.AUTHENTICATION, algorithm, PinPolicy.ONCE)
+    for digest in (challenge, *filled, *cut):
+        refusal(KeyRequest(key.slot, algorithm, Operation.SIGN, digest), key=key)
+
+
+@pytest.mark.parametrize("algorithm", ORDERS, ids=lambda algorithm: algorithm.name)
+@pytest.mark.parametrize("length", [20, 28, 32, 48, 64])
+def test_shorter_digests_pass_and_longer_ones_that_a_card_would_cut_do_not(algorithm: Algorithm, length: int) -> None:
+    key = KeyDescription(Slot.AUTHENTICATION, algorithm, PinPolicy.ONCE)
+    request = KeyRequest(key.slot, algorithm, Operation.SIGN, bytes(range(length)))
+    if length <= algorithm.size:
+        assert review(request, {key.slot: key}).digest == request.input
+    else:
+        assert "no hash in a known form" in refusal(request, key=key)

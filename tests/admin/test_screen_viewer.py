@@ -30,6 +30,14 @@ def test_a_screen_to_be_watched_is_only_watched() -> None:
     assert "-ViewOnly=1" in tigervnc(view_only=True).argv
 
 
+@pytest.mark.parametrize("clipboard", [False, True])
+def test_the_clipboard_is_shared_only_where_the_person_wants_it(clipboard: bool) -> None:
+    argv = choose([], "linux", clipboard=clipboard).argv
+    for name in ("SendClipboard", "SendPrimary", "AcceptClipboard", "SetPrimary"):
+        assert f"-{name}={int(clipboard)}" in argv
+    assert choose(["my-viewer", "-c{clipboard}", "{socket}"], clipboard=clipboard).argv[1] == f"-c{int(clipboard)}"
+
+
 def test_a_command_of_ones_own_says_where_the_place_goes() -> None:
     viewer = choose(["my-viewer", "--user={username}", "127.0.0.1:{port}"])
     assert not viewer.takes_path

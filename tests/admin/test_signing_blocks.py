@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sra.admin import signing_blocks
-from sra.admin.signing_blocks import MIN_PSS_ZEROS, Signed
+from sra.admin.signing_blocks import Signed
 from sra.identity import challenges
 from sra.piv.keys import Algorithm
 from tests.memory_card import private_key
@@ -115,15 +115,46 @@ def test_a_pss_signature_with_a_salt_as_long_as_its_hash_is_one(name: str, algor
     assert signing_blocks.read_rsa(block) == Signed(f"pss-{name}", b"")
 
 
-@pytest.mark.parametrize("salt", [0, 1, 20, 48, 64, 256 - 32 - 2 - MIN_PSS_ZEROS])
-def test_a_pss_signature_may_have_another_salt_while_enough_zeros_are_left(salt: int) -> None:
-    assert signing_blocks.read_rsa(pss_block("sha256", salt)) == Signed("pss-sha256", b"")
+@pytest.mark.parametrize("algorithm", SIZES, ids=lambda algorithm: algorithm.name)
+@pytest.mark.parametrize("name", PSS_HASHES)
+def test_a_pss_signature_may_have_a_shorter_salt_and_no_longer_one(name: str, algorithm: Algorithm) -> None:
+    length = HASHES[name].digest_size
+    for salt in (0, 1, length - 1):
+        assert signing_blocks.read_rsa(pss_block(name, salt, algorithm)) == Signed(f"pss-{name}", b"")
+    longest = padding.calculate_max_pss_salt_length(key(algorithm), HASHES[name])
+    for salt in (length + 1, 2 * length, longest - 16, longest):
+        block = pss_block(name, salt, algorithm)
+        assert signing_blocks.read_rsa(block) is None
+        assert "openssl: -sigopt rsa_pss_saltlen:digest" in signing_blocks.why_not(block)
 
 
-def test_a_pss_signature_with_the_longest_salt_is_refused_because_nothing_tells_it_from_a_blinded_block() -> None:
-    longest = padding.calculate_max_pss_salt_length(key(), hashes.SHA256())
-    for salt in (longest, 256 - 32 - 2 - MIN_PSS_ZEROS + 1):
-        assert signing_blocks.read_rsa(pss_block("sha256", salt)) is None
+@pytest.mark.parametrize(("mask", "name"), [("sha1", "sha256"), ("sha256", "sha512"), ("sha512", "sha384")])
+def test_the_mask_of_a_pss_signature_may_be_made_with_another_hash(mask: str, name: str) -> None:
+    private, hashed = key(), HASHES[name]
+    for salt in (0, hashed.digest_size, hashed.digest_size + 1):
+        signature = private.sign(TEXT, padding.PSS(padding.MGF1(HASHES[mask]), salt), hashed)
+        read = signing_blocks.read_rsa(block_in(private, signature))
+        assert read == (Signed(f"pss-{name}", b"") if salt <= hashed.digest_size else None)
+
+
+def test_a_sha3_mask_is_known_too() -> None:
+    hashed = HASHES["sha3-256"]
+    signature = key().sign(TEXT, padding.PSS(padding.MGF1(hashed), 32), hashed)
+    assert signing_blocks.read_rsa(block_in(key(), signature)) == Signed("pss-sha3-256", b"")
+
+
+@pytest.mark.parametrize("bits", [2041, 2044, 2047])
+def test_the_encodings_of_an_odd_modulus_are_not_read(bits: int) -> None:
+    private = rsa.generate_private_key(65537, bits)
+    signature = private.sign(TEXT, padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256())
+    block = block_in(private, signature)
+    read = signing_blocks.read_rsa(block)
+    assert read is None or bits == 2047, "whose encoding has a bit less, and would be read if that is zero"
+
+
+def test_why_a_block_is_refused_is_said_and_nothing_about_a_salt_where_there_is_none() -> None:
+    for block in (pkcs1(DIGEST), bytes(256), b"", pkcs1(SHA256_INFO + DIGEST)[:-1] + b"\xbc"):
+        assert "no hash in a known form" in signing_blocks.why_not(block)
 
 
 @pytest.mark.parametrize("place", [0, 5, 189, 190, 223, 254, 255])

@@ -16,6 +16,7 @@ from sra.identity.certificates import CardCertificate, parse, parse_file
 from sra.piv.keys import Algorithm, Slot
 from sra.remote.accounts.pairing import PairingStore
 from sra.transport import tls_identity
+from tests.chains import usage
 from tests.cli.whole import app
 from tests.remote.accounts.issuing import Authority
 
@@ -132,6 +133,31 @@ def test_a_certificate_of_the_wrong_slot_is_not_paired_and_whois_and_doctor_say_
     assert text in capsys.readouterr().out
 
 
+def test_a_certificate_whose_key_decrypts_too_is_paired_only_where_the_owner_lets_it(
+    tmp_path: Path, store: PairingStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    issued = Authority().issue(more=[usage("digital_signature", "key_encipherment")])
+    file = issued.write(tmp_path, "both")[0]
+    assert run(tmp_path, "pair", ACCOUNT, "--certificate", str(file)) == 2
+    assert "its key decrypts too (key usage)" in capsys.readouterr().err
+    store.pair(ACCOUNT, issued.card.public_key_hash("sha256"))
+    assert run(tmp_path, "whois", str(file)) == 3
+    assert "its key decrypts too" in capsys.readouterr().err
+    Paths(tmp_path).config.write_text("policy.allow_decrypting_keys = true\n")
+    assert run(tmp_path, "pair", ACCOUNT, "--certificate", str(file)) == 0
+    assert run(tmp_path, "whois", str(file)) == 0
+
+
+def test_of_a_certificate_that_says_no_use_root_is_told_what_to_look_at(
+    tmp_path: Path, store: PairingStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    issued = Authority().issue(says_use=False)
+    file = issued.write(tmp_path, "silent")[0]
+    assert run(tmp_path, "pair", ACCOUNT, "--certificate", str(file)) == 0
+    assert "Be sure that it is of slot 9A" in capsys.readouterr().err
+    assert store.find_account(issued.card) == ACCOUNT
+
+
 def test_a_mapping_by_names_opens_nothing_for_the_wrong_slot(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -146,6 +172,8 @@ def test_a_mapping_by_names_opens_nothing_for_the_wrong_slot(
     right = authority.issue().write(tmp_path, "right")[0]
     assert run(tmp_path, "whois", str(right)) == 0
     card_authentication = x509.ExtendedKeyUsage([x509.ObjectIdentifier("2.16.840.1.101.3.6.8")])
+    silent = authority.issue(says_use=False).write(tmp_path, "silent")[0]
+    assert run(tmp_path, "whois", str(silent)) == 3
     wrong = authority.issue(more=[card_authentication]).write(tmp_path, "wrong")[0]
     capsys.readouterr()
     assert run(tmp_path, "whois", "--json", str(wrong)) == 3

@@ -28,6 +28,7 @@ from sra.admin.events import (
     ScreenOpened,
     ScreenRecorded,
     TooMany,
+    Withheld,
 )
 from sra.cli.status_view import StatusView
 from sra.piv.keys import Operation, PinOutcome, Slot
@@ -36,6 +37,7 @@ DIGEST = bytes(range(32))
 SHOWN: list[tuple[Event, str]] = [
     (Connected("ann", "remote-host", "1a2b3c4d"), "Connected to remote-host as ann (session 1a2b3c4d)."),
     (Inserted("reader 0"), "The card is inserted in “reader 0”."),
+    (Withheld(Slot.KEY_MANAGEMENT, "it is the same key as 9A"), "Key 9D is not inserted: it is the same key as 9A."),
     (Ejected("the reader broke"), "The remote ejected the card: the reader broke"),
     (
         KeyUsed(Slot.AUTHENTICATION, Operation.SIGN, "sha256", DIGEST, 12.4),

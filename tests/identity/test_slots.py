@@ -10,7 +10,7 @@ from sra.admin.cards.softcard_certificates import Holder, issue, parse_subject, 
 from sra.admin.cards.softcard_keys import generate
 from sra.errors import RefusalCode, RefusedError
 from sra.identity.certificates import CardCertificate, parse
-from sra.identity.slots import check_slot
+from sra.identity.slots import check_slot, only_decrypts, says_its_use
 from sra.piv.keys import Algorithm, Slot
 from tests.chains import NOW, Extensions, card, root, usage
 
@@ -96,3 +96,42 @@ def test_any_bytes_as_an_extension_are_a_refusal_or_a_yes(value: bytes) -> None:
         certificate = of([(x509.UnrecognizedExtension(ObjectIdentifier(identifier), value), False)])
         with contextlib.suppress(RefusedError):
             check_slot(certificate)
+
+
+@pytest.mark.parametrize("other", ["key_encipherment", "data_encipherment", "key_agreement"])
+def test_a_key_that_may_decrypt_authenticates_nobody_unless_the_owner_lets_it(other: str) -> None:
+    certificate = of([(usage("digital_signature", other), True), extended(CLIENT)])
+    refused = refusal(certificate)
+    assert refused.code is RefusalCode.USAGE
+    assert "decrypts too (key usage)" in refused.text
+    assert check_slot(certificate, may_decrypt=True) == "its key may authenticate"
+
+
+def test_an_owner_who_lets_decrypting_keys_in_lets_in_none_that_does_not_sign() -> None:
+    with pytest.raises(RefusedError, match="not meant for signatures"):
+        check_slot(of([(usage("key_encipherment"), True)]), may_decrypt=True)
+
+
+@pytest.mark.parametrize(
+    ("extensions", "says", "decrypts"),
+    [
+        ([], False, False),
+        ([extended(CLIENT)], False, False),
+        ([SIGNS], True, False),
+        ([(usage("digital_signature", "key_encipherment"), True)], True, False),
+        ([(usage("key_encipherment"), True)], True, True),
+        ([(usage("key_agreement"), False)], True, True),
+        ([(x509.UnrecognizedExtension(ObjectIdentifier("2.5.29.15"), b"\x04\x01\x20"), True)], False, False),
+    ],
+)
+def test_what_a_certificate_says_of_its_use_and_what_it_leaves_open(
+    extensions: Extensions, says: bool, decrypts: bool
+) -> None:
+    certificate = of(extensions)
+    assert says_its_use(certificate) is says
+    assert only_decrypts(certificate.der) is decrypts
+
+
+def test_what_is_no_certificate_does_not_only_decrypt() -> None:
+    for der in (b"", b"\x30\x00", b"nonsense"):
+        assert not only_decrypts(der)

@@ -25,6 +25,7 @@ from sra.admin.events import (
     ScreenRecorded,
     TooMany,
     Watcher,
+    Withheld,
 )
 from sra.audit import Fact
 from sra.ledger import BY_KEYS, BY_PEOPLE, ONCE_A_MINUTE, Rule
@@ -56,6 +57,7 @@ OF_ALL = ("account", "session")
 NAMES: dict[type[Event], str] = {
     Connected: "connected",
     Inserted: "inserted",
+    Withheld: "withheld",
     Ejected: "ejected",
     KeyUsed: "key-use",
     PinAsked: "pin",

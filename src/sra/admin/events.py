@@ -29,6 +29,14 @@ class Inserted:
 
 
 @dataclass(frozen=True)
+class Withheld:
+    """A key that was to be inserted is not, since what it decrypts could be a proof for another remote."""
+
+    slot: Slot
+    reason: str
+
+
+@dataclass(frozen=True)
 class Ejected:
     """The card is out of the remote's reader, by the person's wish or not."""
 
@@ -142,7 +150,7 @@ class ScreenClosed:
     sent: int
 
 
-Lent = Connected | Inserted | Ejected | LinkLost | Paused
+Lent = Connected | Inserted | Withheld | Ejected | LinkLost | Paused
 OfScreen = ScreenRecorded | ScreenOpened | ScreenClosed
 Warned = Flooded | TooMany | AskedInVain | RealPinTyped | CodeClosed | CardWaits
 Use = KeyUsed | PinAsked | Refused | Warned

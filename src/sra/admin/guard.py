@@ -13,6 +13,7 @@ from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
 from sra.admin.consent import Need
+from sra.admin.decrypting_keys import is_signature, signing_moduli
 from sra.admin.events import (
     BY_PERSON,
     AskedInVain,
@@ -35,6 +36,7 @@ from sra.piv.keys import (
     KeyDescription,
     KeyReply,
     KeyRequest,
+    Operation,
     PinOutcome,
     PinPolicy,
     PinReply,
@@ -63,6 +65,7 @@ class Guard:
         self._card = lending.lender.card
         self._watcher = lending.lender.watcher
         self._keys = {key.slot: key for key in inserted}
+        self._signing = signing_moduli(self._card.contents)
         self._verified = False
         self._verified_for_next = False
         self._flood_timer: asyncio.TimerHandle | None = None
@@ -162,6 +165,7 @@ class Guard:
                 self._check_open()  # the person may have paused while this waited
                 with self._telling_if_it_waits(request.slot):
                     reply = await self._use_on_card(request, self._keys[request.slot])
+                self._check_decrypted(request, reply)
             finally:
                 self._one_at_a_time.release()
             self._meter.uses += 1
@@ -170,6 +174,11 @@ class Guard:
             self._watcher.notice(KeyUsed(request.slot, request.operation, signed.hash_name, signed.digest, took))
             self._check_lent()  # what was made while the person stopped it stays here
             return reply
+
+    def _check_decrypted(self, request: KeyRequest, reply: KeyReply) -> None:
+        """Keep back what a signing key has decrypted: a slot may hold one though its certificate names another."""
+        if request.operation is Operation.DECRYPT and is_signature(reply.output, request.input, self._signing):
+            raise not_allowed(f"slot {request.slot:02X} has a key that signs, and its certificate names another one")
 
     def _take_verified(self, key: KeyDescription) -> bool:
         """The PIN policy, once more on this side: a remote that skips the question gets nothing."""

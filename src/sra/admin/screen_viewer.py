@@ -16,8 +16,11 @@ from sra.errors import UsageError
 
 STOP_DEADLINE = 2.0
 """Seconds for the viewer to end; then it is killed."""
-SOCKET, PORT, USERNAME = "{socket}", "{port}", "{username}"
-"""What stands for the place and the name in a command that a person has set."""
+SOCKET, PORT, USERNAME, CLIPBOARD = "{socket}", "{port}", "{username}", "{clipboard}"
+"""What stands for the place, the name, and 1 or 0 for a shared clipboard, in a command that a person has set."""
+
+CLIPBOARD_SETTINGS = ("SendClipboard", "AcceptClipboard", "SendPrimary", "SetPrimary")
+"""TigerVNC's: all of them are on unless they are set."""
 
 INSTALL = "No VNC viewer was found: install tigervnc-viewer, or set viewer in config.toml (docs/screen.md)."
 
@@ -62,24 +65,32 @@ def _filled(word: str, values: Mapping[str, str]) -> str:
     return word
 
 
-def choose(configured: Sequence[str], platform: str = sys.platform, *, view_only: bool = False) -> Viewer:
+def choose(
+    configured: Sequence[str], platform: str = sys.platform, *, view_only: bool = False, clipboard: bool = False
+) -> Viewer:
     """The viewer that the person has set, or the platform's usual one."""
     if configured:
         if not any(SOCKET in word or PORT in word for word in configured):
             raise UsageError(f"viewer in config.toml needs {SOCKET} or {PORT}, for where the screen is to be had.")
-        return Viewer(tuple(configured))
-    return macos() if platform == "darwin" else tigervnc(view_only=view_only)
+        return Viewer(tuple(word.replace(CLIPBOARD, str(int(clipboard))) for word in configured))
+    return macos() if platform == "darwin" else tigervnc(view_only=view_only, clipboard=clipboard)
 
 
-def tigervnc(*, view_only: bool) -> Viewer:
-    """TigerVNC's viewer, without a word when the screen goes away: this program says it."""
+def tigervnc(*, view_only: bool, clipboard: bool = False) -> Viewer:
+    """TigerVNC's viewer, without a word when the screen goes away: this program says it.
+
+    Unless the person wants it, nothing that was copied here (a password, say) goes to the remote, which is not trusted,
+    and nothing that the remote makes up gets into what is pasted here, into a shell, say.
+    """
     quiet = ("-AlertOnFatalError=0", "-ReconnectOnError=0", "-RemoteResize=0")
-    return Viewer(("xtigervncviewer", "-SecurityTypes=Plain", *quiet, f"-ViewOnly={int(view_only)}", SOCKET))
+    shared = tuple(f"-{name}={int(clipboard)}" for name in CLIPBOARD_SETTINGS)
+    return Viewer(("xtigervncviewer", "-SecurityTypes=Plain", *quiet, *shared, f"-ViewOnly={int(view_only)}", SOCKET))
 
 
 def macos() -> Viewer:
     """The viewer of macOS, which takes a URL. Written from its documentation, not tried on a Mac.
 
+    Whether the clipboard is shared is a setting of its own (Edit, Use Shared Clipboard), which no URL changes.
     The URL is on the command line of ``open`` for a moment, where this machine's other users can see it; the password
     in it is worth nothing without the door, which takes one connection.
     """

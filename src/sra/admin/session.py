@@ -9,14 +9,14 @@ import secrets
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
+from sra.admin import decrypting_keys
 from sra.admin.cards.base import Card
-from sra.admin.events import Connected, Ejected, Inserted, TooMany
+from sra.admin.events import Connected, Ejected, Inserted, TooMany, Withheld
 from sra.admin.guard import Guard
 from sra.admin.lending import Lender, Lending
 from sra.admin.pin_entry import PinEntry
 from sra.admin.unlocking import Unlocking
 from sra.errors import (
-    CardError,
     CardRemovedError,
     KeyMissingError,
     LinkError,
@@ -29,8 +29,8 @@ from sra.identity import certificates, challenges
 from sra.identity.certificates import CardCertificate
 from sra.piv.certificates import certificate_in
 from sra.piv.insertion import contents_to_insert
-from sra.piv.keys import KeyRequest, Operation, PinRequest, Slot, purpose
-from sra.piv.objects import CERTIFICATES, CardContents
+from sra.piv.keys import KeyRequest, PinRequest, Slot
+from sra.piv.objects import CERTIFICATES
 from sra.transport.channel import Channel, open_channel
 from sra.transport.tls_trust import TrustPolicy
 from sra.wire.connection import Connection
@@ -104,30 +104,6 @@ def _authentication_certificate(card: Card) -> CardCertificate:
     if not der:
         raise KeyMissingError("The card has no PIV authentication certificate (slot 9A), so it can't say who you are.")
     return certificates.parse(der)
-
-
-def _safe_slots(contents: CardContents, authentication: CardCertificate, slots: Collection[Slot]) -> set[Slot]:
-    """The slots without those that would decrypt with the authentication key.
-
-    What a key decrypts can be anything, so a remote could have a blinded challenge "decrypted" into a proof.
-    """
-    return {
-        key.slot
-        for key in contents.keys
-        if key.slot in slots
-        and (
-            purpose(key.slot, key.algorithm) is Operation.SIGN
-            or _public_key(contents, key.slot) != authentication.key_bytes
-        )
-    }
-
-
-def _public_key(contents: CardContents, slot: Slot) -> bytes:
-    """The public key of a slot, or nothing where its certificate can't be read (then it is not inserted either)."""
-    try:
-        return certificates.parse(certificate_in(contents.objects.get(CERTIFICATES[slot], b""))).key_bytes
-    except (CardError, RefusedError):
-        return b""
 
 
 async def _open(remote: Remote) -> Channel:
@@ -235,7 +211,7 @@ class Session:
         """
         certificate = _authentication_certificate(self._card)
         guid = hashlib.sha256(certificate.der).digest()[:16]
-        contents = contents_to_insert(self._card.contents, _safe_slots(self._card.contents, certificate, slots), guid)
+        contents = contents_to_insert(self._card.contents, self._lendable(slots), guid)
         question = InsertCard(contents, self.lending.lender.terms.entry is PinEntry.PAD if pin_pad is None else pin_pad)
         self._guard = Guard(self.lending, contents.keys)
         self._out.clear()
@@ -249,6 +225,14 @@ class Session:
             raise ProtocolError("The remote answered something else.")
         self._watcher.notice(Inserted(answer.reader))
         return answer.reader
+
+    def _lendable(self, slots: Collection[Slot]) -> set[Slot]:
+        """The slots without those that may not decrypt for a remote, of which the person is told."""
+        allow_raw_rsa = self.lending.lender.terms.allow_raw_rsa
+        reasons = decrypting_keys.withheld(self._card.contents, slots, allow_raw_rsa=allow_raw_rsa)
+        for slot, reason in reasons.items():
+            self._watcher.notice(Withheld(slot, reason))
+        return set(slots) - reasons.keys()
 
     @property
     def is_inserted(self) -> bool:

@@ -74,6 +74,7 @@ class Options:
     allow_raw_rsa: bool
     shown: Shown = Shown.NO
     view_only: bool = False
+    clipboard: bool | None = None
 
 
 RemoteName = Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="The remote; the port is 4116 if not given.")]
@@ -100,7 +101,15 @@ PinCache = Annotated[
     int | None, typer.Option(metavar="MINUTES", min=0, max=10080, help="Keep the PIN for the pad, after a yes.")
 ]
 RawRsa = Annotated[
-    bool, typer.Option("--allow-raw-rsa", help="Sign any RSA block. A hostile remote can then be you elsewhere.")
+    bool,
+    typer.Option("--allow-raw-rsa", help="Sign any RSA block. A hostile remote can then be you on every other one."),
+]
+Clipboard = Annotated[
+    bool | None,
+    typer.Option(
+        "--clipboard/--no-clipboard",
+        help="Share the clipboard with the remote's screen, both ways: it sees what you copy. (Default: no.)",
+    ),
 ]
 ViewOnly = Annotated[bool, typer.Option("--view-only", help="Watch the screen; neither keys nor clicks are sent.")]
 
@@ -120,6 +129,7 @@ def connect(
     allow_raw_rsa: RawRsa = False,
     screen: Annotated[bool, typer.Option("--screen", help="Show the remote's screen too.")] = False,
     view_only: ViewOnly = False,
+    clipboard: Clipboard = None,
     module: Modules = None,
     cards_dir: CardsDir,
     config_dir: ConfigDir = None,
@@ -131,7 +141,7 @@ def connect(
     options = Options(
         card, parse_slots(slots), pin_fd, parse_fingerprint(fingerprint) if fingerprint else None,
         ca_file, yes, reconnect, pin_entry, pin_cache, allow_raw_rsa,
-        Shown.TOO if screen else Shown.NO, view_only,
+        Shown.TOO if screen else Shown.NO, view_only, clipboard,
     )  # fmt: skip
     run_connection(remote, options, module, cards_dir, config_dir)
 
@@ -183,6 +193,8 @@ async def _connect(
     remote: str, options: Options, paths: AdminPaths, config: AdminConfig, backends: dict[str, CardBackend]
 ) -> None:
     host, port = parse_address(remote)
+    if options.allow_raw_rsa:
+        print_note(f"warning: --allow-raw-rsa: if {remote} is hostile, it can be you on every other remote")
     target = session.Remote(host, port or DEFAULT_PORT, _trust(options, paths, config))
     console = Console(stderr=True)
     view = StatusView(console, str(target))
@@ -231,7 +243,8 @@ async def _connect(
 def _screen(target: session.Remote, options: Options, config: AdminConfig, watcher: Watcher) -> Screen | None:
     if options.shown is Shown.NO:
         return None
-    viewer = choose(config.viewer, view_only=options.view_only)
+    clipboard = config.clipboard if options.clipboard is None else options.clipboard
+    viewer = choose(config.viewer, view_only=options.view_only, clipboard=clipboard)
     sharing = ScreenSharing(target, viewer, watcher, view_only=options.view_only)
     return Screen(sharing, watcher, is_all=options.shown is Shown.ALONE)
 

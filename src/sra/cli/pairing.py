@@ -16,11 +16,11 @@ from sra.cli.card_users import note_kept_out
 from sra.cli.options import AsJson, Root, examples
 from sra.cli.output import print_facts, print_json, print_note, print_table
 from sra.cli.policy import verdict
-from sra.config import Paths, load_daemon_config
+from sra.config import DaemonConfig, Paths, load_daemon_config
 from sra.errors import RefusalCode, RefusedError, UsageError
 from sra.identity.certificates import MAX_CERTIFICATE, CardCertificate, parse_file
 from sra.identity.policy import PolicyFinding
-from sra.identity.slots import check_slot
+from sra.identity.slots import check_slot, says_its_use
 from sra.remote.accounts.finder import AccountFinder, Decision
 from sra.remote.accounts.local_linux import find_local
 from sra.remote.accounts.pairing import Finding, PairingStore
@@ -49,7 +49,7 @@ def pair(
     name = find_local(account).name
     store = PairingStore(Paths(root).pairings)
     if certificate is not None and key_hash is None:
-        card = _read_to_pair(certificate)
+        card = _read_to_pair(certificate, load_daemon_config(Paths(root).config))
         is_new = store.pair_certificate(name, card)
         logins.paired_cards(Paths(root)).add(card)
         _note_validity(card)
@@ -115,13 +115,15 @@ def _read(certificate: typer.FileBinaryRead) -> CardCertificate:
         raise UsageError(f"{certificate.name}: {error} Name a card's certificate, PEM or DER.") from error
 
 
-def _read_to_pair(certificate: typer.FileBinaryRead) -> CardCertificate:
+def _read_to_pair(certificate: typer.FileBinaryRead, config: DaemonConfig) -> CardCertificate:
     """As ``_read``; raise ``UsageError`` also if its slot never opens a connection, whatever it is paired with."""
     card = _read(certificate)
     try:
-        check_slot(card)
+        check_slot(card, may_decrypt=config.policy.allow_decrypting_keys)
     except RefusedError as error:
         raise UsageError(f"{certificate.name}: {error}") from error
+    if not says_its_use(card):
+        print_note("note: the certificate does not say what its key is for (key usage). Be sure that it is of slot 9A")
     return card
 
 

@@ -28,6 +28,7 @@ def policy_of(config: PolicyConfig) -> CertificatePolicy:
         ocsp_nonce=config.ocsp_nonce,
         max_age=timedelta(hours=config.max_age_hours),
         timeout=float(config.timeout_seconds),
+        allow_decrypting_keys=config.allow_decrypting_keys,
     )
 
 

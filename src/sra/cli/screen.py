@@ -8,6 +8,7 @@ from sra.cli.connect import (
     DEFAULT_SLOTS,
     CaFile,
     CardName,
+    Clipboard,
     Entry,
     Fingerprint,
     Options,
@@ -32,6 +33,7 @@ def screen(
     remote: RemoteName,
     *,
     view_only: ViewOnly = False,
+    clipboard: Clipboard = None,
     card: CardName = "",
     slots: Slots = DEFAULT_SLOTS,
     pin_fd: PinFd = None,
@@ -52,5 +54,6 @@ def screen(
     options = Options(
         card, parse_slots(slots), pin_fd, parse_fingerprint(fingerprint) if fingerprint else None,
         ca_file, yes, reconnect, pin_entry, pin_cache, allow_raw_rsa=False, shown=Shown.ALONE, view_only=view_only,
+        clipboard=clipboard,
     )  # fmt: skip
     run_connection(remote, options, module, cards_dir, config_dir)

@@ -34,6 +34,7 @@ from sra.admin.events import (
     TooMany,
     Use,
     Warned,
+    Withheld,
 )
 from sra.admin.person import UseQuestion
 from sra.logs import clean
@@ -118,6 +119,8 @@ class StatusView:
         if isinstance(event, Inserted):
             self._reader = clean(event.reader)
             return f"The card is inserted in “{self._reader}”."
+        if isinstance(event, Withheld):
+            return f"Key {event.slot:02X} is not inserted: {event.reason}."
         if isinstance(event, Ejected):
             self._reader = ""
             who = "Ejected" if event.wished else "The remote ejected the card"

@@ -32,7 +32,8 @@ class CertificatePolicy:
 
     ``policies``: dotted OIDs, one of which has to be valid on the whole path. ``extended_key_usages``: dotted OIDs, all
     of which the certificate has to have. ``max_age``: how long a fetched answer counts, however long it says it does.
-    ``timeout``: seconds for one question to a server.
+    ``timeout``: seconds for one question to a server. ``allow_decrypting_keys``: a key that may also decrypt, as its
+    certificate says, may authenticate.
     """
 
     certificates: Certificates = Certificates.PAIRED_KEY
@@ -43,6 +44,7 @@ class CertificatePolicy:
     ocsp_nonce: bool = True
     max_age: timedelta = timedelta(days=7)
     timeout: float = 5.0
+    allow_decrypting_keys: bool = False
 
     @property
     def needs_authority(self) -> bool:

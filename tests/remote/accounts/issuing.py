@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID, ObjectIdentifier
 from sra.identity.certificates import CardCertificate, parse
 from sra.piv import tlv
 from sra.remote.accounts.certificate_fields import PRINCIPAL_NAME
+from tests.chains import usage
 
 UTF8_STRING = 0x0C
 ALTERNATIVE_NAMES = ObjectIdentifier("2.5.29.17")
@@ -64,10 +65,16 @@ class Authority:
         *,
         raw_names: bytes | None = None,
         more: Sequence[x509.ExtensionType] = (),
+        says_use: bool = True,
     ) -> Issued:
-        """A card's certificate; ``raw_names`` takes the place of its alternative names, as the bytes that it is."""
+        """A card's certificate; ``raw_names`` takes the place of its alternative names, as the bytes that it is.
+
+        Its key signs unless ``more`` has another key usage, or ``says_use`` is false.
+        """
+        told = not says_use or any(isinstance(extension, x509.KeyUsage) for extension in more)
         extensions: list[tuple[x509.ExtensionType, bool]] = [
             (x509.BasicConstraints(ca=False, path_length=None), True),
+            *([] if told else [(usage("digital_signature"), True)]),
             *((extension, False) for extension in more),
         ]
         if names:

@@ -354,3 +354,22 @@ def test_one_among_a_thousand_pairings_is_found(remote: Remote) -> None:
     remote.pair("alice")
     remote.map(AttributeMapping=MAPPING)
     assert asyncio.run(remote.finder.find_account(CARD)) == "alice"
+
+
+@pytest.mark.parametrize("goes_by_names", [False, True])
+def test_a_certificate_that_says_no_use_opens_an_account_only_where_root_paired_it(
+    remote: Remote, goes_by_names: bool
+) -> None:
+    """It may be of slot 9D: a remote that has blocks decrypted would make a proof of one."""
+    silent = AUTHORITY.issue(names=[principal("alice@example.com")], says_use=False).card
+    remote.map(AttributeMapping=MAPPING)
+    remote.directory.answer = frozenset({"alice"})
+    remote.directory.goes_by_names = goes_by_names
+    remote.configure(certificates=(remote.directory,))
+    assert remote.find() == "alice"
+    remote.directory.asked.clear()
+    assert remote.refusal(silent).code is RefusalCode.NOT_PAIRED
+    assert remote.directory.asked == []
+    assert "does not say what its key is for" in str(remote.explain(silent).findings)
+    remote.pair("bob", silent)
+    assert remote.find(silent) == "bob"

@@ -12,6 +12,7 @@ from sra.errors import LinkError, ProtocolError, RefusalCode, RefusedError
 from sra.identity import challenges
 from sra.piv.keys import Algorithm, KeyReply, KeyRequest, Operation, PinOutcome, PinReply, PinRequest, Slot
 from sra.remote.daemon import readers as readers_module
+from tests import rsa_forgery
 from tests.admin.connecting import connect
 from tests.admin.watching import Watching
 from tests.loopback import DEADLINE, run, until
@@ -54,6 +55,27 @@ def test_a_card_is_inserted_used_and_ejected_and_all_of_it_is_written_down() -> 
         assert remote.records.of("pin")[0]["entry"] == "typed"
         assert remote.records.of("ejected")[0]["reason"] == "enough"
         assert PIN.decode() not in str(remote.records.lines)
+
+    run(body())
+
+
+def test_why_the_admins_guard_refused_is_in_the_remotes_log_once_a_session(caplog: pytest.LogCaptureFixture) -> None:
+    async def body() -> None:
+        card = MemoryCard({Slot.AUTHENTICATION: Algorithm.RSA_2048})
+        block = rsa_forgery.pss(256, 32, "sha256", 222).any()
+        async with running_remote() as remote:
+            session = await connected(remote, card)
+            await session.insert(ONLY_9A)
+            await remote.readers[0].link.check_pin(PinRequest(PIN))
+            for _ in range(3):
+                with pytest.raises(RefusedError, match="rsa_pss_saltlen:digest"):
+                    await remote.readers[0].link.use_key(
+                        KeyRequest(Slot.AUTHENTICATION, Algorithm.RSA_2048, Operation.SIGN, block)
+                    )
+            await session.close("bye")
+        told = [record.getMessage() for record in caplog.records if "guard refused" in record.getMessage()]
+        assert len(told) == 1
+        assert "(openssl: -sigopt rsa_pss_saltlen:digest)." in told[0]
 
     run(body())
 

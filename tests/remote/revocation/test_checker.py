@@ -51,6 +51,24 @@ def test_under_every_policy_a_key_of_the_wrong_slot_authenticates_nobody(
     assert remote.explain(alice) == [("policy", str(certificates)), ("refused", refused.text)]
 
 
+@pytest.mark.parametrize("certificates", Certificates)
+@pytest.mark.parametrize("other", ["key_encipherment", "data_encipherment", "key_agreement"])
+def test_under_every_policy_a_key_that_may_decrypt_authenticates_nobody_unless_the_owner_lets_it(
+    tmp_path: Path, certificates: Certificates, other: str
+) -> None:
+    """Another remote, to which it is lent, would have a proof for this one decrypted."""
+    alice = SUB.issue("Alice", [(usage("digital_signature", other), True)])
+    for is_allowed in (False, True):
+        (folder := tmp_path / str(is_allowed)).mkdir()
+        remote = Remote(folder, CertificatePolicy(certificates, allow_decrypting_keys=is_allowed))
+        remote.file("root", ROOT.revocation_list())
+        remote.file("sub", SUB.revocation_list())
+        if is_allowed:
+            remote.check(alice)
+        else:
+            assert "its key decrypts too (key usage)" in remote.refusal(alice).text
+
+
 def test_with_an_authority_strangers_and_wrong_uses_and_policies_are_refused(tmp_path: Path) -> None:
     policy = CertificatePolicy(Certificates.CA, frozenset({"1.2.3"}), frozenset({"1.3.6.1.5.5.7.3.2"}))
     remote = Remote(tmp_path, policy)

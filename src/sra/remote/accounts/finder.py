@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from sra.errors import RefusalCode, RefusedError, SraError, UsageError
 from sra.identity.certificates import CardCertificate
+from sra.identity.slots import says_its_use
 from sra.logs import clean
 from sra.remote.accounts.attribute_mapping import NOTHING, AttributeMapping, SmartcardLogin, wanted_value
 from sra.remote.accounts.directory import Accounts, CertificateDirectory, Directory, DirectoryError
@@ -141,7 +142,7 @@ class AccountFinder:
         """The account whose attribute has the value that the certificate's names make."""
         wanted = wanted_value(mapping, walk.card)
         rule = f"attribute {wanted.attribute}"
-        if not self._is_vouched_for(walk, rule):
+        if not self._says_its_use(walk, rule) or not self._is_vouched_for(walk, rule):
             return None
         if wanted.missing:
             walk.note(rule, f"not used: {'; '.join(wanted.missing)}")
@@ -161,6 +162,8 @@ class AccountFinder:
         """The account that a directory has for this certificate."""
         for directory in self.certificates:
             step = f"certificate in {directory.name}"
+            if not self._says_its_use(walk, step):
+                continue
             if directory.goes_by_names and not self._is_vouched_for(walk, step):
                 continue
             try:
@@ -171,6 +174,16 @@ class AccountFinder:
             if accounts:
                 return self._only(accounts)
         return None
+
+    def _says_its_use(self, walk: _Walk, rule: str) -> bool:
+        """A directory has certificates of every slot, and a key that decrypts for remotes must open no account.
+
+        What root has paired by hand is root's choice.
+        """
+        if says_its_use(walk.card):
+            return True
+        walk.note(rule, "not used: the certificate does not say what its key is for (no key usage), so it may decrypt")
+        return False
 
     def _is_vouched_for(self, walk: _Walk, rule: str) -> bool:
         try:

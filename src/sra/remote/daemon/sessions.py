@@ -16,6 +16,7 @@ from sra.errors import LinkError, ProtocolError, RefusalCode, RefusedError, SraE
 from sra.identity import challenges
 from sra.identity.certificates import CardCertificate
 from sra.identity.certificates import parse as parse_certificate
+from sra.logs import clean, of_session
 from sra.piv.keys import KeyReply, KeyRequest, PinReply, PinRequest
 from sra.remote.daemon import time_limits
 from sra.remote.daemon.readers import Reader
@@ -48,6 +49,9 @@ PROOF_DEADLINE = 120.0
 """Seconds for a person to find the PIN."""
 KEY_DEADLINE = 170.0
 """Seconds for a key use or a PIN question, below the reader's own 180."""
+
+MAX_REFUSALS = 20
+"""Different reasons that are logged in one session: there are fewer, and an admin that invents more fills no log."""
 
 log = logging.getLogger("sra.sessions")
 
@@ -162,6 +166,7 @@ class Session:
         self._sessions = sessions
         self._reader: Reader | None = None
         self._last_use = asyncio.get_running_loop().time()
+        self._refusals: set[str] = set()
 
     @property
     def _record(self) -> Record:
@@ -278,6 +283,7 @@ class Session:
             outcome = str(reply.outcome) if isinstance(reply, PinReply) else "done"
         except RefusedError as error:
             outcome = f"refused: {error.code}"
+            self._tell(error)
             raise
         except SraError:
             outcome = "failed"
@@ -285,6 +291,13 @@ class Session:
         finally:
             self._record(event, outcome=outcome, **facts, **self._facts())
         return reply
+
+    def _tell(self, refusal: RefusedError) -> None:
+        """Log once in each session why the admin's side said no: of PC/SC, programs here get a status word at most."""
+        text = clean(refusal.text)
+        if text not in self._refusals and len(self._refusals) < MAX_REFUSALS:
+            self._refusals.add(text)
+            log.warning("the admin's side refused: %s", text, extra=of_session(self._channel.session))
 
 
 class Sessions:

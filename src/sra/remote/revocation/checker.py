@@ -79,7 +79,7 @@ class PolicyChecker:
 
     async def _rules(self, card: CardCertificate, now: datetime) -> AsyncIterator[PolicyFinding]:
         yield PolicyFinding("policy", str(self._policy.certificates))
-        yield PolicyFinding("slot", check_slot(card))
+        yield PolicyFinding("slot", check_slot(card, may_decrypt=self._policy.allow_decrypting_keys))
         if not self._policy.needs_authority:
             return
         trusted = await self._trusted()
