@@ -11,6 +11,8 @@ from pathlib import Path
 from sra.cli import card_users, logins
 from sra.cli.checks import NotHereError, WrongError
 from sra.config import DaemonConfig, Paths
+from sra.remote.accounts.pairing import PairingStore
+from sra.remote.accounts.pairing_file import HASHES
 from sra.remote.logins import mapping, marks, settings
 from sra.remote.logins.login_paths import OPENSC, PAM_MODULES, LoginPaths
 from sra.remote.logins.stack_files import StackFiles
@@ -33,7 +35,28 @@ def check_logins(paths: Paths, config: DaemonConfig) -> str:
     _check_mapping(paths, login, config, mend)
     if login.root == Path("/") and logins.SYSTEMD.is_dir():
         _check_units(mend)
-    return ", ".join(f"{name}: {state}" for name, state in states.items())
+    if problems := [*logins.paired_cards(paths).problems(), *logins.seen_cards(paths).problems()]:
+        raise WrongError(" ".join(problems), f"rm {problems[0].partition(' is not used')[0]}")
+    known = ", ".join(f"{name}: {state}" for name, state in states.items())
+    return f"{known}{_unknown_cards(paths)}{_without_sssd(login, config)}"
+
+
+def _unknown_cards(paths: Paths) -> str:
+    """What to do about cards that were paired by their hash, so that nobody has given the login their certificates."""
+    given = {card.public_key_hash(name) for card in logins.paired_cards(paths).cards() for name in HASHES}
+    accounts = sorted({each.account for each in PairingStore(paths.pairings).pairings() if each.hash not in given})
+    if not accounts:
+        return ""
+    return (
+        f"; cards of {', '.join(accounts)} were paired by their hash: unless an authority vouches for them, the logins "
+        f"know them after: sra pair {accounts[0]} --certificate FILE"
+    )
+
+
+def _without_sssd(login: LoginPaths, config: DaemonConfig) -> str:
+    if not login.sssd.is_dir() or config.policy.certificates != "paired-key":
+        return ""
+    return '; SSSD gets no rules, since they go by names: [policy] certificates = "ca" would give it some'
 
 
 def check_removal(paths: Paths, config: DaemonConfig) -> str:
