@@ -33,7 +33,7 @@ from sra.piv.keys import Operation, PinOutcome, Slot
 
 DIGEST = bytes(range(32))
 SHOWN: list[tuple[Event, str]] = [
-    (Connected("ann", "remote-host", "1a2b3c4d"), "Connected to remote-host as ann (session 1a2b3c4d)."),
+    (Connected("ann", "remote-host", "1a2b3c4d"), "Connected to remote as ann (session 1a2b3c4d)."),
     (Inserted("reader 0"), "The card is inserted in “reader 0”."),
     (Ejected("the reader broke"), "The remote ejected the card: the reader broke"),
     (

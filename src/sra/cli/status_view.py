@@ -87,8 +87,8 @@ class StatusView:
 
     def _line(self, event: Event) -> str:
         if isinstance(event, Connected):
-            self._account = clean(event.account)
-            return f"Connected to {clean(event.host)} as {self._account} (session {clean(event.session)})."
+            self._account = clean(event.account)  # and not what the remote calls itself: it could say any name
+            return f"Connected to {self._remote} as {self._account} (session {clean(event.session)})."
         if isinstance(event, Inserted):
             self._reader = clean(event.reader)
             return f"The card is inserted in “{self._reader}”."
