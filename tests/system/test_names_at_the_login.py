@@ -16,20 +16,23 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from lab.hosts import two_hosts
-from lab.processes import wait_until
+from lab.processes import Process, wait_until
 from lab.product import CARDS, Terminal, World, code_of, remote_at_work, wait_for_card
 from tests.system.test_logins import MAPPING, at_terminal, output_of
-from tests.system.test_sssd_login import STACK, start_sssd
+from tests.system.test_sssd_login import STACK, run_sssd, start_sssd
 
 SSSD_SAYS = re.compile(r"PIN for|insert|failure", re.IGNORECASE)
 SSSD_RULES = "/etc/sssd/conf.d/50-sra-pairing.conf"
+
+
+daemons: list[Process] = []
 
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     with two_hosts() as (admin, remote):
         world = remote_at_work(admin, remote)
-        start_sssd(world)
+        daemons.append(start_sssd(world))
         for name in ("ann", "bob"):
             world.add_person(name, ["9A=RSA2048"])
         remote.add_account("guest", "secret")
@@ -50,6 +53,12 @@ def forge(world: World, attacker: str, victim: str) -> str:
     cards[attacker]["keys"][0]["certificate"] = b64encode(forged).decode()
     world.admin.write(f"{CARDS}/{attacker}-as-{victim}.softcard", json.dumps(cards[attacker]), mode=0o600)
     return f"{attacker}-as-{victim}"
+
+
+def restart_sssd(world: World) -> None:
+    """What systemd does after the product has written SSSD's settings."""
+    daemons.pop().kill()
+    daemons.append(run_sssd(world))
 
 
 def by_sssd(world: World, account: str, code: str) -> str:
@@ -74,6 +83,7 @@ def test_a_certificate_with_anothers_names_opens_nothing_of_the_others(
     before = world.remote.read(MAPPING)
     with world.inserted(forge(world, attacker, victim), entry="code") as connection:
         wait_for_card(world.remote)
+        restart_sssd(world)
         assert by_sssd(world, victim, code_of(connection)) != victim
         su = at_terminal(world, "guest", "su", victim, "-c", "id -un")
         su.answer("smart card PIN: ", code_of(connection))

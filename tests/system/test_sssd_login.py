@@ -52,6 +52,12 @@ def start_sssd(world: World, before: Callable[[], object] = lambda: None) -> Pro
     before()
     remote.write("/etc/nsswitch.conf", "passwd: files sss\ngroup: files sss\nhosts: files\n")
     remote.run(["mkdir", "-p", "/run/dbus"])
+    return run_sssd(world)
+
+
+def run_sssd(world: World) -> Process:
+    """SSSD, which reads its settings only when it starts."""
+    remote = world.remote
     daemon = remote.start(["sssd", "--interactive", "--logger=stderr"])
     wait_until(lambda: remote.run(["getent", "-s", "sss", "passwd", "daemon"], check=False).stdout, "SSSD", 20)
     return daemon
