@@ -179,3 +179,10 @@ def test_a_file_that_is_long_enough_takes_nothing_more(
 @pytest.mark.parametrize("value", ["", "rubbish", "-1", "9999"])
 def test_a_descriptor_that_is_none_is_no_file(value: str) -> None:
     assert len(lines("error", environment={logs.FILE_VARIABLE: value})) == 1
+
+
+@pytest.mark.parametrize(
+    "invisible", ["\u3164", "\u115f", "\u1160", "\uffa0", "\u034f", "\u2800", "\ufe0f", "\U000e0100"]
+)
+def test_signs_that_show_nothing_are_not_shown(invisible: str) -> None:
+    assert logs.clean(f"a{invisible}b") == "a?b"

@@ -39,7 +39,7 @@ def work_with(card: CardCertificate) -> None:
         lambda: check_slot(card),
         lambda: card.check_validity(datetime.now(UTC)),
         lambda: VOUCHING(card),
-        *(lambda name=name: read_field(card, name) for name in FIELDS),  # type: ignore[misc]
+        *(lambda name=name: read_field(card, name) for name in FIELDS),
     ]
     for step in steps:
         with contextlib.suppress(RefusedError, FieldMissingError):
