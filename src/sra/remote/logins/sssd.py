@@ -68,11 +68,8 @@ def text_of(settings: SssdSettings, accounts: Mapping[bytes, str]) -> bytes:
         f"pam_cert_db_path = {settings.trusted}",
         *([f"pam_p11_allowed_services = {allowed}"] if allowed else []),
     ]
-    for rule, owners in sorted(_rules(accounts).items()):
-        if len(owners) == 1:
-            lines += ["", *_section(rule, min(owners))]
-        else:
-            log.warning("SSSD could not tell the cards of %s apart: it gets no rule for them", " and ".join(owners))
+    for rule, account in sorted(_rules(accounts)):
+        lines += ["", *_section(rule, account)]
     return (_HEAD + "".join(f"{line}\n" for line in lines)).encode()
 
 
@@ -83,17 +80,26 @@ def without(text: bytes, account: str) -> bytes:
     return b"\n\n".join(each for each in sections if line not in each.splitlines()).rstrip(b"\n") + b"\n"
 
 
-def _rules(accounts: Mapping[bytes, str]) -> dict[str, list[str]]:
-    """Rule -> the accounts whose certificates it matches, in order.
+def _rules(accounts: Mapping[bytes, str]) -> set[tuple[str, str]]:
+    """Rules and the accounts that they open.
 
-    One rule has one certificate's issuer *and* subject: alternatives in both would match their mixtures too.
+    One rule has one certificate's issuer *and* subject: alternatives in both would match their mixtures too. Names that
+    two accounts have in common open neither.
     """
-    rules: dict[str, list[str]] = {}
-    for der, account in sorted(accounts.items(), key=lambda each: (each[1], each[0])):
-        rule = _rule(x509.load_der_x509_certificate(der)) if _ACCOUNT.fullmatch(account) else ""
-        if rule and account not in rules.setdefault(rule, []):
-            rules[rule].append(account)
-    return rules
+    rules: dict[str, set[tuple[str, str]]] = {}
+    for der, account in accounts.items():
+        certificate = x509.load_der_x509_certificate(der)
+        names = _names(certificate)
+        if names and _ACCOUNT.fullmatch(account):
+            rules.setdefault(names, set()).add((f"{names}<KU>digitalSignature{_purpose(certificate)}", account))
+    found: set[tuple[str, str]] = set()
+    for same in rules.values():
+        owners = sorted({account for _, account in same})
+        if len(owners) == 1:
+            found |= same
+        else:
+            log.warning("SSSD could not tell the cards of %s apart: it gets no rule for them", " and ".join(owners))
+    return found
 
 
 def _section(rule: str, account: str) -> list[str]:
@@ -101,14 +107,13 @@ def _section(rule: str, account: str) -> list[str]:
     return [f"[certmap/{DOMAIN}/sra-{name}]", f"matchrule = {rule}", f"maprule = ({account})"]
 
 
-def _rule(certificate: x509.Certificate) -> str:
-    """What matches certificates of this issuer, subject and purpose; empty for names that do not fit in a rule."""
+def _names(certificate: x509.Certificate) -> str:
+    """What matches certificates of this issuer and subject; empty for names that do not fit in a rule."""
     issuer, subject = (_ascii(name.rfc4514_string(_SHORT_NAMES)) for name in (certificate.issuer, certificate.subject))
     names = issuer + subject
     if not (issuer and subject and names.isprintable() and len(names) <= MAX_NAMES) or _RULE_SIGNS & set(names):
         return ""
-    purpose = _purpose(certificate)
-    return f"&&<ISSUER>^{_exactly(issuer)}$<SUBJECT>^{_exactly(subject)}$<KU>digitalSignature{purpose}"
+    return f"&&<ISSUER>^{_exactly(issuer)}$<SUBJECT>^{_exactly(subject)}$"
 
 
 def _purpose(certificate: x509.Certificate) -> str:
