@@ -35,6 +35,7 @@ DIGEST = bytes(range(32))
 SHOWN: list[tuple[Event, str]] = [
     (Connected("ann", "remote-host", "1a2b3c4d"), "Connected to remote as ann (session 1a2b3c4d)."),
     (Inserted("reader 0"), "The card is inserted in “reader 0”."),
+    (Inserted("r”. Type your PIN: “\u3164"), r"The card is inserted in “r\u201d. Type your PIN: \u201c?”."),
     (Ejected("the reader broke"), "The remote ejected the card: the reader broke"),
     (
         KeyUsed(Slot.AUTHENTICATION, Operation.SIGN, "sha256", DIGEST, 12.4),

@@ -117,7 +117,7 @@ def whois(
         print_json({"account": found.account or None, "reason": reason, "subject": card.subject, "rules": rules})
     else:
         facts = [(finding.rule, finding.outcome) for finding in found.findings]
-        print_facts([("card", card.display_name), *facts, ("account", found.account or "(none)")])
+        print_facts([("its certificate says", card.display_name), *facts, ("account", found.account or "(none)")])
     if found.refusal is not None:
         raise found.refusal
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from rich.console import Console
 from rich.text import Text
 
+from sra.admin.claims import shown_remark
 from sra.admin.events import (
     AskedInVain,
     CodeClosed,
@@ -90,7 +91,7 @@ class StatusView:
             self._account = clean(event.account)  # and not what the remote calls itself: it could say any name
             return f"Connected to {self._remote} as {self._account} (session {clean(event.session)})."
         if isinstance(event, Inserted):
-            self._reader = clean(event.reader)
+            self._reader = shown_remark(clean(event.reader))
             return f"The card is inserted in “{self._reader}”."
         if isinstance(event, Ejected):
             self._reader = ""
