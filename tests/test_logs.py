@@ -214,3 +214,10 @@ def test_every_program_counts_its_lines(tmp_path: Path) -> None:
         assert [type(each.filters[0]) for each in handlers] == [logs.Counting, logs.Counting]
     finally:
         os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    "invisible", ["\u3164", "\u115f", "\u1160", "\uffa0", "\u034f", "\u2800", "\ufe0f", "\U000e0100"]
+)
+def test_signs_that_show_nothing_are_not_shown(invisible: str) -> None:
+    assert logs.clean(f"a{invisible}b") == "a?b"

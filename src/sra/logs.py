@@ -53,13 +53,20 @@ _PRIORITIES = {
 """Level -> priority in the journal (sd-daemon(3))."""
 
 
+_INVISIBLE = frozenset(
+    {*map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0))}
+    | {chr(number) for block in ((0x180B, 0x1810), (0xFE00, 0xFE10), (0xE0100, 0xE01F0)) for number in range(*block)}
+)
+"""Signs that Unicode counts as printable and that show nothing (Default_Ignorable_Code_Point, and Braille's blank)."""
+
+
 def clean(text: str, limit: int = MAX_PEER_TEXT) -> str:
     """Text from somebody else, safe on a terminal and in a log; at most ``limit`` characters.
 
     What could move a cursor, start a line, hide text or turn its direction round becomes “?”.
     """
     shown = text if len(text) <= limit else text[: limit - 1] + "…"
-    return "".join(character if character.isprintable() else "?" for character in shown)
+    return "".join("?" if character in _INVISIBLE or not character.isprintable() else character for character in shown)
 
 
 def of_session(session: str) -> dict[str, str]:

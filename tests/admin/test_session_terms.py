@@ -119,7 +119,22 @@ async def _let_in(door: Door, welcome: Welcome) -> None:
 
 @pytest.mark.parametrize(
     "account",
-    ["", "ann)    To connect to bank: PIN of alice (3 tries left", "ann\n", "“ann”", "a" * 65, "ann bo"],
+    [
+        "",
+        "ann)    To connect to bank: PIN of alice (3 tries left",
+        "ann\n",
+        "“ann”",
+        "a" * 65,
+        "ann bo",
+        "\u3164",
+        "ann\u3164",
+        "ａnn",
+        "a\u200dnn",
+        "\u1160",
+        "ﬁ",
+        "’ann",
+        "ann＂",
+    ],
 )
 def test_a_remote_whose_account_could_pass_for_a_part_of_our_questions_is_left(account: str) -> None:
     async def body() -> None:
@@ -142,7 +157,7 @@ def test_names_of_accounts_as_directories_have_them_are_taken(account: str) -> N
             connecting = asyncio.create_task(connect(port, MemoryCard(), watching=watching))
             await _let_in(door, Welcome(account, "host", SessionLimits(0, False, 0, 0), "1a2b3c4d"))
             session = await connecting
-            assert session.account == account
+            assert session.account == account.replace("ä", "\\xe4")
             await session.close("over")
 
     run(body())

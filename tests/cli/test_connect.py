@@ -125,7 +125,7 @@ def test_ctrl_c_ejects_and_is_no_failure(
     assert admin.connect(paired.remote.port) == 0
     assert not is_inserted(paired)
     shown = capfd.readouterr().err
-    assert re.search(r"Connected to remote-host as ann-account \(session [0-9a-f]{8}\)\.", shown)
+    assert re.search(r"Connected to 127.0.0.1:[0-9]+ as ann-account \(session [0-9a-f]{8}\)\.", shown)
     assert "The card is inserted in “reader 0”." in shown
     assert "disconnected" in shown
     assert verify(admin.config / "audit.jsonl") is None

@@ -26,6 +26,14 @@ async def ann(_: CardCertificate) -> str:
     return "ann"
 
 
+def vouched(_: CardCertificate) -> None:
+    """An authority vouches for every card."""
+
+
+def unvouched(_: CardCertificate) -> None:
+    raise RefusedError(RefusalCode.UNTRUSTED, "anybody can write any name into a certificate")
+
+
 async def nobody(_: CardCertificate) -> str:
     raise RefusedError(RefusalCode.NOT_PAIRED, "nobody's")
 
@@ -34,7 +42,7 @@ def found(paths: Paths, find_account: Callable[[CardCertificate], Awaitable[str]
     """What srad finds, and does beside it."""
 
     async def body() -> str:
-        return await logins_watch.remembering(paths, find_account)(CARD)
+        return await logins_watch.remembering(paths, find_account, vouched)(CARD)
 
     return asyncio.run(body())
 
@@ -51,6 +59,17 @@ def test_a_card_that_is_let_in_is_left_for_root(tmp_path: Path) -> None:
     assert list(logins.seen_cards(paths).cards()) == [CARD]
 
 
+def test_a_card_that_nobody_vouches_for_is_not_and_nobody_waits(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    write_map(paths, {})
+
+    async def body() -> str:
+        return await asyncio.wait_for(logins_watch.remembering(paths, ann, unvouched)(CARD), 1)
+
+    assert asyncio.run(body()) == "ann"
+    assert not logins.seen_cards(paths).path.exists()
+
+
 def test_a_card_that_is_refused_is_not(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     with pytest.raises(RefusedError):
@@ -63,7 +82,7 @@ def test_a_new_card_waits_until_the_login_knows_it(tmp_path: Path) -> None:
     write_map(paths, {})
 
     async def body() -> None:
-        finding = asyncio.ensure_future(logins_watch.remembering(paths, ann)(CARD))
+        finding = asyncio.ensure_future(logins_watch.remembering(paths, ann, vouched)(CARD))
         await until(lambda: any(logins.seen_cards(paths).cards()))
         await asyncio.sleep(0.1)
         assert not finding.done()

@@ -9,6 +9,7 @@ import pytest
 from sra.config import Paths
 from sra.remote.logins.login_paths import LoginPaths
 from tests.cli.login_machine import ACCOUNT, STACK, make_card, make_machine, run, states, tree
+from tests.remote.accounts.issuing import Authority
 
 
 @pytest.fixture
@@ -201,14 +202,26 @@ def test_the_policy_is_the_logins_too(machine: Path, card: Path) -> None:
 def test_where_sssd_is_it_is_told_and_only_root_reads_it(machine: Path, card: Path) -> None:
     login = LoginPaths(machine)
     login.sssd.mkdir()
-    assert run(machine, "pair", ACCOUNT, "--certificate", str(card)) == 0
+    paths, authority = Paths(machine), Authority()
+    paths.trust.mkdir(parents=True)
+    (paths.trust / "authority.pem").write_bytes(authority.own.pem)
+    paths.config.write_text('[policy]\ncertificates = "ca"\n')
+    issued, _ = authority.issue().write(machine, "issued")
+    for certificate in (card, issued):
+        assert run(machine, "pair", ACCOUNT, "--certificate", str(certificate)) == 0
     assert run(machine, "pam", "enable", "su") == 0
     text = login.sssd_pairings.read_text()
     assert "pam_p11_allowed_services = +su\n" in text
-    assert "[certmap/local/root]\n" in text
-    assert "certificate_verification = no_ocsp,partial_chain\n" in text
+    assert text.count("[certmap/") == text.count("\nmaprule = (root)\n") == 1, "only of what the authority vouches for"
+    assert "<SUBJECT>^CN=Alice$" in text
+    assert "certificate_verification = no_ocsp\n" in text
     assert stat.S_IMODE(login.sssd_pairings.stat().st_mode) == 0o600
-    assert (login.ours / "trusted.pem").read_text().count("BEGIN CERTIFICATE") == 1
+    assert (login.ours / "trusted.pem").read_bytes() == authority.own.pem
+    paths.config.unlink()
+    assert run(machine, "pam", "enable", "su") == 0
+    assert not login.sssd_pairings.exists(), "where the paired key is enough, nobody vouches for names"
+    paths.config.write_text('[policy]\ncertificates = "ca"\n')
+    assert run(machine, "pam", "enable", "su") == 0
     assert run(machine, "pam", "disable") == 0
     assert not login.sssd_pairings.exists()
 

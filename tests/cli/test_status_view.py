@@ -35,9 +35,10 @@ from sra.piv.keys import Operation, PinOutcome, Slot
 
 DIGEST = bytes(range(32))
 SHOWN: list[tuple[Event, str]] = [
-    (Connected("ann", "remote-host", "1a2b3c4d"), "Connected to remote-host as ann (session 1a2b3c4d)."),
+    (Connected("ann", "remote-host", "1a2b3c4d"), "Connected to remote as ann (session 1a2b3c4d)."),
     (Inserted("reader 0"), "The card is inserted in “reader 0”."),
     (Withheld(Slot.KEY_MANAGEMENT, "it is the same key as 9A"), "Key 9D is not inserted: it is the same key as 9A."),
+    (Inserted("r”. Type your PIN: “\u3164"), r"The card is inserted in “r\u201d. Type your PIN: \u201c?”."),
     (Ejected("the reader broke"), "The remote ejected the card: the reader broke"),
     (
         KeyUsed(Slot.AUTHENTICATION, Operation.SIGN, "sha256", DIGEST, 12.4),
@@ -221,7 +222,7 @@ def test_a_remote_does_not_scroll_away_what_the_person_has_read() -> None:
         view.notice(Refused(f"sign with slot {number % 256:02X}", f"a text of the remote's choice {number}"))
     view.tell_counts(at_once=True)
     lines = file.getvalue().splitlines()
-    assert "Connected to host" in lines[0]
+    assert "Connected to remote" in lines[0]
     assert len(lines) <= 2 + 60 + 1
     counted = [int(line.split()[1]) for line in lines if "more like this" in line]
     assert sum(counted) + len(lines) - 1 - len(counted) == 60 * 60 * 5

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from sra.identity.policy import CertificatePolicy, Certificates, Vouching, settings
+from sra.identity.policy import CertificatePolicy, Certificates, settings
 
 LISTS = Path("/var/lib/sra/login/lists.pem")
 
@@ -23,19 +23,14 @@ def test_the_login_checks_what_the_daemon_checks() -> None:
     assert pam == {"paired-key": "signature", "ca": "ca,signature", "ca+revocation": "ca,crl_offline,signature"}
     sssd = {each: settings(CertificatePolicy(each), LISTS).sssd for each in Certificates}
     assert sssd == {
-        "paired-key": "no_ocsp,partial_chain",
+        "paired-key": "",
         "ca": "no_ocsp",
         "ca+revocation": "no_ocsp,crl_file=/var/lib/sra/login/lists.pem",
     }
 
 
-def test_who_vouches_and_whether_lists_are_needed_follows_from_the_policy() -> None:
+def test_whether_lists_are_needed_follows_from_the_policy() -> None:
     found = [settings(CertificatePolicy(each), LISTS) for each in Certificates]
-    assert [each.vouching for each in found] == [
-        Vouching.PAIRED_CERTIFICATES,
-        Vouching.AUTHORITIES,
-        Vouching.AUTHORITIES,
-    ]
     assert [each.needs_revocation_lists for each in found] == [False, False, True]
 
 

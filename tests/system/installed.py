@@ -81,9 +81,9 @@ class Admin:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def make_card(self, name: str) -> str:
+    def make_card(self, name: str, *options: str) -> str:
         """Make a card; the certificate of its 9A key, in PEM."""
-        self._sra(["softcard", "create", name, "--slot", "9A=P256", "--pin-fd", "0"], PIN)
+        self._sra(["softcard", "create", name, "--slot", "9A=P256", "--pin-fd", "0", *options], PIN)
         return self._sra(["softcard", "certificate", name, "--slot", "9A"])
 
     @property

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -24,12 +24,12 @@ def pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(Encoding.PEM).decode()
 
 
-def issued_by(world: World, authority: Authority, name: str) -> x509.Certificate:
+def issued_by(world: World, authority: Authority, name: str, slots: Sequence[str] = ("9A=P256",)) -> x509.Certificate:
     """A card and an account of this name, paired; the card's certificate."""
     key = authority.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     world.admin.write("/root/ca.pem", pem(authority.certificate))
     world.admin.write("/root/ca.key", key, mode=0o600)
-    own = world.add_person(name, more=["--ca-cert", "/root/ca.pem", "--ca-key", "/root/ca.key"])
+    own = world.add_person(name, slots, more=["--ca-cert", "/root/ca.pem", "--ca-key", "/root/ca.key"])
     return x509.load_pem_x509_certificate(own.encode())
 
 

@@ -58,7 +58,7 @@ def test_a_healthy_remote_is_all_right_on_both_sides(patient: Patient) -> None:
         "settings", "identity", "admins' port", "local port", "virtual cards", "license", "pairings", "policy", "card",
         "pcscd", "readers", "OpenSC", "clock", "audit log", "permissions", "versions",
     ]  # fmt: skip
-    assert found["card"]["text"] == "ann opens the account ann"
+    assert found["card"]["text"] == "the card whose certificate says “ann” opens the account ann"
     assert "pcscd 1" in str(found["versions"]["text"])
     found = doctor(admin, "remote")
     assert wrong(found) == {}
@@ -80,7 +80,7 @@ def test_a_card_that_is_inserted_is_looked_at_by_itself(patient: Patient) -> Non
     assert "card" not in doctor(patient.remote)
     with patient.world.inserted("ann"):
         found = doctor(patient.remote)
-        assert found["card"]["text"] == "ann opens the account ann"
+        assert found["card"]["text"] == "the card whose certificate says “ann” opens the account ann"
         assert str(found["OpenSC"]["text"]).endswith("sees 2 virtual readers, 1 with a card")
         stands = json.loads(patient.remote.run([SRA, "status", "--json"]).stdout)
     assert (stands["running"], stands["connections"], stands["virtual_cards"]) == (True, 1, 2)

@@ -145,12 +145,14 @@ def start_polkit(world: World) -> Process:
     return daemon
 
 
-def test_a_card_paired_by_its_hash_logs_in_as_soon_as_it_has_come_in(world: World) -> None:
+def test_a_card_paired_by_its_hash_logs_in_when_root_has_given_its_certificate(world: World) -> None:
     pem = make_card(world.admin, "eve", ["9A=P256"])
     world.remote.add_account("eve", "secret")
-    world.remote.run([SRA, "pair", "eve", "--hash", key_hash(world, pem)])
-    assert "-> eve" not in world.remote.read(MAPPING)
+    told = world.remote.run([SRA, "pair", "eve", "--hash", key_hash(world, pem)]).stderr
+    assert "sra pair eve --certificate FILE" in told
     with world.inserted("eve"):
+        assert "-> eve" not in world.remote.read(MAPPING), "no authority vouches for what came in"
+        world.remote.run([SRA, "pair", "eve", "--certificate", "-"], input=pem)
         assert output_of(at_terminal(world, "bob", "su", "eve", "-c", "id -un")).splitlines()[-1] == "eve"
     world.remote.run([SRA, "unpair", "eve"])
     assert "-> eve" not in world.remote.read(MAPPING)

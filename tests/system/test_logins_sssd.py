@@ -1,6 +1,7 @@
 """SSSD itself reads the rules that are made for it: each matches its own card and no other."""
 
 import base64
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID as Usage
 from cryptography.x509.oid import NameOID
 
 from lab.hosts import Host
@@ -35,13 +37,17 @@ NAMES = {
 }  # fmt: skip
 
 
-def certificate(attributes: list[tuple[x509.ObjectIdentifier, str]]) -> bytes:
+def certificate(
+    attributes: list[tuple[x509.ObjectIdentifier, str]], usages: Sequence[x509.ObjectIdentifier] = ()
+) -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(oid, value) for oid, value in attributes])
     now = datetime.now(UTC)
     builder = x509.CertificateBuilder(subject_name=subject, public_key=key.public_key(), serial_number=5)
     builder = builder.issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Authority")]))
     builder = builder.not_valid_before(now).not_valid_after(now + timedelta(days=1))
+    if usages:
+        builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
     return builder.sign(key, SHA256()).public_bytes(Encoding.DER)
 
 
@@ -69,6 +75,17 @@ def test_each_rule_matches_its_own_card_and_no_other(with_sssd: Host) -> None:
         (line,) = [line for line in settings({card: "ann"}).splitlines() if line.startswith("matchrule = ")]
         matched = [other for other, der in CARDS.items() if matches(with_sssd, line.removeprefix("matchrule = "), der)]
         assert matched == [name], line
+
+
+def test_a_certificate_of_the_same_names_for_another_purpose_does_not_match(with_sssd: Host) -> None:
+    login, logon, code, server = (
+        certificate(NAMES["plain"], [usage])
+        for usage in (Usage.CLIENT_AUTH, Usage.SMARTCARD_LOGON, Usage.CODE_SIGNING, Usage.SERVER_AUTH)
+    )
+    for own in (login, logon):
+        (line,) = [line for line in settings({own: "ann"}).splitlines() if line.startswith("matchrule = ")]
+        found = [matches(with_sssd, line.removeprefix("matchrule = "), each) for each in (own, code, server)]
+        assert found == [True, False, False], line
 
 
 def test_sssd_finds_nothing_wrong_with_the_file(with_sssd: Host) -> None:

@@ -9,6 +9,7 @@ import pytest
 from lab.processes import wait_until
 from lab.systemd import SystemdMachine, differences, systemd_machine
 from lab.systemd_root import debian_root
+from tests.remote.accounts.issuing import Authority
 from tests.system.installed import DEPENDENCIES, DPKG, LOOKING, NOISE, PACKAGE, Admin, give_license, install
 
 pytestmark = pytest.mark.timeout(400)
@@ -69,14 +70,16 @@ def test_who_may_not_use_the_readers_is_told_so_wherever_it_matters(machine: Sys
     assert finding(machine, "removal")["ok"]
 
 
-def test_a_card_paired_by_hash_is_known_when_it_has_come_in(machine: SystemdMachine, tmp_path: Path) -> None:
+def test_a_card_paired_by_hash_is_known_when_it_came_in_vouched_for(machine: SystemdMachine, tmp_path: Path) -> None:
     before = machine.tree()
     machine.run(["sra", "pam", "enable", "su"])
     assert (
         machine.run(["systemctl", "is-active", "sra-logins.path", "sra-logins.timer"]).stdout.split() == ["active"] * 2
     )
     admin = Admin(tmp_path)
-    machine.write("/root/ann.pem", admin.make_card("ann"))
+    root, key = Authority().own.write(tmp_path, "root")
+    machine.write("/etc/sra/trust/root.pem", root.read_text())
+    machine.write("/root/ann.pem", admin.make_card("ann", "--ca-cert", str(root), "--ca-key", str(key)))
     machine.run(["useradd", "--create-home", "--groups", "sra-card", "ann"])
     whois = machine.run(["sra", "whois", "/root/ann.pem"], check=False).stdout
     (digest,) = [word for word in whois.split() if word.startswith("sha256:")]

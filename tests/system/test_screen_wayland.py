@@ -138,7 +138,7 @@ def test_who_is_logged_in_is_asked_and_told_and_a_watched_screen_takes_no_keys(
         assert ann.say("stream") == IN
         assert any(command.startswith("wayvnc --disable-input ") for command in ours(world))
         wait_until(lambda: notice_of(world), "the notice", 5)
-        assert any("This screen is shared with ann (ann" in command for command in ours(world))
+        assert any("This screen is shared with ann (" in command for command in ours(world))
         first = notice_of(world)
         session.click(625, 15)
         wait_until(lambda: notice_of(world) not in {"", first}, "the notice to be back", 5)

@@ -1,12 +1,14 @@
 """SSSD logs in with the inserted card: by the session code. Its p11_child of 2.8 knows no PIN pad."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from subprocess import CompletedProcess
 
 import pytest
 
+from lab.hosts import two_hosts
 from lab.processes import Process, wait_until
-from lab.product import PIN, SRA, Terminal, World, code_of, tries_left, wait_for_card
+from lab.product import PIN, SRA, Terminal, World, code_of, remote_at_work, tries_left, wait_for_card
+from tests.system.test_certificate_policy import ROOT, TRUST, issued_by, pem
 
 CHILD = "/usr/libexec/sssd/p11_child"
 TRUSTED = "/etc/pam_pkcs11/sra/trusted.pem"
@@ -25,19 +27,39 @@ session required pam_permit.so
 """
 
 
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    """A remote whose policy wants an authority: under no other does SSSD get rules."""
+    with two_hosts() as (admin, remote):
+        remote.write(f"{TRUST}/root.pem", pem(ROOT.certificate))
+        yield remote_at_work(admin, remote, settings='[policy]\ncertificates = "ca"\n')
+
+
 @pytest.fixture(scope="module", autouse=True)
 def sssd(world: World) -> Process:
     """SSSD with the accounts of the machine, and the rules that are made for it from the pairings."""
+    daemon = start_sssd(world, lambda: issued_by(world, ROOT, "ann", ["9A=RSA2048"]))
+    world.remote.add_account("bob", "a password that no test uses")
+    world.remote.write("/etc/pam.d/su", STACK)
+    return daemon
+
+
+def start_sssd(world: World, before: Callable[[], object] = lambda: None) -> Process:
+    """SSSD for the machine's own accounts, with what the product writes for it; ``before`` it reads that."""
     remote = world.remote
     remote.write("/etc/sssd/sssd.conf", SETTINGS, mode=0o600)
-    remote.add_account("bob", "a password that no test uses")
     remote.run([SRA, "pam", "enable", "su"])
-    world.add_person("ann", ["9A=RSA2048"])
-    remote.write("/etc/pam.d/su", STACK)
+    before()
     remote.write("/etc/nsswitch.conf", "passwd: files sss\ngroup: files sss\nhosts: files\n")
     remote.run(["mkdir", "-p", "/run/dbus"])
+    return run_sssd(world)
+
+
+def run_sssd(world: World) -> Process:
+    """SSSD, which reads its settings only when it starts."""
+    remote = world.remote
     daemon = remote.start(["sssd", "--interactive", "--logger=stderr"])
-    wait_until(lambda: remote.run(["getent", "-s", "sss", "passwd", "ann"], check=False).stdout, "SSSD", 20)
+    wait_until(lambda: remote.run(["getent", "-s", "sss", "passwd", "daemon"], check=False).stdout, "SSSD", 20)
     return daemon
 
 

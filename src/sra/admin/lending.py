@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sra.admin import claims
 from sra.admin import clock as clocks
 from sra.admin.cards.base import Card
 from sra.admin.consent import Consent
@@ -101,4 +102,4 @@ class Lending:
 
     def hear_remark(self, text: str) -> None:
         """What the remote says that the next requests are for."""
-        self._remark = (text, self.clock())
+        self._remark = (claims.shown_remark(text), self.clock())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 import secrets
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
-from sra.admin import decrypting_keys
+import msgspec
+
+from sra.admin import claims, decrypting_keys
 from sra.admin.cards.base import Card
 from sra.admin.events import Connected, Ejected, Inserted, TooMany, Withheld
 from sra.admin.guard import Guard
@@ -56,13 +57,6 @@ ANSWER_DEADLINE = 30.0
 """Seconds for the remote's part of the handshake: it may have to ask a directory."""
 EJECT_DEADLINE = 10.0
 """Seconds for the remote to say that its reader is empty."""
-
-
-_ACCOUNT = re.compile(r"[\w.@\\+$-]{1,64}")
-"""It stands in the questions that the person is asked, and is the remote's word: nothing in it may look like more.
-
-DOMAIN\\user and user@domain are names too. Without one, the remote's questions would look like our own.
-"""
 
 
 @dataclass(frozen=True)
@@ -138,8 +132,7 @@ async def _authenticate(
     welcome = await channel.ask(Proof(proof), ANSWER_DEADLINE)
     if not isinstance(welcome, Welcome):
         raise ProtocolError("The remote answered something else.")
-    if not _ACCOUNT.fullmatch(welcome.account):
-        raise ProtocolError("The remote named no account, or one that could be taken for a part of a question.")
+    welcome = msgspec.structs.replace(welcome, account=claims.shown_account(welcome.account))
     unlocking.check_account(welcome.account)
     return welcome
 

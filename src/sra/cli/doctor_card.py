@@ -28,7 +28,7 @@ def check_card(paths: Paths, config: DaemonConfig, named: CardCertificate | None
     if refusal is not None:
         raise refusal
     account = asyncio.run(open_finder(paths, config.accounts).find_account(card))
-    return f"{card.display_name} opens the account {account}"
+    return f"the card whose certificate says “{card.display_name}” opens the account {account}"
 
 
 def check_policy(paths: Paths, config: DaemonConfig) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sra.cli import card_users, logins
 from sra.cli.checks import NotHereError, WrongError
 from sra.config import DaemonConfig, Paths
+from sra.identity import certificates
+from sra.remote.accounts.pairing import PairingStore
+from sra.remote.accounts.pairing_file import HASHES
 from sra.remote.logins import mapping, marks, settings
 from sra.remote.logins.login_paths import OPENSC, PAM_MODULES, LoginPaths
 from sra.remote.logins.stack_files import StackFiles
@@ -30,10 +33,33 @@ def check_logins(paths: Paths, config: DaemonConfig) -> str:
         raise WrongError(f"Missing for the login: {', '.join(missing) or 'pam_pkcs11, or the module of OpenSC'}.", mend)
     _check_readable(login)
     _check_cert_policy(login, logins.cert_policy(login, config), mend)
-    _check_mapping(paths, login, config, mend)
+    accounts = logins.accounts_now(paths, config)
+    _check_mapping(paths, login, accounts, mend)
     if login.root == Path("/") and logins.SYSTEMD.is_dir():
         _check_units(mend)
-    return ", ".join(f"{name}: {state}" for name, state in states.items())
+    if problems := [*logins.paired_cards(paths).problems(), *logins.seen_cards(paths).problems()]:
+        raise WrongError(" ".join(problems), f"rm {problems[0].partition(' is not used')[0]}")
+    known = ", ".join(f"{name}: {state}" for name, state in states.items())
+    return f"{known}{_unknown_cards(paths, accounts)}{_without_sssd(login, config)}"
+
+
+def _unknown_cards(paths: Paths, mapped: Iterable[bytes]) -> str:
+    """What to do about cards that were paired by their hash, so that nobody has given the login their certificates."""
+    known = [*map(certificates.parse, mapped), *logins.paired_cards(paths).cards()]
+    given = {card.public_key_hash(name) for card in known for name in HASHES}
+    accounts = sorted({each.account for each in PairingStore(paths.pairings).pairings() if each.hash not in given})
+    if not accounts:
+        return ""
+    return (
+        f"; cards of {', '.join(accounts)} were paired by their hash: unless an authority vouches for them, the logins "
+        f"know them after: sra pair {accounts[0]} --certificate FILE"
+    )
+
+
+def _without_sssd(login: LoginPaths, config: DaemonConfig) -> str:
+    if not login.sssd.is_dir() or config.policy.certificates != "paired-key":
+        return ""
+    return '; SSSD gets no rules, since they go by names: [policy] certificates = "ca" would give it some'
 
 
 def check_removal(paths: Paths, config: DaemonConfig) -> str:
@@ -81,11 +107,11 @@ def _check_cert_policy(login: LoginPaths, wanted: str, mend: str) -> None:
         )
 
 
-def _check_mapping(paths: Paths, login: LoginPaths, config: DaemonConfig, mend: str) -> None:
+def _check_mapping(paths: Paths, login: LoginPaths, accounts: Mapping[bytes, str], mend: str) -> None:
     """What the login goes by has to be what is worked out now; who may not see the cards can't say."""
     if paths.state.exists() and not os.access(paths.state, os.R_OK | os.X_OK):
         return
-    if logins.text_of(login.mapping) != mapping.text_of(logins.accounts_now(paths, config)).decode():
+    if logins.text_of(login.mapping) != mapping.text_of(accounts).decode():
         raise WrongError(f"{login.mapping} does not say what the pairings and the policy say.", mend)
 
 

@@ -136,10 +136,13 @@ def _license(remote: Remote) -> str:
 
 
 def _pairings(remote: Remote) -> str:
+    store = PairingStore(remote.paths.pairings)
     try:
-        count = len(PairingStore(remote.paths.pairings).pairings())
+        count, problems = len(store.pairings()), store.problems()
     except files.FileError as error:
         raise WrongError(str(error), error.command or f"editor {remote.paths.pairings}") from error.__cause__
+    if problems:
+        raise WrongError(" ".join(problems), f"editor {remote.paths.pairings}")
     if count == 0 and not remote.paths.attribute_mapping.exists() and remote.config.accounts.ldap is None:
         raise WrongError("No card is paired with an account.")
     return f"{count} cards are paired" if count != 1 else "1 card is paired"

@@ -40,7 +40,7 @@ def open_house(paths: Paths, config: DaemonConfig, certificate: bytes, recorder:
     licenses.start()
     check = checking(paths, config.policy)
     limits = session_limits(config.session)
-    find_account = remembering(paths, finder.find_account)
+    find_account = remembering(paths, finder.find_account, finder.vouching)
     screens = Screens(paths.screen_helper, record, lambda: admit_to_screen(licenses, host))
     return House(
         host, certificate, find_account, record, config.limits.sessions, licenses.admit, check, limits, screens

@@ -1,7 +1,9 @@
 """What the login knows of cards, kept true to the pairings and the policy: by root, whenever one of them changes.
 
-``srad`` has no right to say who may log in. It only leaves the certificates that it has seen; from those, and from
-what root has written, root works out again which account each one opens (docs/decisions/0012-the-logins-map.md).
+``srad`` has no right to say who may log in. It only leaves the certificates that it has seen and that an authority
+vouches for; from those, and from what root has written, root works out again which account each one opens
+(docs/decisions/0012-the-logins-map.md). What nobody vouches for is never added to what root paired
+(docs/decisions/0024-names-that-nobody-vouches-for.md).
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import typer
@@ -100,10 +102,26 @@ def _write(paths: Paths, login: LoginPaths, config: DaemonConfig) -> bool:
         _write_configuration(login, set_up.pam_pkcs11),
     ]
     if login.sssd.is_dir():
-        is_paired = set_up.vouching is policy.Vouching.PAIRED_CERTIFICATES
-        vouching = sssd.trusted_file(accounts) if is_paired else trust.authorities_file
-        changed += [_replace(login.ours / "trusted.pem", vouching, 0o644), _write_sssd(login, set_up.sssd, accounts)]
+        changed += [
+            _replace(login.ours / "trusted.pem", trust.authorities_file, 0o644),
+            _write_sssd(login, set_up.sssd, accounts),
+        ]
     return any(changed)
+
+
+def withdraw(paths: Paths, account: str) -> None:
+    """Take everything away by which a card opens this account at the login (as root); ``refresh`` puts the rest back.
+
+    Nothing is read here but the files that are changed: what may go wrong with other cards comes after it.
+    """
+    login = LoginPaths(paths.root)
+    if not is_enabled(login):
+        return
+    with files.locked(login.mapping):
+        _replace(login.mapping, mapping.without(text_of(login.mapping), account), 0o644)
+        content = files.read(login.sssd_pairings, MAX_FILE)
+        if content is not None and _replace(login.sssd_pairings, sssd.without(content.data, account), 0o600):
+            _restart_sssd(login)
 
 
 def mapped_accounts(login: LoginPaths) -> frozenset[str]:
@@ -134,12 +152,14 @@ def accounts_now(paths: Paths, config: DaemonConfig) -> dict[bytes, str]:
 async def _accounts(paths: Paths, config: DaemonConfig) -> dict[bytes, str]:
     """Certificate -> account, for every card that ``srad`` would let in now, revocation aside."""
     finder = open_finder(paths, config.accounts)
-    check = _path_check(paths, config.policy)
+    is_paired_enough = config.policy.certificates == "paired-key"
+    vouched = _path_check(paths, config.policy, "ca")
+    paired = _path_check(paths, config.policy, "paired-key") if is_paired_enough else vouched
     accounts: dict[bytes, str] = {}
-    for folder in (paired_cards(paths), seen_cards(paths)):
+    for folder, check in ((paired_cards(paths), paired), (seen_cards(paths), vouched)):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SECONDS):
-                accounts |= await _decide(folder.cards(), check, finder.find_account)
+                await _decide(folder.cards(), check, finder.find_account, accounts)
     return accounts
 
 
@@ -147,21 +167,24 @@ async def _decide(
     cards: Iterable[CardCertificate],
     check: Callable[[CardCertificate], Awaitable[object]],
     find_account: Callable[[CardCertificate], Awaitable[str]],
-) -> dict[bytes, str]:
-    accounts: dict[bytes, str] = {}
+    accounts: dict[bytes, str],
+) -> None:
+    """Add each card that opens an account to ``accounts``, at once: a slow directory takes away none before it."""
     for card in cards:
         try:
             card.check_validity(datetime.now(UTC))
             await check(card)
             accounts[card.der] = await find_account(card)
         except RefusedError as error:
-            log.info("%s opens no account: %s", card.display_name, error)
-    return accounts
+            log.info("%s opens no account: %s", card.fingerprint, error)
+        except Exception:
+            log.exception("%s opens no account: it could not be judged", card.fingerprint)
 
 
-def _path_check(paths: Paths, config: PolicyConfig) -> Callable[[CardCertificate], Awaitable[object]]:
+def _path_check(
+    paths: Paths, config: PolicyConfig, wanted: Literal["paired-key", "ca"]
+) -> Callable[[CardCertificate], Awaitable[object]]:
     """The policy without revocation, which the login checks itself, by the lists: so nobody on the network is asked."""
-    wanted = config.certificates if config.certificates == "paired-key" else "ca"
     rules = policy_of(msgspec.structs.replace(config, certificates=wanted))
     checker = PolicyChecker(rules, open_trust(paths, config), Shelf(Cache(paths.revocation), rules.max_age, 1.0))
     return lambda card: checker.check(card, datetime.now(UTC))
@@ -203,14 +226,24 @@ def keep(login: LoginPaths, data: bytes) -> None:
 
 
 def _write_sssd(login: LoginPaths, verification: str, accounts: dict[bytes, str]) -> bool:
-    states = StackFiles(login).states()
-    services = tuple(service.name for service, state in states.items() if state is not State.OFF)
-    wanted = SssdSettings(verification, login.named(login.ours / "trusted.pem"), services)
-    files.make_folder(login.sssd_pairings.parent, 0o711)
-    changed = _replace(login.sssd_pairings, sssd.text_of(wanted, accounts), 0o600)
-    if changed and login.root == Path("/") and SYSTEMD.is_dir():
-        subprocess.run(RESTART_SSSD, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    """Write SSSD's file, or remove it where no authority vouches for the names in certificates."""
+    if verification:
+        states = StackFiles(login).states()
+        services = tuple(service.name for service, state in states.items() if state is not State.OFF)
+        wanted = SssdSettings(verification, login.named(login.ours / "trusted.pem"), services)
+        files.make_folder(login.sssd_pairings.parent, 0o711)
+        changed = _replace(login.sssd_pairings, sssd.text_of(wanted, accounts), 0o600)
+    else:
+        changed = login.sssd_pairings.exists()
+        login.sssd_pairings.unlink(missing_ok=True)
+    if changed:
+        _restart_sssd(login)
     return changed
+
+
+def _restart_sssd(login: LoginPaths) -> None:
+    if login.root == Path("/") and SYSTEMD.is_dir():
+        subprocess.run(RESTART_SSSD, stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
 
 def _replace(path: Path, data: bytes, mode: int) -> bool:

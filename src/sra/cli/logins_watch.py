@@ -1,4 +1,8 @@
-"""How the login gets to know of cards: ``srad`` leaves what it has seen, and root is called when something changes."""
+"""How the login gets to know of cards: ``srad`` leaves what it has seen, and root is called when something changes.
+
+Only certificates that an authority vouches for are left: root would use no other, and a person who makes certificates
+for a paired key by the thousand must not displace those of others.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from sra import files
 from sra.cli.logins import MAX_FILE, is_enabled, seen_cards, sources
 from sra.config import Paths
-from sra.errors import SraError
+from sra.errors import RefusedError, SraError
 from sra.identity.certificates import CardCertificate
 from sra.remote.logins import mapping
 from sra.remote.logins.known_cards import KnownCards
@@ -31,13 +35,23 @@ log = logging.getLogger("sra.logins")
 
 
 def remembering(
-    paths: Paths, find_account: Callable[[CardCertificate], Awaitable[str]]
+    paths: Paths,
+    find_account: Callable[[CardCertificate], Awaitable[str]],
+    vouching: Callable[[CardCertificate], object],
 ) -> Callable[[CardCertificate], Awaitable[str]]:
-    """``find_account`` that leaves the certificate for root to see, and waits a moment until the login knows it."""
+    """``find_account`` that leaves the certificate for root to see, and waits a moment until the login knows it.
+
+    ``vouching`` raises ``RefusedError`` for a certificate that no authority vouches for.
+    """
     seen, login = seen_cards(paths), LoginPaths(paths.root)
 
     async def find_and_remember(card: CardCertificate) -> str:
         account = await find_account(card)
+        try:
+            vouching(card)
+        except RefusedError as error:
+            log.debug("the login gets to know %s by “sra pair --certificate” only: %s", card.fingerprint, error)
+            return account
         try:
             is_new = await asyncio.to_thread(seen.add, card)
         except SraError as error:

@@ -24,6 +24,7 @@ from sra.identity.slots import check_slot, says_its_use
 from sra.remote.accounts.finder import AccountFinder, Decision
 from sra.remote.accounts.local_linux import find_local
 from sra.remote.accounts.pairing import Finding, PairingStore
+from sra.remote.logins.login_paths import LoginPaths
 
 app = typer.Typer()
 
@@ -57,16 +58,28 @@ def pair(
         is_new = store.pair(name, key_hash)
     else:
         raise UsageError("Name the card either by --certificate FILE or by --hash HASH.")
-    logins.refresh(Paths(root))
     print_note(f"paired with {name}" if is_new else f"this card was paired with {name} before")
+    _note_problems(store)
+    logins.refresh(Paths(root))
+    if key_hash is not None and logins.is_enabled(LoginPaths(root)):
+        print_note(
+            f"note: this machine's logins go by certificates. They learn this card's when it comes in and a trusted "
+            f"authority vouches for it; otherwise run: sra pair {name} --certificate FILE"
+        )
     note_kept_out(root, [name])
 
 
 @app.command(epilog=examples("sra unpair alice", "sra unpair alice --hash sha256:9f86d081…"))
 def unpair(account: Account, key_hash: KeyHash = None, *, root: Root = Path("/")) -> None:
-    """Take an account's cards away (as root): all of them, or one. Sessions that are open stay open."""
-    for gone in PairingStore(Paths(root).pairings).unpair(account, key_hash):
+    """Take an account's cards away (as root): all of them, or one. Sessions that are open stay open.
+
+    What takes something away comes first, and reads no certificate; then what looks at everybody's cards, and may fail.
+    """
+    store = PairingStore(Paths(root).pairings)
+    for gone in store.unpair(account, key_hash):
         print_note(f"unpaired {gone.account} from {gone.hash}")
+    logins.withdraw(Paths(root), account)
+    _note_problems(store)
     logins.forget_unpaired(Paths(root))
     logins.refresh(Paths(root))
 
@@ -74,7 +87,9 @@ def unpair(account: Account, key_hash: KeyHash = None, *, root: Root = Path("/")
 @app.command(epilog=examples("sra pairings", "sra pairings --json"))
 def pairings(*, as_json: AsJson = False, root: Root = Path("/")) -> None:
     """Show which cards open which accounts."""
-    found = PairingStore(Paths(root).pairings).pairings()
+    store = PairingStore(Paths(root).pairings)
+    found = store.pairings()
+    _note_problems(store)
     if as_json:
         print_json(found)
         return
@@ -102,9 +117,14 @@ def whois(
         print_json({"account": found.account or None, "reason": reason, "subject": card.subject, "rules": rules})
     else:
         facts = [(finding.rule, finding.outcome) for finding in found.findings]
-        print_facts([("card", card.display_name), *facts, ("account", found.account or "(none)")])
+        print_facts([("its certificate says", card.display_name), *facts, ("account", found.account or "(none)")])
     if found.refusal is not None:
         raise found.refusal
+
+
+def _note_problems(store: PairingStore) -> None:
+    for problem in store.problems():
+        print_note(f"note: {problem}")
 
 
 def _read(certificate: typer.FileBinaryRead) -> CardCertificate:

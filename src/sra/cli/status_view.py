@@ -13,6 +13,7 @@ from datetime import datetime
 from rich.console import Console
 from rich.text import Text
 
+from sra.admin.claims import shown_remark
 from sra.admin.events import (
     AskedInVain,
     CardWaits,
@@ -114,10 +115,10 @@ class StatusView:
 
     def _line(self, event: Event) -> str:
         if isinstance(event, Connected):
-            self._account = clean(event.account)
-            return f"Connected to {clean(event.host)} as {self._account} (session {clean(event.session)})."
+            self._account = clean(event.account)  # and not what the remote calls itself: it could say any name
+            return f"Connected to {self._remote} as {self._account} (session {clean(event.session)})."
         if isinstance(event, Inserted):
-            self._reader = clean(event.reader)
+            self._reader = shown_remark(clean(event.reader))
             return f"The card is inserted in “{self._reader}”."
         if isinstance(event, Withheld):
             return f"Key {event.slot:02X} is not inserted: {event.reason}."

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from rich.console import Console
 
+from sra.admin.claims import shown_remark
 from sra.admin.person import DEADLINE, Asker, PinGiven, PinQuestion, Reply, UseQuestion
 from sra.cli import notifications, terminal
 from sra.cli.output import print_error
@@ -73,8 +74,6 @@ class TerminalPerson:
 
 
 MAX_ACCOUNT = 64
-_NO_QUOTES = str.maketrans(dict.fromkeys("“”„‟«»", "'"))
-"""What the remote says ends where the quotation marks do."""
 
 
 def _who(asker: Asker) -> str:
@@ -84,8 +83,7 @@ def _who(asker: Asker) -> str:
 def _remark(asker: Asker) -> str:
     if not asker.remark:
         return ""
-    said = clean(asker.remark).translate(_NO_QUOTES)
-    return f"The remote says, and nothing proves it: “{said}”.\n"
+    return f"The remote says, and nothing proves it: “{clean(shown_remark(asker.remark))}”.\n"
 
 
 def _more(waiting: int) -> str:

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal, TypeVar
 
 from cryptography import x509
@@ -36,8 +37,23 @@ _T = TypeVar("_T")
 _RSA_SIZES = {2048: Algorithm.RSA_2048, 3072: Algorithm.RSA_3072, 4096: Algorithm.RSA_4096}
 _CURVES = {"secp256r1": Algorithm.P256, "secp384r1": Algorithm.P384}
 _DIGESTS = {"sha1": lambda data: hashlib.sha1(data, usedforsecurity=False), "sha256": hashlib.sha256}
-_MALFORMED = (ValueError, TypeError, OverflowError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
+MAX_SERIAL_BITS = 160
+"""Of a serial number, which is positive: 20 octets (RFC 5280, 4.1.2.2)."""
+_MALFORMED = (
+    ValueError, TypeError, OverflowError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)  # fmt: skip
 """What the X.509 library raises for bytes that it can't make sense of."""
+_FIELDS: tuple[tuple[str, Callable[[x509.Certificate], object]], ...] = (
+    ("version", lambda certificate: certificate.version),
+    ("signature algorithm", lambda certificate: certificate.signature_algorithm_oid),
+    ("issuer", lambda certificate: certificate.issuer.rfc4514_string()),
+    ("subject", lambda certificate: certificate.subject.rfc4514_string()),
+    ("dates", lambda certificate: (certificate.not_valid_before_utc, certificate.not_valid_after_utc)),
+    ("extensions", lambda certificate: tuple(certificate.extensions)),
+)
+"""Every field that the library puts off reading. All are read at the door: a certificate that passes can't fail later,
+in the middle of the work for other cards (RFC 5280, 4.1)."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +100,10 @@ def parse(der: bytes) -> CardCertificate:
     if len(der) > MAX_CERTIFICATE:
         raise _refused(f"The certificate is longer than {MAX_CERTIFICATE} bytes.")
     certificate = _readable(lambda: x509.load_der_x509_certificate(der))
+    for name, read in _FIELDS:
+        _readable(partial(read, certificate), f"The certificate's {name} can't be read")
+    if not 0 < certificate.serial_number < 1 << MAX_SERIAL_BITS:
+        raise _refused("The certificate's serial number is not positive, or longer than 20 bytes (RFC 5280, 4.1.2.2).")
     return _readable(lambda: _read(der, certificate))
 
 
@@ -142,12 +162,12 @@ def _key_bytes(key: PublicKey) -> bytes:
     return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
 
-def _readable(read: Callable[[], _T]) -> _T:
+def _readable(read: Callable[[], _T], problem: str = "This is not a certificate that can be read") -> _T:
     """What ``read`` returns; raise ``RefusedError`` for whatever the library says of malformed bytes."""
     try:
         return read()
     except _MALFORMED as error:
-        raise _refused("This is not a certificate that can be read (X.509).") from error
+        raise _refused(f"{problem} (X.509).") from error
 
 
 def _day(moment: datetime) -> str:

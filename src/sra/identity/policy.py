@@ -19,13 +19,6 @@ class Certificates(StrEnum):
     """It is known not to be revoked, and neither is any authority between it and the trusted one."""
 
 
-class Vouching(StrEnum):
-    """Which certificates a program that checks paths has to be given as trusted ones."""
-
-    PAIRED_CERTIFICATES = "paired-certificates"
-    AUTHORITIES = "authorities"
-
-
 @dataclass(frozen=True)
 class CertificatePolicy:
     """What ``[policy]`` in srad.toml says (docs/certificate-policy.md).
@@ -69,14 +62,12 @@ class PolicyFinding:
 class PolicySettings:
     """The same policy in the words of the programs that check a login.
 
-    ``pam_pkcs11``: the value of ``cert_policy``. ``sssd``: the value of ``certificate_verification``. ``vouching``:
-    what belongs into ``ca_dir`` and ``pam_cert_db_path``. ``needs_revocation_lists``: whether
-    ``crl_dir`` has to be filled.
+    ``pam_pkcs11``: the value of ``cert_policy``. ``sssd``: the value of ``certificate_verification``; empty if SSSD is
+    to get no rules at all. ``needs_revocation_lists``: whether ``crl_dir`` has to be filled.
     """
 
     pam_pkcs11: str
     sssd: str
-    vouching: Vouching
     needs_revocation_lists: bool
 
 
@@ -91,17 +82,16 @@ _PAM_PKCS11 = {
 def settings(policy: CertificatePolicy, revocation_lists: Path) -> PolicySettings:
     """The policy for pam_pkcs11 and SSSD; ``revocation_lists`` is the PEM file with all lists, for SSSD.
 
-    SSSD always checks a path: where the paired key is enough, the paired certificates are what it trusts. Both use the
-    lists that ``srad`` keeps, and ask nobody: a file that is missing or stale refuses.
+    SSSD finds accounts by names. Where the paired key is enough, nobody vouches for a certificate's names, so SSSD gets
+    no rules. Both use the lists that ``srad`` keeps, and ask nobody: a file that is missing or stale refuses.
     """
     sssd = {
-        Certificates.PAIRED_KEY: "no_ocsp,partial_chain",
+        Certificates.PAIRED_KEY: "",
         Certificates.CA: "no_ocsp",
         Certificates.CA_REVOCATION: f"no_ocsp,crl_file={revocation_lists}",
     }
     return PolicySettings(
         pam_pkcs11=_PAM_PKCS11[policy.certificates],
         sssd=sssd[policy.certificates],
-        vouching=Vouching.AUTHORITIES if policy.needs_authority else Vouching.PAIRED_CERTIFICATES,
         needs_revocation_lists=policy.needs_revocation,
     )

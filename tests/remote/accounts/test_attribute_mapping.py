@@ -56,9 +56,14 @@ def test_authorities_may_be_written_in_several_ways(listed: list[str]) -> None:
     assert read(TrustedAuthorities=listed).authorities == (HASH, "cd" * 32)
 
 
-@pytest.mark.parametrize("listed", [[], [""], ["abc"], [HASH + ","], ["zz" * 32], [HASH[:40]]])
+@pytest.mark.parametrize("listed", [[], [""], ["abc"], ["," * 3], ["zz" * 32], [HASH[:40]]])
 def test_authorities_that_are_no_hashes_are_refused(listed: list[str]) -> None:
     assert "TrustedAuthorities" in refused(plistlib.dumps({"TrustedAuthorities": listed}))
+
+
+def test_one_authority_that_is_no_hash_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    assert read(TrustedAuthorities=["abc", HASH, f"{HASH[:40]},{'cd' * 32}"]).authorities == (HASH, "cd" * 32)
+    assert "“abc” is not the SHA-256 of an authority" in caplog.text
 
 
 @pytest.mark.parametrize(

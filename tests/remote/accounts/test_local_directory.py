@@ -71,12 +71,18 @@ def test_a_full_name_opens_nothing_since_people_may_change_their_own(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "data",
+    "entry",
     [
-        b"=", b"alice = 1", b"[alice]\nmail = 'a'", b"[alice]\nmail = [1]", b"['../root']\nmail = ['a']", b"\xff",
-        b"[alice]\n'dsAttrTypeStandard:Nonsense' = ['a']", b"[alice]\n'uid=*' = ['a']", b"a=" + b"[" * 10000,
+        "bob = 1", "[bob]\nmail = 'a'", "[bob]\nmail = [1]", "['../root']\nmail = ['a']",
+        "[bob]\n'dsAttrTypeStandard:Nonsense' = ['a']", "[bob]\n'uid=*' = ['a']",
     ],
 )  # fmt: skip
+def test_one_bad_entry_stops_no_other_and_is_named(entry: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert decode(f"{entry}\n[alice]\nmail = ['b']\n".encode()) == {("mail", "b"): frozenset({"alice"})}
+    assert "are not used" in caplog.text
+
+
+@pytest.mark.parametrize("data", [b"=", b"\xff", b"a=" + b"[" * 10000])
 def test_a_damaged_file_is_an_error(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "attributes.toml").write_bytes(data)
     with pytest.raises(UsageError):

@@ -174,12 +174,12 @@ def test_a_damaged_file_lets_nobody_in_and_is_never_overwritten(
 ) -> None:
     store.pair_certificate("alice", card)
     assert store.find_account(card) == "alice"
-    path.write_text(path.read_text() + "[[pairing]]\naccount = 'bob'\nhash = 'typo'\n")
+    path.write_text(path.read_text() + "[[pairing]\naccount = 'bob'\n")
     damaged = path.read_bytes()
     error = refusal(store, card)
     assert error.code is RefusalCode.INTERNAL
     assert str(path) not in error.text
-    assert f"{path}: line 10:" in caplog.text
+    assert f"{path}: this is not TOML" in caplog.text
     for attempt in (
         store.pairings,
         lambda: store.explain(card),
@@ -187,9 +187,26 @@ def test_a_damaged_file_lets_nobody_in_and_is_never_overwritten(
         lambda: store.pair_certificate("bob", card),
         lambda: store.unpair("alice"),
     ):
-        with pytest.raises(FileError, match=f"{path}: line 10: “typo” is not a hash"):
+        with pytest.raises(FileError, match=f"{path}: this is not TOML"):
             attempt()
     assert path.read_bytes() == damaged
+
+
+def test_one_bad_pairing_stops_no_other_and_is_named(
+    store: PairingStore, path: Path, card: CardCertificate, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.pair_certificate("alice", card)
+    store.pair("carol", HASH)
+    bad = "[[pairing]]\naccount = 'bob'\nhash = 'typo'\n"
+    path.write_text(f"{bad}{path.read_text()}")
+    assert store.find_account(card) == "alice"
+    assert f"{path}: line 1: “typo” is not a hash" in caplog.text
+    (problem,) = store.problems()
+    assert problem.startswith(f"{path}: line 1: “typo”")
+    assert [gone.account for gone in store.unpair("alice")] == ["alice"]
+    assert [each.account for each in store.pairings()] == ["carol"]
+    assert store.pair_certificate("dora", card)
+    assert path.read_text().startswith(bad), "what root wrote is left for root to correct"
 
 
 def test_a_corrected_file_lets_people_in_again(store: PairingStore, path: Path, card: CardCertificate) -> None:

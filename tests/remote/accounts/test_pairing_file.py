@@ -1,3 +1,4 @@
+import re
 from datetime import date
 
 import pytest
@@ -5,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sra.errors import UsageError
+from sra.remote.accounts import pairing_file
 from sra.remote.accounts.pairing_file import (
     DamagedError,
     Pairing,
+    Reading,
     check_account_name,
-    decode,
     parse_hash,
     with_added,
     without,
@@ -30,6 +32,11 @@ hash = '{HASH.upper().replace("SHA256", "sha256")}'
 account = 'bob'
 hash = "{OTHER}"
 """.encode()
+
+
+def decode(data: bytes) -> tuple[Pairing, ...]:
+    return pairing_file.decode(data).pairings
+
 
 ACCOUNTS = st.from_regex(r"[a-z][a-z0-9._-]{0,31}", fullmatch=True)
 HASHES = st.binary(min_size=32, max_size=32).map(lambda digest: f"sha256:{digest.hex()}")
@@ -118,20 +125,33 @@ def test_an_inline_list_is_read_but_not_broken_by_a_change() -> None:
         ("account = 'x'", "line 10: .*missing required field `hash`"),
         ("account = 7\nhash = '" + OTHER + "'", "line 10: Expected `str`, got `int`"),
         ("account = 'x'\nhash = '" + OTHER + "'\nadmin = true", "line 10: .*unknown field `admin`"),
-        ("account = x", r"not TOML: .*line 11"),
-        ("account = 'x'\naccount = 'y'", r"not TOML: .*line 12"),
     ],
 )
-def test_a_mistake_is_named_with_its_line(entry: str, problem: str) -> None:
-    damaged = BY_HAND + f"[[pairing]]\n{entry}\n".encode()
-    with pytest.raises(DamagedError, match=problem) as caught:
-        decode(damaged)
-    assert "nobody gets in" in str(caught.value)
+def test_a_mistake_is_named_with_its_line_and_stops_no_other(entry: str, problem: str) -> None:
+    reading = pairing_file.decode(BY_HAND + f"[[pairing]]\n{entry}\n".encode())
+    assert reading.pairings == (Pairing("alice", HASH), BOB)
+    (said,) = reading.problems
+    assert re.match(problem, said)
+    assert "This pairing opens nothing" in said
 
 
 @pytest.mark.parametrize(
-    "data", [b"pairings = []", b"pairing = 1", b"pairing = [1]", b"[pairing]\nx=1", b"\xff", b"\0", b"[" * 5000]
+    ("entry", "problem"),
+    [("account = x", r"not TOML: .*line 11"), ("account = 'x'\naccount = 'y'", r"not TOML: .*line 12")],
 )
+def test_what_is_no_toml_is_named_with_its_line(entry: str, problem: str) -> None:
+    with pytest.raises(DamagedError, match=problem) as caught:
+        decode(BY_HAND + f"[[pairing]]\n{entry}\n".encode())
+    assert "nobody gets in" in str(caught.value)
+
+
+def test_what_is_no_pairing_at_all_stops_no_other() -> None:
+    assert pairing_file.decode(b"pairing = [1]") == Reading(
+        (pairing_file.BadEntry("Expected `object`, got `int`. This pairing opens nothing: correct it, or remove it."),)
+    )
+
+
+@pytest.mark.parametrize("data", [b"pairings = []", b"pairing = 1", b"[pairing]\nx=1", b"\xff", b"\0", b"[" * 5000])
 def test_a_file_that_is_something_else_is_damaged(data: bytes) -> None:
     with pytest.raises(DamagedError):
         decode(data)
@@ -170,6 +190,7 @@ def test_a_file_with_any_byte_changed_is_read_or_damaged(position: int, value: i
     damaged = bytearray(BY_HAND)
     damaged[position] = value
     try:
-        assert {pairing.account for pairing in decode(bytes(damaged))} != set()
+        reading = pairing_file.decode(bytes(damaged))
+        assert reading.pairings or reading.problems
     except DamagedError as error:
         assert "nobody gets in" in str(error)  # noqa: PT017 - both outcomes are right

@@ -21,8 +21,8 @@ from sra.wire.messages import NoScreen, ScreenGrant
 from tests.loopback import DEADLINE, run, until
 from tests.memory_remote import Records
 
-ANN = {"account": "ann", "address": "", "card": "SHA256:AA", "name": "Ann Doe"}
-BOB = {"account": "bob", "address": "", "card": "SHA256:BB", "name": "Bob Roe"}
+ANN = {"account": "ann", "address": "", "card": "SHA256:AA"}
+BOB = {"account": "bob", "address": "", "card": "SHA256:BB"}
 """Sockets without a network have no address; that one is theirs."""
 GREETING = b"RFB 003.008\n"
 
@@ -137,7 +137,7 @@ def test_a_ticket_leads_to_the_screen(tmp_path: Path) -> None:
             assert await heard(viewer) == GREETING
             assert await heard(there.helper.servers[0]) == b"hello"
             assert there.left == [True]
-            assert there.helper.asked == [Grant(view_only=False, by="ann (Ann Doe, )"), Open()]
+            assert there.helper.asked == [Grant(view_only=False, by="ann ()"), Open()]
             viewer.close()
             await until(lambda: there.records.events == ["screen-granted", "screen-started", "screen-ended"])
             ended = there.records.of("screen-ended")[0]

@@ -10,11 +10,13 @@ import pytest
 
 from sra.errors import RefusalCode, RefusedError, SraError
 from sra.identity import challenges
+from sra.identity.certificates import MAX_CERTIFICATE
 from sra.piv.certificates import certificate_in
 from sra.piv.keys import Algorithm, Slot
 from sra.piv.objects import CERTIFICATES
 from sra.transport.channel import Channel
 from sra.wire.messages import NO_LIMITS, Challenge, Hello, Message, Proof, Welcome
+from tests.identity.odd_certificates import REFUSED
 from tests.loopback import DEADLINE, dial, identity, run
 from tests.memory_card import MemoryCard, sign
 from tests.memory_remote import MemoryRemote, certificate_of, running_remote
@@ -103,6 +105,18 @@ def test_what_is_no_certificate_is_refused(certificate: bytes) -> None:
             refused = await refusal_of(await dial(remote.port), Hello((1,), NONCE, certificate))
             assert refused.code is RefusalCode.CERTIFICATE
             assert remote.records.of("refused") == [{"address": "127.0.0.1", "code": "certificate"}]
+
+    run(body())
+
+
+def test_a_certificate_with_a_field_that_can_not_be_read_is_refused_at_hello() -> None:
+    async def body() -> None:
+        async with running_remote(readers=0) as remote:
+            for what, certificate in REFUSED.items():
+                if len(certificate) <= MAX_CERTIFICATE:
+                    refused = await refusal_of(await dial(remote.port), Hello((1,), NONCE, certificate))
+                    assert refused.code is RefusalCode.CERTIFICATE, what
+            assert remote.accounts.asked == remote.checked == []
 
     run(body())
 

@@ -18,3 +18,16 @@ def test_the_file_is_never_empty_since_that_crashes_the_login() -> None:
 
 def test_the_same_cards_make_the_same_file() -> None:
     assert mapping.text_of({b"a": "x", b"b": "y"}) == mapping.text_of({b"b": "y", b"a": "x"})
+
+
+def test_an_accounts_lines_are_taken_away_without_reading_a_certificate() -> None:
+    text = mapping.text_of({b"a": "ann", b"b": "bob", b"c": "ann"}).decode()
+    assert mapping.without(text, "ann") == mapping.text_of({b"b": "bob"})
+    assert mapping.without(text, "an") == text.encode()
+
+
+def test_an_account_whose_name_could_be_another_line_gets_none() -> None:
+    """A directory's word: pam_pkcs11 takes the first line that matches."""
+    for account in (f"ann\n{SHA256_OF_A} -> root", "x -> root", " root", "root ", "", "a\x00"):
+        assert mapping.text_of({b"a": account}) == mapping.text_of({})
+    assert mapping.account_of(mapping.text_of({b"a": "AGENCY\\ann"}).decode(), b"a") == "AGENCY\\ann"

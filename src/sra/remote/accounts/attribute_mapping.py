@@ -6,6 +6,7 @@ error, never ignored: this file says who gets in. No I/O.
 
 from __future__ import annotations
 
+import logging
 import plistlib
 import re
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ MAX_FILE = 64 * 1024
 
 MAX_FIELDS = 9
 """Fields of a mapping: there are eight names, and ``$10`` would be read as ``$1`` and a zero."""
+
+log = logging.getLogger("sra.accounts")
 
 _FORMATS = (b"<?xml", b"<!DOCTYPE", b"<plist", b"bplist00")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -142,10 +145,16 @@ def _placeholders(fields: tuple[str, ...]) -> list[str]:
 
 
 def _hashes(listed: tuple[str, ...]) -> tuple[str, ...]:
-    """Each hash on its own: macOS's examples have several in one string, with commas."""
+    """Each hash on its own: macOS's examples have several in one string, with commas.
+
+    One that is wrong vouches for nobody, and the others go on; with none that is right, the file is refused.
+    """
     hashes = [part.strip().replace(":", "").lower() for text in listed for part in text.split(",")]
     wrong = [text for text in hashes if not _SHA256.fullmatch(text)]
-    if wrong or not hashes:
+    right = tuple(text for text in hashes if text not in wrong)
+    if not right:
         said = f"“{clean(wrong[0])}” is not the SHA-256 of an authority" if wrong else "no authority is listed"
         raise ValueError(f"TrustedAuthorities: {said}")
-    return tuple(hashes)
+    for text in wrong:
+        log.warning("TrustedAuthorities: “%s” is not the SHA-256 of an authority, and is not used", clean(text))
+    return right

@@ -6,6 +6,7 @@ The full name in ``/etc/passwd`` is not used: on some machines people may change
 from __future__ import annotations
 
 import asyncio
+import logging
 import pwd
 import tomllib
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from sra.errors import UsageError
+from sra.logs import clean
 from sra.remote.accounts.attribute_names import ldap_name
 from sra.remote.accounts.directory import Accounts
 from sra.remote.accounts.pairing_file import check_account_name
@@ -23,6 +25,8 @@ MAX_FILE = 4 * 1024 * 1024
 """Bytes of the file of attributes: some 40,000 accounts."""
 
 NOBODY: Accounts = frozenset()
+
+log = logging.getLogger("sra.accounts")
 
 _Index = Mapping[tuple[str, str], Accounts]
 
@@ -43,21 +47,32 @@ class LocalDirectory:
 
 
 def decode(data: bytes | None) -> _Index:
-    """(attribute in small letters, value) -> accounts; raise ``UsageError`` that says what is wrong."""
+    """(attribute in small letters, value) -> accounts; raise ``UsageError`` that says what is wrong.
+
+    An account whose entry can't be understood has no attributes, and is named in the log; the others have theirs.
+    """
     if data is None:
         return {}
     try:
-        people = msgspec.convert(tomllib.loads(data.decode()), dict[str, dict[str, tuple[str, ...]]])
+        people = tomllib.loads(data.decode())
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{error}. Correct it: until then nobody gets in.") from error
     index: dict[tuple[str, str], Accounts] = {}
-    for account, attributes in people.items():
-        check_account_name(account)
-        for attribute, values in attributes.items():
-            for value in values:
-                key = (ldap_name(attribute).lower(), value)
-                index[key] = index.get(key, NOBODY) | {account}
+    for account, entry in people.items():
+        try:
+            keys = _keys(account, entry)
+        except (UsageError, msgspec.ValidationError) as error:
+            log.warning("the attributes of “%s” are not used: %s", clean(account), clean(str(error)))
+            continue
+        for key in keys:
+            index[key] = index.get(key, NOBODY) | {account}
     return index
+
+
+def _keys(account: str, entry: object) -> list[tuple[str, str]]:
+    check_account_name(account)
+    attributes = msgspec.convert(entry, dict[str, tuple[str, ...]])
+    return [(ldap_name(attribute).lower(), value) for attribute, values in attributes.items() for value in values]
 
 
 def _named(name: str) -> Accounts:

@@ -1,7 +1,7 @@
 """Pairings: which card opens which account, in one file that people can read and edit.
 
 A card is known by a hash of its public key (as on macOS), so a renewed certificate of the same key stays paired. One
-card opens one account. A file that can't be read for certain lets nobody in.
+card opens one account. A file that can't be read for certain lets nobody in; an entry in it that can't, opens nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sra.errors import RefusalCode, RefusedError, UsageError
 from sra.identity.certificates import CardCertificate
 from sra.logs import clean
 from sra.remote.accounts import pairing_file
-from sra.remote.accounts.pairing_file import HASHES, Pairing, check_account_name, parse_hash
+from sra.remote.accounts.pairing_file import HASHES, Pairing, Reading, check_account_name, parse_hash
 
 MAX_FILE = 4 * 1024 * 1024
 """Bytes of the file: a pairing takes about 200, so some 20,000 cards."""
@@ -48,7 +48,7 @@ class _Snapshot:
 
     stamp: tuple[int, ...] | None
     data: bytes | None
-    pairings: tuple[Pairing, ...]
+    reading: Reading
     accounts: dict[str, frozenset[str]]
 
 
@@ -65,7 +65,11 @@ class PairingStore:
 
     def pairings(self) -> tuple[Pairing, ...]:
         """All of them, in the file's order; raise ``FileError`` if it is damaged or not to be trusted."""
-        return self._current().pairings
+        return self._current().reading.pairings
+
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the entries that open nothing; raise ``FileError`` as ``pairings`` does."""
+        return tuple(f"{self._path}: {problem}" for problem in self._current().reading.problems)
 
     def find_account(self, certificate: CardCertificate) -> str:
         """The account that the card opens.
@@ -115,13 +119,17 @@ class PairingStore:
             raise _no_such_pairing(account)
         with files.locked(self._path):
             snapshot = self._read()
-            gone = [pairing.account == account and wanted in {None, pairing.hash} for pairing in snapshot.pairings]
-            if snapshot.data is None or not any(gone):
+            gone = {
+                at: entry
+                for at, entry in enumerate(snapshot.reading.entries)
+                if isinstance(entry, Pairing) and entry.account == account and wanted in {None, entry.hash}
+            }
+            if snapshot.data is None or not gone:
                 raise _no_such_pairing(account)
             with self._naming_file():
-                data = pairing_file.without(snapshot.data, [at for at, is_gone in enumerate(gone) if is_gone])
+                data = pairing_file.without(snapshot.data, list(gone))
             self._write(data)
-        return _chosen(snapshot.pairings, gone)
+        return tuple(gone.values())
 
     def _add(self, account: str, hashes: Sequence[str], label: str) -> bool:
         """Pair the card, known by any of these hashes, by the first."""
@@ -161,10 +169,12 @@ class PairingStore:
     def _read(self) -> _Snapshot:
         content = files.read_trusted(self._path, MAX_FILE)
         if content is None:
-            return _Snapshot((), None, (), {})
+            return _Snapshot((), None, Reading(), {})
         with self._naming_file():
-            pairings = pairing_file.decode(content.data)
-        return _Snapshot(content.stamp, content.data, pairings, _by_hash(pairings))
+            reading = pairing_file.decode(content.data)
+        for problem in reading.problems:
+            log.warning("%s: %s", self._path, problem)
+        return _Snapshot(content.stamp, content.data, reading, _by_hash(reading.pairings))
 
     def _write(self, data: bytes) -> None:
         if len(data) > MAX_FILE:
@@ -189,10 +199,6 @@ def _by_hash(pairings: Iterable[Pairing]) -> dict[str, frozenset[str]]:
 
 def _accounts(snapshot: _Snapshot, hashes: Iterable[str]) -> set[str]:
     return {account for key in hashes for account in snapshot.accounts.get(key, ())}
-
-
-def _chosen(pairings: Sequence[Pairing], choice: Sequence[bool]) -> tuple[Pairing, ...]:
-    return tuple(pairing for pairing, is_chosen in zip(pairings, choice, strict=True) if is_chosen)
 
 
 def _no_such_pairing(account: str) -> UsageError:

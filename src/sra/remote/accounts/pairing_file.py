@@ -1,4 +1,7 @@
-"""The text of the file of pairings: decoded strictly, changed without touching what people wrote beside it. No I/O."""
+"""The text of the file of pairings: decoded strictly, changed without touching what people wrote beside it. No I/O.
+
+A pairing that can't be understood opens nothing and is named; it never stops the others, nor their removal.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ import logging
 import re
 import tomllib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -28,7 +33,8 @@ _HEADER = b"""\
 _ACCOUNT = re.compile(r"(?![0-9]+\Z)[A-Za-z0-9_][A-Za-z0-9._-]{0,31}")
 _HASH = re.compile(r"(?:sha1:)?(?P<sha1>[0-9a-f]{40})|(?:sha256:)?(?P<sha256>[0-9a-f]{64})")
 _ENTRY = re.compile(r"^[ \t]*\[\[[ \t]*pairing[ \t]*\]\]", re.MULTILINE)
-_ENTRY_PATH = re.compile(r"\$\.pairing\[(\d+)\]")
+MAX_PROBLEM = 400
+"""Characters of what is said about a bad entry."""
 
 
 log = logging.getLogger("sra.pairing")
@@ -60,7 +66,31 @@ class Pairing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _PairingFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    pairing: tuple[Pairing, ...] = ()
+    pairing: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True)
+class BadEntry:
+    """A pairing that can't be understood: it opens nothing. ``problem`` says where it is and what is wrong."""
+
+    problem: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the file says: every entry, in its order."""
+
+    entries: tuple[Pairing | BadEntry, ...] = ()
+
+    @cached_property
+    def pairings(self) -> tuple[Pairing, ...]:
+        """Those that count."""
+        return tuple(entry for entry in self.entries if isinstance(entry, Pairing))
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the others."""
+        return tuple(entry.problem for entry in self.entries if isinstance(entry, BadEntry))
 
 
 def check_account_name(name: str) -> None:
@@ -80,36 +110,52 @@ def parse_hash(text: str) -> str:
     return f"{match.lastgroup}:{match[str(match.lastgroup)]}"
 
 
-def decode(data: bytes) -> tuple[Pairing, ...]:
-    """The pairings in the file, in its order; raise ``DamagedError`` with the line that is wrong."""
+def decode(data: bytes) -> Reading:
+    """What the file says; raise ``DamagedError`` if it is no list of pairings at all."""
     try:
         text = data.decode()
-        return msgspec.convert(tomllib.loads(text), _PairingFile).pairing
+        entries = msgspec.convert(tomllib.loads(text), _PairingFile).pairing
     except msgspec.ValidationError as error:
-        raise DamagedError(f"{_line_of(text, str(error))}{error}. Correct it: until then nobody gets in.") from error
+        raise DamagedError(f"{error}. Correct it: until then nobody gets in.") from error
     except (ValueError, RecursionError) as error:
         raise DamagedError(f"this is not TOML: {error}. Correct it: until then nobody gets in.") from error
+    return Reading(tuple(_entry(text, position, entry) for position, entry in enumerate(entries)))
+
+
+def _entry(text: str, position: int, entry: object) -> Pairing | BadEntry:
+    try:
+        return msgspec.convert(entry, Pairing)
+    except (msgspec.ValidationError, RecursionError) as error:
+        problem = clean(str(error), MAX_PROBLEM)
+        return BadEntry(f"{_line_of(text, position)}{problem}. This pairing opens nothing: correct it, or remove it.")
 
 
 def with_added(data: bytes | None, pairing: Pairing) -> bytes:
     """The file (``None``: there was none) with one more pairing at its end; raise ``DamagedError`` if that can't be."""
     old = _HEADER if data is None else data
-    return _changed(old, lambda document: _append(document, pairing), (*decode(old), pairing))
+    return _changed(old, lambda document: _append(document, pairing), (*_kinds(decode(old)), pairing))
 
 
 def without(data: bytes, positions: Sequence[int]) -> bytes:
-    """The file without the pairings at these positions; raise ``DamagedError`` if that can't be."""
-    kept = tuple(pairing for at, pairing in enumerate(decode(data)) if at not in positions)
+    """The file without the entries at these positions; raise ``DamagedError`` if that can't be."""
+    kept = tuple(entry for at, entry in enumerate(_kinds(decode(data))) if at not in positions)
     return _changed(data, lambda document: _remove(document, positions), kept)
 
 
-def _changed(data: bytes, change: Callable[[tomlkit.TOMLDocument], None], expected: tuple[Pairing, ...]) -> bytes:
+def _kinds(reading: Reading) -> tuple[Pairing | None, ...]:
+    """The entries; ``None`` stands for a bad one, whose line may have changed."""
+    return tuple(entry if isinstance(entry, Pairing) else None for entry in reading.entries)
+
+
+def _changed(
+    data: bytes, change: Callable[[tomlkit.TOMLDocument], None], expected: tuple[Pairing | None, ...]
+) -> bytes:
     """The changed file, if it says exactly what is expected: who may log in is not left to an editor of TOML."""
     try:
         document = tomlkit.parse(data)
         change(document)
         changed = tomlkit.dumps(document).encode()
-        if decode(changed) == expected:
+        if _kinds(decode(changed)) == expected:
             return changed
     except (TOMLKitError, DamagedError, TypeError, ValueError, RecursionError):
         log.debug("the list can't be changed as it is written", exc_info=True)
@@ -140,10 +186,9 @@ def _drop_empty_list(document: tomlkit.TOMLDocument) -> None:
         document.remove("pairing")
 
 
-def _line_of(text: str, problem: str) -> str:
-    """``line N: ``, where the entry begins that a decoder's message is about; empty if that can't be said."""
-    path = _ENTRY_PATH.search(problem)
+def _line_of(text: str, position: int) -> str:
+    """``line N: ``, where the entry begins; empty if that can't be said."""
     entries = list(_ENTRY.finditer(text))
-    if path is None or int(path[1]) >= len(entries):
+    if position >= len(entries):
         return ""
-    return f"line {text.count(chr(10), 0, entries[int(path[1])].start()) + 1}: "
+    return f"line {text.count(chr(10), 0, entries[position].start()) + 1}: "

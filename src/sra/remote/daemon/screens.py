@@ -32,7 +32,7 @@ Record = Callable[..., None]
 
 @dataclass(eq=False)
 class Share:
-    """What one session was granted. ``facts`` says whose it is: account, address, card, and the certificate's name."""
+    """What one session was granted. ``facts`` says whose it is: account, address and card."""
 
     link: ScreenLink
     facts: Mapping[str, str]
@@ -62,7 +62,7 @@ class Screens:
         link = ScreenLink(self._helper)
         try:
             self._admit()
-            by = f"{facts['account']} ({facts['name']}, {facts['address']})"
+            by = f"{facts['account']} ({facts['address']})"  # no name: under “paired-key” a card's owner chose it
             credential = await link.grant(by, view_only=view_only)
         except RefusedError as error:
             link.close()

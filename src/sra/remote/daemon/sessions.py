@@ -161,7 +161,6 @@ class Session:
     def __init__(self, channel: Channel, account: str, certificate: CardCertificate, sessions: Sessions) -> None:
         self.account = account
         self.card = certificate.fingerprint
-        self._name = certificate.display_name
         self._channel = channel
         self._sessions = sessions
         self._reader: Reader | None = None
@@ -213,8 +212,7 @@ class Session:
         screens = self._sessions.house.screens
         if screens is None:
             return NoScreen(RefusalCode.NO_SCREEN, "This remote does not share its screen.")
-        facts = {**self._facts(), "name": self._name}
-        return await screens.grant(self, facts, view_only=question.view_only)
+        return await screens.grant(self, self._facts(), view_only=question.view_only)
 
     async def _insert(self, question: InsertCard) -> CardInserted:
         await self._sessions.replace(self)

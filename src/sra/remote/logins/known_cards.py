@@ -1,7 +1,8 @@
 """The certificates of cards that were paired or have come in: what a mapping by certificate can be made of.
 
-A certificate in such a folder is no permission: which account it opens, if any, is decided anew from the pairings by
-whoever makes the mapping. So it does no harm that the daemon, which may be broken into, can write one.
+A certificate in such a folder is no permission: which account it opens, if any, is decided anew by the process that
+makes the mapping, and one that was only seen needs an authority besides. So it does no harm that the daemon, which may
+be broken into, can write one.
 """
 
 from __future__ import annotations
@@ -56,12 +57,16 @@ class KnownCards:
     def cards(self) -> Iterator[CardCertificate]:
         """Those that can be read, the newest first."""
         for path in self._newest_first()[:MAX_CARDS]:
-            try:
-                content = files.read(path, MAX_CERTIFICATE)
-                if content is not None:
-                    yield certificates.parse(content.data)
-            except SraError as error:
-                log.debug("%s is not used: %s", path, error)
+            card = _read(path)
+            if isinstance(card, CardCertificate):
+                yield card
+            elif card is not None:
+                log.warning("%s is not used: %s", path, card)
+
+    def problems(self) -> list[str]:
+        """What is wrong with those that can't be read."""
+        found = [(path, _read(path)) for path in self._newest_first()[:MAX_CARDS]]
+        return [f"{path} is not used: {problem}" for path, problem in found if isinstance(problem, SraError)]
 
     def _file(self, der: bytes) -> Path:
         return self.path / f"{hashlib.sha256(der).hexdigest()}{_SUFFIX}"
@@ -80,3 +85,12 @@ class KnownCards:
         except OSError:
             return []
         return [path for _, path in sorted(found, reverse=True)]
+
+
+def _read(path: Path) -> CardCertificate | SraError | None:
+    """The certificate, or why it can't be read; ``None`` if it is gone."""
+    try:
+        content = files.read(path, MAX_CERTIFICATE)
+        return None if content is None else certificates.parse(content.data)
+    except SraError as error:
+        return error

@@ -10,16 +10,26 @@ HEAD = (
     "cards;\n# whatever is changed here is lost. Never empty: pam_pkcs11 0.6.12 crashes on a file without a line.\n"
 )
 
+_ARROW = " -> "
+
 
 def line_of(certificate: bytes, account: str) -> str:
     """The line for one certificate (DER)."""
-    return f"{_digest(certificate)} -> {account}"
+    return f"{_digest(certificate)}{_ARROW}{account}"
 
 
 def text_of(accounts: Mapping[bytes, str]) -> bytes:
-    """The file for these certificates (DER) and their accounts."""
-    lines = sorted(line_of(certificate, account) for certificate, account in accounts.items())
-    return (HEAD + "".join(f"{line}\n" for line in lines)).encode()
+    """The file for these certificates (DER) and their accounts.
+
+    A directory's account whose name could be taken for another line, or for a part of one, gets none.
+    """
+    lines = sorted(line_of(certificate, account) for certificate, account in accounts.items() if _fits(account))
+    return _file(lines)
+
+
+def without(text: str, account: str) -> bytes:
+    """The file without the account's lines. It reads no certificate, so nothing in one can stand in the way."""
+    return _file(f"{digest}{_ARROW}{name}" for digest, name in _pairs(text.splitlines()) if name != account)
 
 
 def accounts_in(text: str) -> frozenset[str]:
@@ -33,9 +43,17 @@ def account_of(text: str, certificate: bytes) -> str:
     return next((account for digest, account in _pairs(text.splitlines()) if digest == wanted), "")
 
 
+def _fits(account: str) -> bool:
+    return account.isprintable() and account == account.strip() and _ARROW.strip() not in account and bool(account)
+
+
+def _file(lines: Iterable[str]) -> bytes:
+    return (HEAD + "".join(f"{line}\n" for line in lines)).encode()
+
+
 def _pairs(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
     for line in lines:
-        digest, arrow, account = line.partition(" -> ")
+        digest, arrow, account = line.partition(_ARROW)
         if arrow and not line.startswith("#"):
             yield digest.strip(), account.strip()
 

@@ -1,21 +1,27 @@
 """SSSD's part: ``50-sra-pairing.conf``, true to the pairings and the certificate policy. No I/O.
 
-SSSD finds a local account by rules over names in a certificate, not by its digest. So a rule has the issuer and the
-subject, both whole; and where the paired key is enough, the paired certificates are all that SSSD trusts.
+SSSD finds a local account by rules over names in a certificate (sss-certmap(5)); no rule can ask for a digest or a key.
+So it gets rules only under a policy that wants authorities, only for certificates that one of them vouches for, and
+trusts nothing but those authorities: a name that a card's owner wrote himself decides nothing. Where the paired key is
+enough, SSSD is told nothing at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import logging
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID, ObjectIdentifier
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 _HEAD = "# Made from /etc/sra/pairings.toml by “sra pair” and srad; whatever is changed here is lost.\n"
 DOMAIN = "local"
 """SSSD's domain of the machine's own accounts."""
+MAX_NAMES = 1024
+"""Characters of an issuer and a subject together: SSSD's own database holds no longer rules than some KiB."""
 
 _SHORT_NAMES: dict[ObjectIdentifier, str] = {
     NameOID.EMAIL_ADDRESS: "E",
@@ -25,11 +31,20 @@ _SHORT_NAMES: dict[ObjectIdentifier, str] = {
     NameOID.TITLE: "title",
 }
 """What SSSD 2.8 calls attributes that RFC 4514 has no short name for."""
+_PURPOSES: dict[ObjectIdentifier, str] = {
+    ExtendedKeyUsageOID.CLIENT_AUTH: "<EKU>clientAuth",
+    ExtendedKeyUsageOID.SMARTCARD_LOGON: "<EKU>msScLogin",
+}
+"""The purposes that make a certificate one for logins: a rule wants the first that its own certificate has."""
+_ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+"""An account's name that means only itself in a rule; one of the machine's own accounts has no other."""
 _RULE_SIGNS = frozenset("<>")
 """They begin another part of a rule, wherever they stand; SSSD then takes no rule at all."""
 _SPECIAL = frozenset(".[](){}*+?$|\\")
 _LITERAL = {"^": "\\^"}
 """In brackets it would mean: any other sign."""
+
+log = logging.getLogger("sra.logins")
 
 
 @dataclass(frozen=True)
@@ -42,7 +57,7 @@ class SssdSettings:
 
 
 def text_of(settings: SssdSettings, accounts: Mapping[bytes, str]) -> bytes:
-    """The file for these certificates (DER) and their accounts."""
+    """The file for these certificates (DER), which an authority vouches for, and their accounts."""
     allowed = ", ".join(f"+{name}" for name in settings.services)
     lines = [
         "[sssd]",
@@ -53,38 +68,66 @@ def text_of(settings: SssdSettings, accounts: Mapping[bytes, str]) -> bytes:
         f"pam_cert_db_path = {settings.trusted}",
         *([f"pam_p11_allowed_services = {allowed}"] if allowed else []),
     ]
-    for account in sorted(set(accounts.values())):
-        names = [_names(der) for der, name in accounts.items() if name == account]
-        if rule := _rule([found for found in names if found]):
-            lines += ["", f"[certmap/{DOMAIN}/{account}]", f"matchrule = {rule}"]
+    for rule, account in sorted(_rules(accounts)):
+        lines += ["", *_section(rule, account)]
     return (_HEAD + "".join(f"{line}\n" for line in lines)).encode()
 
 
-def trusted_file(accounts: Mapping[bytes, str]) -> bytes:
-    """The certificates themselves, in PEM, where they are all that is trusted."""
-    certificates = (x509.load_der_x509_certificate(der) for der in sorted(accounts))
-    return b"".join(each.public_bytes(Encoding.PEM) for each in certificates)
+def without(text: bytes, account: str) -> bytes:
+    """The file without the account's rules. It reads no certificate, so nothing in one can stand in the way."""
+    sections = text.split(b"\n\n")
+    line = f"maprule = ({account})".encode()
+    return b"\n\n".join(each for each in sections if line not in each.splitlines()).rstrip(b"\n") + b"\n"
 
 
-def _names(certificate: bytes) -> tuple[str, str] | None:
-    """Issuer and subject as SSSD writes them; ``None`` for what does not fit in a rule."""
-    found = x509.load_der_x509_certificate(certificate)
-    issuer, subject = (_ascii(name.rfc4514_string(_SHORT_NAMES)) for name in (found.issuer, found.subject))
-    fits = (issuer + subject).isprintable() and _RULE_SIGNS.isdisjoint(issuer + subject)
-    return (issuer, subject) if subject and fits else None
+def _rules(accounts: Mapping[bytes, str]) -> set[tuple[str, str]]:
+    """Rules and the accounts that they open.
+
+    One rule has one certificate's issuer *and* subject: alternatives in both would match their mixtures too. Names that
+    two accounts have in common open neither.
+    """
+    rules: dict[str, set[tuple[str, str]]] = {}
+    for der, account in accounts.items():
+        certificate = x509.load_der_x509_certificate(der)
+        names = _names(certificate)
+        if names and _ACCOUNT.fullmatch(account):
+            rules.setdefault(names, set()).add((f"{names}<KU>digitalSignature{_purpose(certificate)}", account))
+    found: set[tuple[str, str]] = set()
+    for same in rules.values():
+        owners = sorted({account for _, account in same})
+        if len(owners) == 1:
+            found |= same
+        else:
+            log.warning("SSSD could not tell the cards of %s apart: it gets no rule for them", " and ".join(owners))
+    return found
+
+
+def _section(rule: str, account: str) -> list[str]:
+    name = hashlib.sha256(rule.encode()).hexdigest()[:16]
+    return [f"[certmap/{DOMAIN}/sra-{name}]", f"matchrule = {rule}", f"maprule = ({account})"]
+
+
+def _names(certificate: x509.Certificate) -> str:
+    """What matches certificates of this issuer and subject; empty for names that do not fit in a rule."""
+    issuer, subject = (_ascii(name.rfc4514_string(_SHORT_NAMES)) for name in (certificate.issuer, certificate.subject))
+    names = issuer + subject
+    if not (issuer and subject and names.isprintable() and len(names) <= MAX_NAMES) or _RULE_SIGNS & set(names):
+        return ""
+    return f"&&<ISSUER>^{_exactly(issuer)}$<SUBJECT>^{_exactly(subject)}$"
+
+
+def _purpose(certificate: x509.Certificate) -> str:
+    """The part of a rule that keeps out a certificate of the same names for another purpose."""
+    try:
+        found = set(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    except x509.ExtensionNotFound:
+        return ""
+    return next((part for usage, part in _PURPOSES.items() if usage in found), "")
 
 
 def _ascii(name: str) -> str:
     """Other signs than those of ASCII as SSSD has them: each byte of UTF-8 in hexadecimal (RFC 4514, 2.4)."""
     return "".join(each if each.isascii() else "".join(f"\\{byte:02X}" for byte in each.encode()) for each in name)
-
-
-def _rule(names: Sequence[tuple[str, str]]) -> str:
-    """One rule for all cards of an account, since its name is the account's; empty for none."""
-    if not names:
-        return ""
-    issuers, subjects = ("|".join(sorted({_exactly(each) for each in column})) for column in zip(*names, strict=True))
-    return f"&&<ISSUER>^({issuers})$<SUBJECT>^({subjects})$"
 
 
 def _exactly(name: str) -> str:
