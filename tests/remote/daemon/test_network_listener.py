@@ -9,7 +9,7 @@ import pytest
 
 from sra.errors import LinkError
 from sra.remote.daemon import sessions as sessions_module
-from sra.transport.listener import Limits
+from sra.transport.gate import Limits
 from sra.wire.messages import Attach, EjectCard, Goodbye, Hello, InsertCard, Message, Ping, Proof
 from tests.admin.connecting import connect
 from tests.loopback import DEADLINE, dial, dial_raw, raw, run, until

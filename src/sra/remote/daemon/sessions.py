@@ -89,8 +89,16 @@ class House:
     """The machine's screen, where it can be shared."""
 
 
-async def authenticate(channel: Channel, house: House) -> tuple[str, CardCertificate]:
+def _ignore(_: bytes) -> None:
+    """No place depends on it."""
+
+
+async def authenticate(
+    channel: Channel, house: House, recognise: Callable[[bytes], None] = _ignore
+) -> tuple[str, CardCertificate]:
     """The account that the admin's card opens, and the card's certificate; from now on the channel has a session.
+
+    ``recognise`` is told the certificate (DER) as soon as it was shown, when nothing is proven yet.
 
     Trust in order: the proof first, then the certificate's time, then the account, so that a stranger never makes
     this machine ask a directory. Raises ``RefusedError`` (already sent), ``LinkError`` or ``ProtocolError``.
@@ -101,6 +109,7 @@ async def authenticate(channel: Channel, house: House) -> tuple[str, CardCertifi
         version = _choose_version(hello.versions)
         await house.admit()
         certificate = parse_certificate(hello.certificate)
+    recognise(hello.certificate)
     nonce = secrets.token_bytes(NONCE_BYTES)
     channel.answer(opening.number, Challenge(version, nonce))
     channel.start_keepalive()
