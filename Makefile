@@ -4,13 +4,17 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 ROOMS := $(wildcard src tests lab benchmarks demo scripts)
 
-.PHONY: test unit lint demo bench deb setup lock clean
+.PHONY: test test-more unit lint demo bench deb setup lock clean
 
 # Cards in a process of their own: PC/SC's library looks up where its service is once, when it is first used.
 test: setup
 	@$(MAKE) -C reader check
 	@$(BIN)/python -m pytest tests/admin/cards
 	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --ignore=tests/admin/cards
+
+# What takes too long for every day.
+test-more: setup
+	@$(BIN)/python -m pytest --timeout=1800 tests/more
 
 # The tests that need no root and no second machine.
 unit: setup
