@@ -18,5 +18,5 @@ def test_an_admin_who_was_never_there_is_in_after_some_tries() -> None:
     with two_hosts() as (admin, remote), crowded(admin, remote) as there:
         seconds = there.come_in("new", 100)
         came = sum(each is not None for each in seconds)
-        print(f"{came} of 100 tries from networks that were never seen")  # noqa: T201
+        print(f"{came} of 100 tries from networks that were never seen")
         assert came >= 2, seconds

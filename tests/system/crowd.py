@@ -161,10 +161,10 @@ def main() -> None:
     if what == "card":
         key = ec.generate_private_key(ec.SECP256R1())
         Path(words[0]).write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        print(certificate_of(key).public_bytes(Encoding.PEM).decode())  # noqa: T201
+        print(certificate_of(key).public_bytes(Encoding.PEM).decode())
     elif what == "admin":
         socket.setdefaulttimeout(IN_TIME)
-        print(json.dumps(asyncio.run(time_admin(load(words[0]), words[1], words[2], int(words[3])))))  # noqa: T201
+        print(json.dumps(asyncio.run(time_admin(load(words[0]), words[1], words[2], int(words[3])))))
     else:
         known = x509.load_pem_x509_certificate(Path(words[2]).read_bytes()).public_bytes(Encoding.DER)
         asyncio.run(flood(words[0], words[1], known))

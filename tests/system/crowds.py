@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from lab.hosts import CHECKOUT, REMOTE, REMOTE6, Host
+from lab.cable import REMOTE, REMOTE6
+from lab.hosts import CHECKOUT, Host
 from lab.processes import wait_until
 from lab.product import PYTHON, Service, pair, start_remote
 
-CROWD = [PYTHON, "-m", "tests.system.crowd"]
+CROWD = [str(PYTHON), "-m", "tests.system.crowd"]
 KEY, PEM = "/run/ann.key", "/run/ann.pem"
 
 

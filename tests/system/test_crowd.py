@@ -1,4 +1,4 @@
-"""A thousand strangers, each from a network of its own, hold what they can of port 4116: an admin comes in all the same."""
+"""A thousand strangers, each from a network of its own, hold what they can of port 4116."""
 
 from __future__ import annotations
 

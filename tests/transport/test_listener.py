@@ -24,6 +24,7 @@ from sra.wire.messages import Ping, Pong
 from sra.wire.states import Role, State
 from tests.loopback import DEADLINE, HOST, PLENTY, Door, dial, listening, run, server_context, until
 
+
 class Waiting:
     """A ``Welcome`` that keeps strangers strangers until told otherwise."""
 
@@ -127,7 +128,9 @@ def test_who_has_authenticated_makes_room_and_going_makes_it_only_once() -> None
 
 def test_an_address_that_comes_too_often_is_refused() -> None:
     async def body() -> None:
-        async with listening(Door().welcome, limits=Limits(strangers=100, per_address=3, period=60.0, crowded=1.0)) as port:
+        async with listening(
+            Door().welcome, limits=Limits(strangers=100, per_address=3, period=60.0, crowded=1.0)
+        ) as port:
             for _ in range(3):
                 await dial(port)
             assert await is_refused(port)
@@ -175,7 +178,9 @@ def test_a_welcome_that_fails_ends_its_connection_and_no_other(caplog: pytest.Lo
         async def fail(channel: Channel, leave: Callable[[], None]) -> None:
             raise ZeroDivisionError
 
-        async with listening(fail, state=State.INSERTED, limits=Limits(strangers=1, per_address=100, crowded=1.0)) as port:
+        async with listening(
+            fail, state=State.INSERTED, limits=Limits(strangers=1, per_address=100, crowded=1.0)
+        ) as port:
             for _ in range(3):
                 channel = await dial(port, state=State.INSERTED)
                 await channel.wait_lost()

@@ -34,7 +34,7 @@ log = logging.getLogger("sra.link")
 
 
 class Place:
-    """A stranger's place. To be called once it is no stranger any more; to be asked, once it has shown a certificate."""
+    """A stranger's place, to be called once it is no stranger any more."""
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
@@ -94,9 +94,10 @@ class _Arrival(asyncio.Protocol):
         self.became: Channel | Stream | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Hand the transport over to what the peer has asked for, or close it: it may have offered other protocols only.
+        """Hand the transport over to what the peer has asked for, or close it.
 
-        ``ssl`` can neither refuse these in the handshake (RFC 7301, 3.2) nor tell them from none.
+        It may have offered other protocols only, which ``ssl`` can neither refuse in the handshake (RFC 7301, 3.2)
+        nor tell from none.
         """
         tls = transport.get_extra_info("ssl_object")
         protocol = tls.selected_alpn_protocol()
@@ -172,7 +173,7 @@ class Listener:
             self._accept_waiting(listening, loop.time())
 
     def _accept_waiting(self, listening: socket.socket, now: float) -> None:
-        """Take what else waits in the kernel: a flood that fills its queue would have it drop other machines' packets."""
+        """Take what else waits in the kernel: when a flood has filled its queue, it drops everybody's packets."""
         for _ in range(BATCH):
             try:
                 accepted, peer = listening.accept()
@@ -188,7 +189,8 @@ class Listener:
             return
         serving = self._spawn(self._greet(accepted, address, place))
         # Not in the task itself: one that is put out before it began runs none of its code.
-        serving.add_done_callback(lambda _: (place(), accepted.close()))
+        serving.add_done_callback(lambda _: place())
+        serving.add_done_callback(lambda _: accepted.close())
         place.serve(serving)
 
     async def _greet(self, accepted: socket.socket, address: str, place: Place) -> None:

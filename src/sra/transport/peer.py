@@ -36,7 +36,7 @@ def peer_process_linux(connection: socket.socket) -> tuple[int, int]:
 
 
 def loopback_user_linux(port: int, to_port: int) -> int | None:
-    """The user of the socket at 127.0.0.1 with this port that is connected to ``to_port`` there; ``None`` if unknown."""
+    """The user whose socket at 127.0.0.1 has this port and is connected to ``to_port`` there; ``None`` if unknown."""
     here, there = ({f"{address}:{number:04X}" for address in (_LOOPBACK, _MAPPED)} for number in (port, to_port))
     for table in _TCP_TABLES:
         try:

@@ -170,7 +170,7 @@ def server_context(identity: TlsIdentity, alpn: Sequence[str]) -> ssl.SSLContext
     """TLS 1.3 only, with this identity, for these protocols.
 
     A peer that offers none of them gets a connection without a protocol, as ssl has it:
-    the caller has to look at ``selected_alpn_protocol()``, and close it. Sessions are not resumed, so no tickets are sent.
+    the caller has to look at ``selected_alpn_protocol()``, and close it. Sessions are not resumed: no tickets are sent.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3

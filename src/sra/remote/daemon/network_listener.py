@@ -34,7 +34,9 @@ class NetworkListener:
         self._known = known or RecentAdmins(None)
         self._sessions = sessions
         streams = house.screens.serve if house.screens is not None else None
-        self._listener = Listener(context, lambda: Connection(Role.REMOTE), Gate(limits, self._known), self._welcome, streams)
+        self._listener = Listener(
+            context, lambda: Connection(Role.REMOTE), Gate(limits, self._known), self._welcome, streams
+        )
 
     async def open(self, addresses: tuple[str, ...], port: int) -> int:
         """Listen; the port."""
