@@ -298,3 +298,21 @@ def test_who_does_not_read_the_last_bytes_is_cut_off(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("sra.transport.stream.DRAIN_TIME", 0.05)
     run(body())
+
+
+def test_one_that_is_closed_at_once_does_not_disturb_the_next() -> None:
+    """Its descriptor must not be given to another connection before its transport is done with it."""
+
+    async def body() -> None:
+        async with house() as there:
+            for _ in range(20):
+                reader, writer = await raw(there.port, "h2")
+                _, next_writer = await raw(there.port, ALPN)
+                writer.write(b"GET / HTTP/1.1\r\n\r\n")
+                async with asyncio.timeout(DEADLINE):
+                    await reader.read()
+                for each in (writer, next_writer):
+                    each.close()
+            await until(lambda: len(there.channels) == 20)
+
+    run(body())

@@ -84,7 +84,9 @@ async def _serve(paths: Paths, config: DaemonConfig) -> None:
 
 def _limits(config: DaemonConfig) -> Limits:
     limits = config.limits
-    return Limits(limits.unauthenticated, limits.per_address, float(limits.per_seconds))
+    return Limits(
+        limits.unauthenticated, limits.per_address, float(limits.per_seconds), per_second=limits.per_second
+    )
 
 
 def _local_secret(path: Path) -> bytes:

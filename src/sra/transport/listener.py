@@ -20,6 +20,8 @@ from sra.wire.messages import SCREEN_ALPN
 
 TLS_DEADLINE = 5.0
 """Seconds for a TLS handshake."""
+SHUTDOWN_TIME = 1.0
+"""Seconds for the peer to take notice that TLS ends."""
 BACKLOG = 1024
 """Connections that wait in the kernel while this process is busy; the kernel may allow fewer."""
 BATCH = 64
@@ -42,6 +44,8 @@ class Place:
         self._stranger: Stranger | None = None
         self.is_lost = False
         """It was given to another one."""
+        self.has_begun = False
+        """The connection has a transport, which closes it."""
 
     def enter(self, origins: tuple[str, ...], now: float) -> bool:
         """Whether there is room."""
@@ -62,6 +66,15 @@ class Place:
         if self._stranger is not None:
             self._gate.leave(self._stranger)
             self._stranger = None
+
+    def end(self, accepted: socket.socket) -> None:
+        """Give the place back, and close the connection if it was put out before it had a transport.
+
+        Where there is one, its number must stay taken until it is done with it: another connection would get it.
+        """
+        self()
+        if not self.has_begun:
+            accepted.close()
 
     def _put_out(self) -> None:
         self._stranger = None
@@ -188,12 +201,11 @@ class Listener:
             accepted.close()
             return
         serving = self._spawn(self._greet(accepted, address, place))
-        # Not in the task itself: one that is put out before it began runs none of its code.
-        serving.add_done_callback(lambda _: place())
-        serving.add_done_callback(lambda _: accepted.close())
+        serving.add_done_callback(lambda _: place.end(accepted))
         place.serve(serving)
 
     async def _greet(self, accepted: socket.socket, address: str, place: Place) -> None:
+        place.has_begun = True
         try:
             arrived = await self._handshake(accepted, address)
         except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
@@ -230,6 +242,7 @@ class Listener:
             accepted,
             ssl=self._context,
             ssl_handshake_timeout=TLS_DEADLINE,
+            ssl_shutdown_timeout=SHUTDOWN_TIME,
         )
         if arrival.became is None:
             raise OSError(errno.ECONNRESET, "it ended at once, or speaks another protocol")
