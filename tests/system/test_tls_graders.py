@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.hosts import Host
+from lab.hosts import Host, two_hosts
 from lab.product import LOCAL_PORT, PORT
 from tests.system.grading import SELF_SIGNED, by_sslyze, graded
 
 
-@pytest.fixture(autouse=True)
-def running(remote: Host) -> Iterator[None]:
-    with graded(remote):
-        yield
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[tuple[Host, Host]]:
+    with two_hosts() as (admin, remote), graded(remote):
+        yield admin, remote
 
 
 def test_sslyze_flags_nothing_else(admin: Host, remote: Host) -> None:

@@ -84,9 +84,7 @@ async def _serve(paths: Paths, config: DaemonConfig) -> None:
 
 def _limits(config: DaemonConfig) -> Limits:
     limits = config.limits
-    return Limits(
-        limits.unauthenticated, limits.per_address, float(limits.per_seconds), per_second=limits.per_second
-    )
+    return Limits(limits.unauthenticated, limits.per_address, float(limits.per_seconds), per_second=limits.per_second)
 
 
 def _local_secret(path: Path) -> bytes:

@@ -90,7 +90,10 @@ class _Trusted:
 
 def by_user(connection: socket.socket, _: str) -> tuple[str, ...]:
     """Count a local program with its user: all of them share one address."""
-    user = loopback_user_linux(connection.getpeername()[1], connection.getsockname()[1])
+    try:
+        user = loopback_user_linux(connection.getpeername()[1], connection.getsockname()[1])
+    except OSError:  # gone already
+        user = None
     return (_origin(user),)
 
 
