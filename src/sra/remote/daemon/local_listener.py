@@ -24,7 +24,15 @@ from sra.wire.states import Role, State
 
 ATTACH_DEADLINE = 2.0
 """Seconds for the secret: the peer is on this machine and has read it already."""
-LIMITS = Limits(strangers=256, per_address=1000, period=10.0, waiting_per_address=32, per_second=1000, crowded=1.0)
+LIMITS = Limits(
+    strangers=256,
+    per_address=1000,
+    period=10.0,
+    waiting_per_address=32,
+    known_per_address=64,
+    per_second=1000,
+    crowded=1.0,
+)
 """Of the whole machine and, in place of an address, of each user: who fills the places loses them first."""
 
 log = logging.getLogger("sra.local")
