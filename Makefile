@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 ROOMS := $(wildcard src tests lab benchmarks demo fuzz soak scripts)
 
-.PHONY: test unit lint demo bench fuzz soak deb setup lock clean
+.PHONY: test test-more unit lint demo bench fuzz soak deb setup lock clean
 
 # Cards in a process of their own: PC/SC's library looks up where its service is once, when it is first used.
 test: setup
@@ -12,6 +12,10 @@ test: setup
 	@$(BIN)/python -m pytest tests/admin/cards
 	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --ignore=tests/admin/cards
 	@$(BIN)/python -m fuzz --minutes=2 --jobs=2
+
+# What takes too long for every day.
+test-more: setup
+	@$(BIN)/python -m pytest --timeout=1800 tests/more
 
 # The tests that need no root and no second machine.
 unit: setup

@@ -27,7 +27,8 @@ from pathlib import Path
 
 from sra.transport import tls_identity, tls_trust
 from sra.transport.channel import Channel, open_channel
-from sra.transport.listener import Gate, Limits, Listener
+from sra.transport.gate import Gate, Limits
+from sra.transport.listener import Listener
 from sra.transport.stream import Stream, join, open_stream
 from sra.wire.connection import Connection
 from sra.wire.messages import ALPN, SCREEN_ALPN, TICKET_BYTES

@@ -16,7 +16,8 @@ from typing import Any
 
 from sra.transport import tls_identity, tls_trust
 from sra.transport.channel import Channel, open_channel
-from sra.transport.listener import Gate, Limits, Listener, Welcome
+from sra.transport.gate import Gate, Limits
+from sra.transport.listener import Listener, Welcome
 from sra.transport.tls_identity import TlsIdentity
 from sra.wire import frames
 from sra.wire.connection import Connection
@@ -27,7 +28,7 @@ from sra.wire.states import Role, State
 HOST = "127.0.0.1"
 DEADLINE = 5.0
 """Seconds that anything on this machine may take before a test gives up."""
-PLENTY = Limits(strangers=1000, per_address=1_000_000, waiting_per_address=1000)
+PLENTY = Limits(strangers=1000, per_address=1_000_000, waiting_per_address=1000, per_second=100_000, crowded=1.0)
 
 
 def run(body: Coroutine[Any, Any, None]) -> None:

@@ -22,7 +22,7 @@ from sra.remote.daemon.sessions import House, Sessions
 from sra.remote.virtual_card import daemon_link
 from sra.remote.virtual_card.daemon_link import DaemonLink
 from sra.transport.channel import Channel
-from sra.transport.listener import Limits
+from sra.transport.gate import Limits
 from sra.transport.tls_identity import CERTIFICATE_FILE
 from sra.wire.messages import InsertCard
 from tests.loopback import HOST, PLENTY, identity, server_context, until
@@ -123,7 +123,7 @@ class MemoryRemote:
 
     async def until_no_strangers(self) -> None:
         """Return when everybody on the admins' port has authenticated or is gone."""
-        await until(lambda: self.network._listener._gate._strangers.total() == 0)
+        await until(lambda: self.network._listener._gate.strangers == 0)
 
     async def close(self) -> None:
         await self.network.close()

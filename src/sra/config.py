@@ -97,6 +97,16 @@ class Paths:
         return self.state / "revocation"
 
     @property
+    def recent_admins(self) -> Path:
+        """From where admins came in within the last day; it belongs to the daemon."""
+        return self.state / "recent-admins.json"
+
+    @property
+    def latest_time(self) -> Path:
+        """The latest time that the clock has shown (docs/license.md)."""
+        return self.state / "latest-time"
+
+    @property
     def audit(self) -> Path:
         """Every decision, one line each."""
         return self.root / "var/log/sra/audit.jsonl"
@@ -140,12 +150,13 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What strangers and admins may use up.
 
     ``unauthenticated``: connections without a proof at a time (some 300 KiB each). ``per_address`` new connections of
-    one address in ``per_seconds``. ``sessions``: authenticated connections at a time.
+    one address in ``per_seconds``, ``per_second`` of all together. ``sessions``: authenticated connections at a time.
     """
 
     unauthenticated: Count = 64
     per_address: Count = 20
     per_seconds: Count = 10
+    per_second: Count = 100
     sessions: Count = 1000
 
 

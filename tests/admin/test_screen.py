@@ -18,7 +18,8 @@ from sra.admin.session import Session
 from sra.errors import LinkError, RefusalCode, RefusedError
 from sra.transport import tls_identity
 from sra.transport.channel import Channel
-from sra.transport.listener import Gate, Listener
+from sra.transport.gate import Gate
+from sra.transport.listener import Listener
 from sra.transport.stream import Stream
 from sra.wire.connection import Connection
 from sra.wire.messages import ALPN, SCREEN_ALPN, TICKET_BYTES, NoScreen, ScreenGrant, ScreenRequest

@@ -176,14 +176,12 @@ def test_pairings_that_others_may_write_are_named_with_the_command(remote: Remot
 def test_a_clock_that_is_behind_is_wrong(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     right("clock", remote)
     latest = latest_time(remote.paths)
-    latest.seen(time.time() + 300)
-    latest.keep()
+    latest.accept(time.time() + 300)
     right("clock", remote)
-    latest.seen(time.time() + DAY)
-    latest.keep()
+    latest.accept(time.time() + DAY)
     text, command = wrong("clock", remote)
-    assert str(remote.paths.state / "latest-time") in text
-    assert command == "timedatectl set-ntp true"
+    assert "timedatectl set-ntp true" in text
+    assert command == f"sra license clock --accept --root {remote.paths.root}"
     (remote.paths.state / "latest-time").write_text("rubbish")
     text, command = wrong("clock", remote)
     assert "is not a time" in text

@@ -18,6 +18,5 @@ def test_a_remote_s_license_is_found_below_its_root(tmp_path: Path) -> None:
 
 def test_the_latest_time_is_part_of_the_state(tmp_path: Path) -> None:
     latest = latest_time(Paths(tmp_path))
-    latest.seen(1_800_000_000)
-    latest.keep()
+    latest.accept(1_800_000_000)
     assert (tmp_path / "var/lib/sra/latest-time").read_text() == "2027-01-15T08:00:00+00:00"

@@ -1,4 +1,4 @@
-"""The listener and its gate: how many strangers come in, and how they go out again."""
+"""The listener: how strangers come in, and how they go out again."""
 
 from __future__ import annotations
 
@@ -17,81 +17,12 @@ import pytest
 from sra.errors import LinkError
 from sra.transport import listener as listener_module
 from sra.transport.channel import Channel
-from sra.transport.listener import MAX_ADDRESSES, Gate, Limits, Listener, network
+from sra.transport.gate import Gate, Limits
+from sra.transport.listener import CROWDED, Listener
 from sra.wire.connection import Connection
 from sra.wire.messages import Ping, Pong
 from sra.wire.states import Role, State
 from tests.loopback import DEADLINE, HOST, PLENTY, Door, dial, listening, run, server_context, until
-
-# The gate.
-
-
-def test_an_address_may_come_so_often_and_then_has_to_wait() -> None:
-    gate = Gate(Limits(strangers=100, per_address=3, period=10.0))
-    assert [gate.enter("192.0.2.1", float(now)) for now in (0, 1, 2, 3)] == [True, True, True, False]
-    assert gate.enter("192.0.2.2", 3.0)
-    assert not gate.enter("192.0.2.1", 9.9)
-    assert gate.enter("192.0.2.1", 10.0)
-    assert not gate.enter("192.0.2.1", 10.5)
-
-
-def test_who_has_left_still_counts_for_the_address() -> None:
-    gate = Gate(Limits(strangers=100, per_address=2, period=10.0))
-    for now in (0.0, 1.0):
-        assert gate.enter("192.0.2.1", now)
-        gate.leave("192.0.2.1")
-    assert not gate.enter("192.0.2.1", 2.0)
-
-
-def test_there_are_so_many_strangers_and_no_more_until_one_leaves() -> None:
-    gate = Gate(Limits(strangers=2, per_address=10))
-    assert gate.enter("192.0.2.1", 0.0)
-    assert gate.enter("192.0.2.2", 0.0)
-    assert not gate.enter("192.0.2.3", 0.0)
-    gate.leave("192.0.2.1")
-    assert gate.enter("192.0.2.3", 0.0)
-
-
-def test_who_was_refused_is_not_counted() -> None:
-    gate = Gate(Limits(strangers=1, per_address=2, period=10.0))
-    assert gate.enter("192.0.2.1", 0.0)
-    assert not any(gate.enter("192.0.2.1", 1.0) for _ in range(5))
-    gate.leave("192.0.2.1")
-    assert gate.enter("192.0.2.1", 2.0)
-
-
-def test_an_address_that_never_proves_anything_does_not_keep_the_others_out() -> None:
-    gate = Gate(Limits(strangers=10, per_address=100, waiting_per_address=2))
-    assert [gate.enter("192.0.2.1", 0.0) for _ in range(4)] == [True, True, False, False]
-    assert gate.enter("192.0.2.2", 0.0)
-    gate.leave("192.0.2.1")
-    assert gate.enter("192.0.2.1", 0.0)
-
-
-def test_a_whole_64_of_ipv6_is_one_address() -> None:
-    gate = Gate(Limits(per_address=2))
-    assert gate.enter("2001:db8:1:2::1", 0.0)
-    assert gate.enter("2001:db8:1:2:ffff::2", 0.0)
-    assert not gate.enter("2001:db8:1:2:3:4:5:6", 0.0)
-    assert gate.enter("2001:db8:1:3::1", 0.0)
-
-
-def test_addresses_are_compared_by_what_they_mean() -> None:
-    assert network("fe80::1%eth0") == network("fe80::2")
-    assert network("2001:DB8::1") == network("2001:db8:0:0::2")
-    assert len({network(f"192.0.2.{last}") for last in range(4)}) == 4
-    assert network("::ffff:192.0.2.1") != network("::ffff:192.0.2.2")
-
-
-def test_the_gate_forgets_the_oldest_addresses_rather_than_grow() -> None:
-    gate = Gate(Limits(strangers=10**9, per_address=1))
-    for number in range(MAX_ADDRESSES + 100):
-        assert gate.enter(f"10.0.{number // 256}.{number % 256}", 0.0)
-    assert len(gate._arrivals) == MAX_ADDRESSES
-    assert gate.enter("10.0.0.0", 0.0)
-
-
-# The listener.
 
 
 class Waiting:
@@ -121,17 +52,57 @@ async def is_refused(port: int) -> bool:
         writer.close()
 
 
-def test_one_stranger_too_many_costs_no_handshake() -> None:
+def test_one_stranger_too_many_takes_the_place_of_the_oldest_which_is_told() -> None:
     async def body() -> None:
         waiting = Waiting()
-        async with listening(waiting.welcome, limits=Limits(strangers=2, per_address=100)) as port:
-            first, _ = await dial(port), await dial(port)
+        limits = Limits(strangers=2, per_address=100, crowded=1.0)
+        async with listening(waiting.welcome, state=State.INSERTED, limits=limits) as port:
+            oldest, other = [await dial(port, state=State.INSERTED) for _ in range(2)]
             await until(lambda: len(waiting.channels) == 2)
-            assert await is_refused(port)
-            first.abort(LinkError("gone"))
-            await until(lambda: waiting.channels[0].is_lost)
-            await asyncio.sleep(0.02)
-            (await dial(port)).abort(LinkError("gone"))
+            await dial(port, state=State.INSERTED)
+            await oldest.wait_lost()
+            assert oldest.goodbye is not None
+            assert oldest.goodbye.reason == CROWDED
+            assert not oldest.goodbye.final
+            assert not other.is_lost
+
+    run(body())
+
+
+def test_a_place_is_lost_in_every_phase() -> None:
+    """TCP alone, a handshake that has begun, one that is done: each goes at once for the next, whatever it does."""
+
+    async def body() -> None:
+        door = Door()
+        async with listening(door.welcome, limits=Limits(strangers=1, per_address=100, crowded=1.0)) as port:
+            for begins in (b"", b"\x16\x03\x01"):
+                reader, writer = await asyncio.open_connection(HOST, port)
+                writer.write(begins)
+                await asyncio.sleep(0.05)
+                channel = await dial(port)
+                assert await reader.read() == b""
+                writer.close()
+                channel.abort(LinkError("gone"))
+
+    run(body())
+
+
+def test_one_that_is_put_out_before_it_began_is_closed() -> None:
+    async def body() -> None:
+        waiting = Waiting()
+        async with listening(waiting.welcome, limits=Limits(strangers=1, per_address=100, crowded=1.0)) as port:
+            clients = []
+            for _ in range(20):  # they all wait in the kernel before the listener gets its turn
+                client = socket.socket()
+                client.connect((HOST, port))
+                clients.append(client)
+            loop = asyncio.get_running_loop()
+            for client in clients[:-1]:
+                client.setblocking(False)
+                async with asyncio.timeout(DEADLINE):
+                    assert await loop.sock_recv(client, 1) == b""
+            for client in clients:
+                client.close()
 
     run(body())
 
@@ -139,25 +110,27 @@ def test_one_stranger_too_many_costs_no_handshake() -> None:
 def test_who_has_authenticated_makes_room_and_going_makes_it_only_once() -> None:
     async def body() -> None:
         waiting = Waiting()
-        async with listening(waiting.welcome, limits=Limits(strangers=1, per_address=100)) as port:
+        async with listening(waiting.welcome, limits=Limits(strangers=1, per_address=100, crowded=1.0)) as port:
             known = await dial(port)
             await until(lambda: len(waiting.leaves) == 1)
             waiting.leaves[0]()
             waiting.leaves[0]()
             stranger = await dial(port)
             await until(lambda: len(waiting.channels) == 2)
-            assert await is_refused(port)
             known.abort(LinkError("gone"))
             await until(lambda: waiting.channels[0].is_lost)
-            assert await is_refused(port)
             assert not stranger.is_lost
+            await dial(port)
+            await stranger.wait_lost()
 
     run(body())
 
 
 def test_an_address_that_comes_too_often_is_refused() -> None:
     async def body() -> None:
-        async with listening(Door().welcome, limits=Limits(strangers=100, per_address=3, period=60.0)) as port:
+        async with listening(
+            Door().welcome, limits=Limits(strangers=100, per_address=3, period=60.0, crowded=1.0)
+        ) as port:
             for _ in range(3):
                 await dial(port)
             assert await is_refused(port)
@@ -170,9 +143,8 @@ def test_who_does_not_shake_hands_in_time_is_gone_and_makes_room(monkeypatch: py
 
     async def body() -> None:
         door = Door()
-        async with listening(door.welcome, limits=Limits(strangers=1, per_address=100)) as port:
+        async with listening(door.welcome, limits=Limits(strangers=1, per_address=100, crowded=1.0)) as port:
             reader, writer = await asyncio.open_connection(HOST, port)
-            assert await is_refused(port)
             async with asyncio.timeout(DEADLINE):
                 assert await reader.read() == b""
             writer.close()
@@ -188,7 +160,7 @@ def test_who_does_not_shake_hands_in_time_is_gone_and_makes_room(monkeypatch: py
 def test_who_does_not_speak_tls_is_gone_and_makes_room(sent: bytes) -> None:
     async def body() -> None:
         door = Door()
-        async with listening(door.welcome, limits=Limits(strangers=1, per_address=100)) as port:
+        async with listening(door.welcome, limits=Limits(strangers=1, per_address=100, crowded=1.0)) as port:
             reader, writer = await asyncio.open_connection(HOST, port)
             writer.write(sent)
             writer.write_eof()
@@ -206,7 +178,9 @@ def test_a_welcome_that_fails_ends_its_connection_and_no_other(caplog: pytest.Lo
         async def fail(channel: Channel, leave: Callable[[], None]) -> None:
             raise ZeroDivisionError
 
-        async with listening(fail, state=State.INSERTED, limits=Limits(strangers=1, per_address=100)) as port:
+        async with listening(
+            fail, state=State.INSERTED, limits=Limits(strangers=1, per_address=100, crowded=1.0)
+        ) as port:
             for _ in range(3):
                 channel = await dial(port, state=State.INSERTED)
                 await channel.wait_lost()

@@ -132,14 +132,19 @@ def test_another_users_row_is_read_as_theirs(tmp_path: Path, monkeypatch: pytest
         "   0: 0100007F:1F90 0100007F:D431 01 00000000:00000000 00:00000000 00000000     0        0 111 1\n"
         "   1: 0100007F:D431 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  1001        0 222 1\n"
         "   2: 0200007F:D432 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  1002        0 333 1\n"
+        "   3: 0100007F:D433 0100007F:1F90 06 00000000:00000000 00:00000000 00000000     0        0 0 1\n"
     )
     monkeypatch.setattr(peer, "_TABLES", (table,))
     assert tcp_user(0xD431, 0x1F90) == 1001
     assert tcp_user(0xD432, 0x1F90) is None
+    assert tcp_user(0xD433, 0x1F90) is None
 
 
-def test_where_no_table_tells_nobody_is_taken_for_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_neither_the_kernel_nor_a_table_tells_nobody_is_taken_for_us(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(peer, "_TABLES", (tmp_path / "nothing",))
+    monkeypatch.setattr(peer, "loopback_user_linux", lambda *_: None)
     with loopback() as (accepted, _):
         assert not is_ours_by_tcp(accepted)
 

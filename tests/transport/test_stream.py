@@ -13,7 +13,8 @@ import pytest
 from sra.errors import LinkError
 from sra.transport import tls_identity, tls_trust
 from sra.transport.channel import Channel
-from sra.transport.listener import Gate, Listener
+from sra.transport.gate import Gate
+from sra.transport.listener import Listener
 from sra.transport.stream import HIGH_WATER, MAX_EARLY, Stream, join, open_stream
 from sra.wire.connection import Connection
 from sra.wire.messages import ALPN, SCREEN_ALPN
@@ -96,14 +97,28 @@ def test_what_is_asked_for_by_its_protocol_is_a_stream() -> None:
     run(body())
 
 
-@pytest.mark.parametrize("alpn", [(ALPN,), (), ("h2",)])
-def test_everything_else_is_a_session(alpn: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("alpn", [(ALPN,), ("h2", ALPN)])
+def test_what_offers_the_session_is_one(alpn: tuple[str, ...]) -> None:
     async def body() -> None:
         async with house() as there:
             _, writer = await raw(there.port, *alpn)
             await until(lambda: len(there.channels) == 1)
             assert there.streams == []
             writer.close()
+
+    run(body())
+
+
+@pytest.mark.parametrize("alpn", [(), ("h2",), ("http/1.1", "h2"), ("sra/2",), ("SRA/1",)])
+def test_what_offers_none_of_ours_is_closed_at_once_and_reaches_nothing(alpn: tuple[str, ...]) -> None:
+    async def body() -> None:
+        async with house() as there:
+            reader, writer = await raw(there.port, *alpn)
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            async with asyncio.timeout(DEADLINE):
+                assert await reader.read() == b""
+            writer.close()
+            assert (there.channels, there.streams) == ([], [])
 
     run(body())
 
@@ -282,4 +297,22 @@ def test_who_does_not_read_the_last_bytes_is_cut_off(monkeypatch: pytest.MonkeyP
         peer.close()
 
     monkeypatch.setattr("sra.transport.stream.DRAIN_TIME", 0.05)
+    run(body())
+
+
+def test_one_that_is_closed_at_once_does_not_disturb_the_next() -> None:
+    """Its descriptor must not be given to another connection before its transport is done with it."""
+
+    async def body() -> None:
+        async with house() as there:
+            for _ in range(20):
+                reader, writer = await raw(there.port, "h2")
+                _, next_writer = await raw(there.port, ALPN)
+                writer.write(b"GET / HTTP/1.1\r\n\r\n")
+                async with asyncio.timeout(DEADLINE):
+                    await reader.read()
+                for each in (writer, next_writer):
+                    each.close()
+            await until(lambda: len(there.channels) == 20)
+
     run(body())

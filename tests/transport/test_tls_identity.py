@@ -65,7 +65,7 @@ def trusting(version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, *alpn: str) -> ss
 def test_an_identity_that_was_made_can_be_loaded(folder: Path, identity: TlsIdentity) -> None:
     assert tls_identity.load(folder) == identity
     assert identity.names == ("remote.example.com", "192.0.2.7", "2001:db8::1")
-    assert identity.not_after == NOW + timedelta(days=825)
+    assert identity.not_after == NOW + tls_identity.LIFETIME
     assert identity.fingerprint == fingerprint(identity.certificate)
 
 

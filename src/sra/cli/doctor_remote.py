@@ -8,7 +8,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sra import audit, files
@@ -25,6 +25,7 @@ from sra.ledger import refusals_path
 from sra.remote.accounts.pairing import PairingStore
 from sra.remote.activation import virtual_screen_linux
 from sra.remote.activation.undo import LOGIN_WINDOW
+from sra.remote.license.latest_time import moment
 from sra.remote.license.statement import day
 from sra.remote.screen_sharing import displays_linux, wlroots_linux
 from sra.remote.screen_sharing.displays_linux import Display
@@ -34,6 +35,8 @@ MIN_FREE = 64 * 1024 * 1024
 """Bytes: below that the audit log soon has no room."""
 CLOCK_TOLERANCE = 10 * 60
 """Seconds by which a clock may have been corrected."""
+RENEW_BEFORE = timedelta(days=30)
+"""How long before its end an identity should be renewed."""
 EARLIEST = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 """A clock that shows less was never set."""
 
@@ -71,10 +74,14 @@ def _settings(remote: Remote) -> str:
 
 def _identity(remote: Remote) -> str:
     identity = tls_identity.load(remote.paths.identity)
-    if identity.not_after <= datetime.now(UTC):
-        raise WrongError(
-            f"The certificate expired on {identity.not_after.date()}.", remote.sra("identity generate --renew")
+    left = identity.not_after - datetime.now(UTC)
+    if left <= RENEW_BEFORE:
+        says = (
+            f"expires on {identity.not_after.date()}"
+            if left > timedelta()
+            else f"expired on {identity.not_after.date()}"
         )
+        raise WrongError(f"The certificate {says}.", remote.sra("identity generate --renew"))
     return f"{identity.fingerprint}, valid until {identity.not_after.date()}"
 
 
@@ -186,18 +193,18 @@ def _screen_again(remote: Remote) -> str:
     return f"systemctl restart {LOGIN_WINDOW}" if is_virtual else "sra activate --virtual-screen"
 
 
-def _clock(remote: Remote) -> str:
+def check_clock(remote: Remote) -> str:
+    """Raise ``WrongError`` unless the clock shows what it can show, by what it has shown before."""
     now, seen = time.time(), latest_time(remote.paths).read()
-    if now < max(EARLIEST, seen - CLOCK_TOLERANCE):
+    if now < EARLIEST:
+        raise WrongError(f"The clock shows {moment(now)}: it was never set.", "timedatectl set-ntp true")
+    if now < seen - CLOCK_TOLERANCE:
         raise WrongError(
-            f"The clock shows {_moment(now)}, and has shown {_moment(seen)} before. "
-            f"If that was wrong, delete {remote.paths.state / 'latest-time'}."
+            f"The clock shows {moment(now)}, and has shown {moment(seen)} before: licenses are judged by the later. "
+            "If the clock is wrong now, set it (timedatectl set-ntp true); if it was wrong then, accept what it shows.",
+            remote.sra("license clock --accept"),
         )
-    return _moment(now)
-
-
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return moment(now)
 
 
 def _audit(remote: Remote) -> str:
@@ -261,7 +268,7 @@ CHECKS: tuple[Check[Remote], ...] = (
     Check("logins", _logins, lambda remote: remote.sra("pam enable SERVICE")),
     Check("removal", _removal),
     Check("screen", _screen, _screen_again),
-    Check("clock", _clock, lambda _: "timedatectl set-ntp true"),
+    Check("clock", check_clock, lambda _: "timedatectl set-ntp true"),
     Check("audit log", _audit),
     Check("permissions", _permissions),
     Check("versions", _versions),

@@ -43,7 +43,16 @@ def open_house(paths: Paths, config: DaemonConfig, certificate: bytes, recorder:
     find_account = remembering(paths, finder.find_account, finder.vouching)
     screens = Screens(paths.screen_helper, record, lambda: admit_to_screen(licenses, host))
     return House(
-        host, certificate, find_account, record, config.limits.sessions, licenses.admit, check, limits, screens
+        host,
+        certificate,
+        find_account,
+        record,
+        config.limits.sessions,
+        admit=licenses.admit,
+        check_certificate=check,
+        session_limits=limits,
+        screens=screens,
+        now=licenses.now,
     )
 
 

@@ -13,13 +13,14 @@ import msgspec
 import typer
 
 from sra import files
-from sra.cli.licensing import open_licenses
+from sra.cli.licensing import latest_time, open_licenses
 from sra.cli.options import AsJson, ConfigDir, Root, examples
 from sra.cli.output import print_facts, print_json, print_note
 from sra.cli.passphrases import PassphraseFd, read_new_passphrase, read_passphrase
 from sra.config import Paths, admin_paths
 from sra.errors import UsageError
 from sra.remote.license import issuers, profile, statement
+from sra.remote.license.latest_time import moment
 from sra.remote.license.problems import LicenseError
 from sra.remote.license.statement import ANY, FEATURES, License, day
 from sra.remote.license.store import MAX_PROFILE
@@ -103,6 +104,9 @@ def install(
     except LicenseError as error:
         raise UsageError(f"{file} was not installed. {error.text}{_bracketed(error.detail)}") from error
     print_facts([*_facts(license_), ("installed", store.install(data, key))])
+    latest = latest_time(Paths(root))
+    if latest.stored() is None:  # the clock is right, as far as anyone can tell: the license holds by it
+        latest.accept(time.time())
 
 
 @app.command(epilog=examples("sra license status", "sra license status --json"))
@@ -131,6 +135,25 @@ def remove(*, root: Root = Path("/")) -> None:
         print_note(f"removed {path}")
     if not gone:
         print_note("there was no license to remove")
+
+
+@app.command(epilog=examples("sra license clock", "sra license clock --accept"))
+def clock(
+    *,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="The clock is right now, and was wrong before (as root).")
+    ] = False,
+    root: Root = Path("/"),
+) -> None:
+    """Show the clock, and the latest time that counts; with --accept, have the clock's time count from now on.
+
+    For a clock that once went wrong forward. The daemon takes it up at the next connection.
+    """
+    latest, now = latest_time(Paths(root)), time.time()
+    if accept:
+        latest.accept(now)
+    stored = latest.stored()
+    print_facts([("clock", moment(now)), ("latest", "none yet" if stored is None else moment(stored))])
 
 
 def describe(license_: License) -> dict[str, object]:

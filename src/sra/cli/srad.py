@@ -21,10 +21,11 @@ from sra.config import DaemonConfig, Paths, load_daemon_config
 from sra.remote.daemon.announcements import Announcements
 from sra.remote.daemon.local_listener import LocalListener
 from sra.remote.daemon.network_listener import NetworkListener
+from sra.remote.daemon.recent_admins import RecentAdmins
 from sra.remote.daemon.recordings import collect_recordings
 from sra.remote.daemon.sessions import Sessions
 from sra.transport import tls_identity
-from sra.transport.listener import Limits
+from sra.transport.gate import Limits
 from sra.wire.messages import ALPN, SCREEN_ALPN
 
 SECRET_BYTES = 32
@@ -62,7 +63,9 @@ async def _serve(paths: Paths, config: DaemonConfig) -> None:
     sessions = Sessions(house)
     local = LocalListener(tls_identity.server_context(identity, [ALPN]), _local_secret(paths.local_secret), sessions)
     context = tls_identity.server_context(identity, [ALPN, SCREEN_ALPN])
-    network = NetworkListener(context, house, sessions, _limits(config))
+    known = RecentAdmins(paths.recent_admins)
+    known.load()
+    network = NetworkListener(context, house, sessions, _limits(config), known)
     announcements = Announcements(paths.announce, sessions.remark)
     collecting = asyncio.create_task(collect_recordings(paths.screen_helper, Audit(paths.audit).record))
     counting = asyncio.create_task(record.keep_counting())
@@ -85,7 +88,7 @@ async def _serve(paths: Paths, config: DaemonConfig) -> None:
 
 def _limits(config: DaemonConfig) -> Limits:
     limits = config.limits
-    return Limits(limits.unauthenticated, limits.per_address, float(limits.per_seconds))
+    return Limits(limits.unauthenticated, limits.per_address, float(limits.per_seconds), per_second=limits.per_second)
 
 
 def _local_secret(path: Path) -> bytes:

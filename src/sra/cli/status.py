@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from sra.cli import handshakes, machine
-from sra.cli.doctor_remote import Remote, listen_address
+from sra.cli.checks import WrongError
+from sra.cli.doctor_remote import Remote, check_clock, listen_address
 from sra.cli.licensing import open_licenses
 from sra.cli.options import AsJson, ConfigDir, examples
 from sra.cli.output import print_facts, print_json
@@ -82,6 +83,7 @@ def of_remote(remote: Remote) -> Facts:
         "connections": machine.count_connections(remote.config.port) if running else 0,
         "virtual_cards": machine.count_connections(remote.config.local_port) if running else 0,
         "license": _license(remote),
+        "clock": _fact(lambda: check_clock(remote)),
         "identity": _fact(lambda: tls_identity.load(remote.paths.identity).fingerprint),
         "pairings": _fact(lambda: len(PairingStore(remote.paths.pairings).pairings())),
     }
@@ -116,6 +118,8 @@ def _license(remote: Remote) -> Fact:
 def _fact(look: Callable[[], str | int]) -> Fact:
     try:
         return Fact(look())
+    except WrongError as error:
+        return Fact(None, f"{error} Run: {error.command}" if error.command else str(error))
     except SraError as error:
         return Fact(None, str(error))
 

@@ -33,7 +33,7 @@ OID = x509.ObjectIdentifier("2.25.234692077472601667220156123893352435423")
 
 MAX_HANDOVERS = 8
 """In one chain: each makes the certificate some 600 bytes longer, and a handshake should fit in the first packets. At a
-lifetime of 825 days these are 18 years."""
+lifetime of a year these are eight years."""
 
 MAX_CERTIFICATE = 32 * 1024
 """Bytes of a certificate with all its hand-overs; a chain of the longest has 8 KiB with RSA keys of 4096 bits."""

@@ -3,93 +3,99 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextlib
 import errno
 import logging
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, cast
 
 from sra.errors import LinkError
 from sra.transport.channel import Channel
+from sra.transport.gate import Gate, Stranger, origins_of
 from sra.transport.stream import Stream
 from sra.wire.connection import Connection
 from sra.wire.messages import SCREEN_ALPN
 
 TLS_DEADLINE = 5.0
 """Seconds for a TLS handshake."""
-BACKLOG = 128
+SHUTDOWN_TIME = 1.0
+"""Seconds for the peer to take notice that TLS ends."""
+BACKLOG = 1024
+"""Connections that wait in the kernel while this process is busy; the kernel may allow fewer."""
+BATCH = 64
+"""Connections that are taken at once before anything else gets its turn."""
+REFUSALS_TOLD = 10.0
+"""Seconds between two lines about refused connections."""
+CROWDED = "Too many connections wait here to be let in, and this one had to make room: connect again."
 RETRY_ACCEPT = 0.2
 """Seconds to wait when the process has no file descriptors left."""
-MAX_ADDRESSES = 4096
-"""Addresses whose arrivals are remembered; past that the oldest are forgotten."""
 
 log = logging.getLogger("sra.link")
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What strangers may use up."""
+class Place:
+    """A stranger's place, to be called once it is no stranger any more."""
 
-    strangers: int = 64
-    """Connections that have not authenticated yet."""
-    per_address: int = 20
-    """New connections of one address (IPv6: of one /64) within ``period``."""
-    period: float = 10.0
-    """Seconds."""
-    waiting_per_address: int = 16
-    """Strangers of one address at a time: it can't keep all the others out by never proving anything."""
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._serving: asyncio.Task[None] | None = None
+        self._stranger: Stranger | None = None
+        self.is_lost = False
+        """It was given to another one."""
+        self.has_begun = False
+        """The connection has a transport, which closes it."""
 
+    def enter(self, origins: tuple[str, ...], now: float) -> bool:
+        """Whether there is room."""
+        self._stranger = self._gate.enter(origins, now, self._put_out)
+        return self._stranger is not None
 
-class Gate:
-    """Counts strangers, all and by address. No I/O: the time is passed in."""
+    def serve(self, serving: asyncio.Task[None]) -> None:
+        """Note the task that is ended if the place is lost."""
+        self._serving = serving
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._strangers: collections.Counter[str] = collections.Counter()
-        self._arrivals: collections.OrderedDict[str, collections.deque[float]] = collections.OrderedDict()
+    def recognise(self, certificate: bytes) -> None:
+        """Note the certificate (DER) that the stranger has shown; it has not proven anything by that."""
+        if self._stranger is not None:
+            self._gate.recognise(self._stranger, certificate)
 
-    def enter(self, address: str, now: float) -> bool:
-        """Whether one more stranger from ``address`` may come in; if so, ``leave`` has to follow."""
-        origin = network(address)
-        arrivals = self._arrivals.setdefault(origin, collections.deque())
-        self._arrivals.move_to_end(origin)
-        while len(self._arrivals) > MAX_ADDRESSES:
-            self._arrivals.popitem(last=False)
-        while arrivals and arrivals[0] <= now - self._limits.period:
-            arrivals.popleft()
-        if len(arrivals) >= self._limits.per_address or self._is_full(origin):
-            return False
-        arrivals.append(now)
-        self._strangers[origin] += 1
-        return True
+    def __call__(self) -> None:
+        """Give the place back; only the first call counts."""
+        if self._stranger is not None:
+            self._gate.leave(self._stranger)
+            self._stranger = None
 
-    def _is_full(self, origin: str) -> bool:
-        limits = self._limits
-        return self._strangers.total() >= limits.strangers or self._strangers[origin] >= limits.waiting_per_address
+    def end(self, accepted: socket.socket) -> None:
+        """Give the place back, and close the connection if it was put out before it had a transport.
 
-    def leave(self, address: str) -> None:
-        """One stranger from ``address`` has authenticated, or is gone."""
-        self._strangers -= collections.Counter([network(address)])
+        Where there is one, its number must stay taken until it is done with it: another connection would get it.
+        """
+        self()
+        if not self.has_begun:
+            accepted.close()
 
-
-def network(address: str) -> str:
-    """Whom an address is counted with: an IPv6 host has a whole /64 to itself."""
-    if ":" not in address or address.startswith("::ffff:"):
-        return address
-    packed = socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
-    return packed[:8].hex()
+    def _put_out(self) -> None:
+        self._stranger = None
+        self.is_lost = True
+        if self._serving is not None:
+            self._serving.cancel()
 
 
-Welcome = Callable[[Channel, Callable[[], None]], Awaitable[None]]
-"""Called with each new channel and a function to be called once when it is no stranger any more."""
+Origins = Callable[[socket.socket, str], tuple[str, ...]]
+"""Whom a connection from an address is counted with, from the widest group on."""
 
+Welcome = Callable[[Channel, Place], Awaitable[None]]
+"""Called with each new channel and its place, to be given back when it is no stranger any more."""
 
-StreamWelcome = Callable[[Stream, Callable[[], None]], Awaitable[None]]
+StreamWelcome = Callable[[Stream, Place], Awaitable[None]]
 """The same for a stream. It is closed when this returns."""
+
+
+def by_address(_: socket.socket, address: str) -> tuple[str, ...]:
+    """Count a connection with its network address."""
+    return origins_of(address)
 
 
 class _Arrival(asyncio.Protocol):
@@ -101,10 +107,17 @@ class _Arrival(asyncio.Protocol):
         self.became: Channel | Stream | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Hand the transport over. A session is ``sra/1``, or said nothing; the context takes nothing else."""
+        """Hand the transport over to what the peer has asked for, or close it.
+
+        It may have offered other protocols only, which ``ssl`` can neither refuse in the handshake (RFC 7301, 3.2)
+        nor tell from none.
+        """
         tls = transport.get_extra_info("ssl_object")
-        is_stream = tls.selected_alpn_protocol() == SCREEN_ALPN
-        self.became = Stream() if is_stream else Channel(self._connection(), self._address)
+        protocol = tls.selected_alpn_protocol()
+        if protocol is None:
+            transport.close()
+            return
+        self.became = Stream() if protocol == SCREEN_ALPN else Channel(self._connection(), self._address)
         cast("asyncio.Transport", transport).set_protocol(self.became)
         self.became.connection_made(transport)
 
@@ -119,12 +132,15 @@ class Listener:
         gate: Gate,
         welcome: Welcome,
         stream_welcome: StreamWelcome | None = None,
+        origins: Origins = by_address,
     ) -> None:
         self._context = context
         self._connection = connection
         self._gate = gate
         self._welcome = welcome
         self._stream_welcome = stream_welcome
+        self._origins = origins
+        self._refusals = _Refusals()
         self._sockets: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -150,10 +166,11 @@ class Listener:
         for listening in self._sockets:
             listening.close()
 
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -165,29 +182,41 @@ class Listener:
                     log.warning("no connection can be accepted: %s", error.strerror)
                     await asyncio.sleep(RETRY_ACCEPT)
                 continue
-            address = str(peer[0])
-            if self._gate.enter(address, loop.time()):
-                self._spawn(self._greet(accepted, address))
-            else:
-                log.warning("%s: too many connections; this one is refused", address)
-                accepted.close()
+            self._admit(accepted, str(peer[0]), loop.time())
+            self._accept_waiting(listening, loop.time())
 
-    async def _greet(self, accepted: socket.socket, address: str) -> None:
-        leave = _once(lambda: self._gate.leave(address))
+    def _accept_waiting(self, listening: socket.socket, now: float) -> None:
+        """Take what else waits in the kernel: when a flood has filled its queue, it drops everybody's packets."""
+        for _ in range(BATCH):
+            try:
+                accepted, peer = listening.accept()
+            except OSError:  # most often there is none; any other error meets ``_accept`` again
+                return
+            self._admit(accepted, str(peer[0]), now)
+
+    def _admit(self, accepted: socket.socket, address: str, now: float) -> None:
+        place = Place(self._gate)
+        if not place.enter(self._origins(accepted, address), now):
+            self._refusals.note(address, now)
+            accepted.close()
+            return
+        serving = self._spawn(self._greet(accepted, address, place))
+        serving.add_done_callback(lambda _: place.end(accepted))
+        place.serve(serving)
+
+    async def _greet(self, accepted: socket.socket, address: str, place: Place) -> None:
+        place.has_begun = True
         try:
             arrived = await self._handshake(accepted, address)
         except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
             log.info("%s: no TLS connection: %s", address, getattr(error, "reason", None) or error)
         else:
-            await (self._pass_on(arrived, leave) if isinstance(arrived, Stream) else self._serve(arrived, leave))
-        finally:
-            leave()
-            accepted.close()
+            await (self._pass_on(arrived, place) if isinstance(arrived, Stream) else self._serve(arrived, place))
 
-    async def _pass_on(self, stream: Stream, leave: Callable[[], None]) -> None:
+    async def _pass_on(self, stream: Stream, place: Place) -> None:
         try:
             if self._stream_welcome is not None:
-                await self._stream_welcome(stream, leave)
+                await self._stream_welcome(stream, place)
         except Exception:
             log.exception("%s: the stream failed", stream.peer_address)
         finally:
@@ -195,16 +224,16 @@ class Listener:
             with contextlib.suppress(asyncio.CancelledError):
                 await stream.wait_ended()
 
-    async def _serve(self, channel: Channel, leave: Callable[[], None]) -> None:
+    async def _serve(self, channel: Channel, place: Place) -> None:
         goodbye = "The service is stopping."
         try:
-            await self._welcome(channel, leave)
+            await self._welcome(channel, place)
         except Exception:
             log.exception("%s: the connection failed", channel.name)
             goodbye = "An error inside the service; its log has more."
         finally:
             with contextlib.suppress(asyncio.CancelledError):
-                await channel.close(goodbye)
+                await channel.close(CROWDED if place.is_lost else goodbye)
 
     async def _handshake(self, accepted: socket.socket, address: str) -> Channel | Stream:
         accepted.setblocking(False)
@@ -213,9 +242,10 @@ class Listener:
             accepted,
             ssl=self._context,
             ssl_handshake_timeout=TLS_DEADLINE,
+            ssl_shutdown_timeout=SHUTDOWN_TIME,
         )
         if arrival.became is None:
-            raise OSError(errno.ECONNRESET, "the connection ended at once")
+            raise OSError(errno.ECONNRESET, "it ended at once, or speaks another protocol")
         return arrival.became
 
 
@@ -236,11 +266,16 @@ def _listen(address: str, port: int) -> socket.socket:
     return listening
 
 
-def _once(action: Callable[[], None]) -> Callable[[], None]:
-    pending = [action]
+class _Refusals:
+    """Tells of connections that are refused: of the first at once, of those after it in one line now and then."""
 
-    def run() -> None:
-        if pending:
-            pending.pop()()
+    def __init__(self) -> None:
+        self._told = -REFUSALS_TOLD
+        self._untold = 0
 
-    return run
+    def note(self, address: str, now: float) -> None:
+        """One more was refused."""
+        self._untold += 1
+        if now - self._told >= REFUSALS_TOLD:
+            log.warning("%s: too many connections; this one is refused (%d since the last line)", address, self._untold)
+            self._told, self._untold = now, 0

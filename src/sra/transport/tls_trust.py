@@ -18,6 +18,7 @@ from sra.identity import handover
 from sra.identity.fingerprints import fingerprint
 from sra.logs import clean
 from sra.transport.known_remotes import Address, KnownRemotes, address, identity_changed
+from sra.transport.tls_identity import CURVE
 
 log = logging.getLogger("sra.trust")
 
@@ -72,6 +73,7 @@ def client_context(ca_file: Path | None, alpn: Sequence[str]) -> ssl.SSLContext:
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.set_ecdh_curve(CURVE)
     context.set_alpn_protocols(list(alpn))
     if ca_file is None:
         context.check_hostname = False

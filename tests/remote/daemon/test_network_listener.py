@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sra.errors import LinkError
+from sra.errors import LinkError, RefusedError
 from sra.remote.daemon import sessions as sessions_module
-from sra.transport.listener import Limits
+from sra.transport import channel as channel_module
+from sra.transport.gate import Limits
 from sra.wire.messages import Attach, EjectCard, Goodbye, Hello, InsertCard, Message, Ping, Proof
 from tests.admin.connecting import connect
 from tests.loopback import DEADLINE, dial, dial_raw, raw, run, until
@@ -86,6 +90,33 @@ def test_who_never_proves_anything_is_gone_in_time(monkeypatch: pytest.MonkeyPat
             assert await all_that_is_said(remote.port, (1, hello_of(MemoryCard()))) != b""
             await remote.until_no_strangers()
             await (await dial(remote.port)).close("there is room again")
+
+    run(body())
+
+
+def test_who_answers_no_ping_after_the_hello_does_not_have_the_time_for_a_pin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel_module, "PING_AFTER", 0.02)
+    monkeypatch.setattr(channel_module, "DEAD_AFTER", 0.08)
+
+    async def body() -> None:
+        async with running_remote(readers=0) as remote:
+            begun = time.monotonic()
+            assert await all_that_is_said(remote.port, (1, hello_of(MemoryCard()))) != b""
+            await remote.until_no_strangers()
+            assert time.monotonic() - begun < DEADLINE
+
+    run(body())
+
+
+def test_a_card_that_expired_stays_so_when_the_clock_is_set_back() -> None:
+    async def body() -> None:
+        async with running_remote(readers=0) as remote:
+            card = MemoryCard(ends=timedelta(days=1))
+            remote.accounts.pair(card, "ann")
+            shown = datetime.now(UTC) + timedelta(days=2)
+            remote.network._house = replace(remote.network._house, now=lambda: shown)
+            with pytest.raises(RefusedError, match="expired"):
+                await connect(remote.port, card)
 
     run(body())
 

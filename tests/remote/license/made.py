@@ -64,6 +64,10 @@ class Machine:
         path.write_bytes(data)
         return path
 
+    running = 0.0
+    """Seconds for which the machine has run."""
+
     def store(self, host: str = HOST) -> LicenseStore:
         """As a process that has just started finds it."""
-        return LicenseStore(Places(self.profiles, self.issuers, self.managed), LatestTime(self.state), host)
+        latest = LatestTime(self.state, lambda: self.running)
+        return LicenseStore(Places(self.profiles, self.issuers, self.managed), latest, host)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sra.errors import UsageError
-from sra.remote.license.latest_time import INTERVAL, LatestTime
+from sra.remote.license.latest_time import INTERVAL, PACE, SETTLING, LatestTime
 from tests.remote.license.made import DAY, NOW
 
 
@@ -16,55 +16,119 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "latest-time"
 
 
-def kept(path: Path, at: float) -> LatestTime:
-    latest = LatestTime(path)
-    latest.seen(at)
-    latest.keep()
-    return latest
+class Machine:
+    """A clock, and what counts the seconds whatever the clock shows."""
+
+    def __init__(self, path: Path, clock: float = NOW, *, kept: bool = True) -> None:
+        if kept:
+            LatestTime(path).accept(clock)
+        self.clock, self.running = clock, 0.0
+        self.latest = LatestTime(path, lambda: self.running)
+        self.latest.seen(clock)
+
+    def run(self, seconds: float, ahead: float = 0.0) -> float:
+        """The time that counts, after so many seconds, with a clock that is wrong by ``ahead``."""
+        self.clock += seconds
+        self.running += seconds
+        return self.latest.seen(self.clock + ahead)
 
 
 def test_it_never_goes_back(path: Path) -> None:
-    latest = LatestTime(path)
-    assert [latest.seen(at) for at in (NOW, NOW - DAY, NOW + 1, 0.0)] == [NOW, NOW, NOW + 1, NOW + 1]
+    machine = Machine(path)
+    assert machine.run(DAY) == NOW + DAY
+    assert machine.run(10, ahead=-DAY) == NOW + DAY
+    assert machine.run(0, ahead=1) == NOW + DAY + 11
+
+
+def test_a_reading_far_ahead_counts_while_it_lasts_and_is_hardly_carried_on(path: Path) -> None:
+    machine = Machine(path)
+    assert machine.run(60, ahead=3650 * DAY) == NOW + 60 + 3650 * DAY
+    assert machine.run(0) == NOW + 60 * PACE
+    assert machine.run(60 * PACE) == machine.clock
+
+
+def test_what_was_off_for_a_month_catches_up_in_little_more_than_a_day(path: Path) -> None:
+    machine = Machine(path)
+    machine.clock += 30 * DAY
+    for _ in range(32):
+        machine.run(3600)
+    assert machine.latest.seen(0.0) == machine.clock
+
+
+def test_a_machine_that_runs_an_hour_a_day_keeps_up(path: Path) -> None:
+    machine = Machine(path)
+    for _ in range(30):
+        machine.clock += DAY - 3600
+        machine.run(3600)
+    assert machine.latest.seen(0.0) == machine.clock
+
+
+def test_restarting_again_and_again_carries_no_further(path: Path) -> None:
+    Machine(path)
+    for _ in range(1000):
+        again = LatestTime(path)
+        again.seen(NOW + 3650 * DAY)
+        again.keep()
+    assert LatestTime(path).seen(0.0) < NOW + 3600
+
+
+def test_without_anything_kept_the_first_hour_carries_nothing(path: Path) -> None:
+    machine = Machine(path, kept=False)
+    assert machine.run(SETTLING - 1, ahead=3650 * DAY) > NOW + 3650 * DAY
+    assert not machine.latest.is_due(ends=NOW)
+    assert machine.latest.seen(NOW) == NOW
+    machine.run(1)
+    assert machine.latest.is_due(ends=NOW + DAY)
+    assert machine.run(1, ahead=-DAY) == NOW + SETTLING
 
 
 def test_it_survives_a_restart(path: Path) -> None:
-    kept(path, NOW)
-    assert path.read_text() == "2027-01-15T08:00:00+00:00"
+    machine = Machine(path)
+    machine.run(INTERVAL)
+    machine.latest.keep()
+    assert path.read_text() == "2027-01-15T08:05:00+00:00"
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
-    assert LatestTime(path).seen(NOW - DAY) == NOW
+    assert LatestTime(path).seen(NOW - DAY) == NOW + INTERVAL
 
 
-def test_it_is_written_at_once_and_then_every_few_minutes(path: Path) -> None:
-    latest = LatestTime(path)
-    latest.seen(NOW)
-    assert latest.is_due(ends=NOW + DAY)
-    latest.keep()
-    for later, is_due in ((0, False), (INTERVAL - 1, False), (INTERVAL, True)):
-        latest.seen(NOW + later)
-        assert latest.is_due(ends=NOW + DAY) is is_due
+def test_it_is_written_every_few_minutes(path: Path) -> None:
+    machine = Machine(path)
+    assert not machine.latest.is_due(ends=NOW + DAY)
+    machine.run(INTERVAL - 1)
+    assert not machine.latest.is_due(ends=NOW + DAY)
+    machine.run(1)
+    assert machine.latest.is_due(ends=NOW + DAY)
 
 
 def test_the_moment_of_expiry_is_never_missed(path: Path) -> None:
-    latest = kept(path, NOW)
-    latest.seen(NOW + 10)
-    assert not latest.is_due(ends=NOW + 11)
-    assert latest.is_due(ends=NOW + 10)
-    latest.keep()
-    assert not latest.is_due(ends=NOW + 10)
+    machine = Machine(path)
+    machine.run(10)
+    assert not machine.latest.is_due(ends=NOW + 11)
+    assert machine.latest.is_due(ends=NOW + 10)
+    machine.latest.keep()
+    assert not machine.latest.is_due(ends=NOW + 10)
+
+
+def test_what_another_process_accepted_is_not_overwritten(path: Path) -> None:
+    machine = Machine(path, NOW + 3650 * DAY)
+    machine.run(INTERVAL)
+    LatestTime(path).accept(NOW)
+    machine.latest.keep()
+    assert LatestTime(path).read() == NOW
+    assert machine.latest.seen(NOW) == NOW
 
 
 def test_where_it_cant_be_written_it_is_told_and_not_tried_again_at_once(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path.parent.write_text("not a folder")
-    latest = LatestTime(path)
+    machine = Machine(path, kept=False)
+    machine.run(SETTLING)
     with caplog.at_level(logging.ERROR, "sra.license"):
-        latest.seen(NOW)
-        latest.keep()
+        machine.latest.keep()
     assert "a clock set back goes unnoticed" in caplog.text
-    assert not latest.is_due(ends=NOW + DAY)
-    assert latest.seen(NOW - DAY) == NOW
+    assert not machine.latest.is_due(ends=NOW + DAY * 2)
+    assert machine.latest.seen(NOW - DAY) == NOW + SETTLING
 
 
 @pytest.mark.parametrize("content", [b"", b"yesterday", b"\xff", b"9" * 65, b"2027-01-15T08:00:00+99:00"])

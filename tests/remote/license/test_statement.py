@@ -175,7 +175,8 @@ def test_each_problem_has_a_text_of_its_own() -> None:
     )
     assert refusal(USUAL, NOW, late) == (
         "The license of kiosk-7.example.com expired on 2027-01-16: the clock of that machine was set back since it "
-        "showed 2027-01-16. Its administrator installs a new one there: sra license install FILE"
+        "showed 2027-01-16. Its administrator installs a new one there: sra license install FILE; or, if the clock was "
+        "wrong then: sra license clock --accept"
     )
     assert refusal(USUAL, early, early) == (
         "The license of kiosk-7.example.com is not valid before 2027-01-14, and there it is 2027-01-14. "

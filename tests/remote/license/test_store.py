@@ -1,6 +1,8 @@
 import asyncio
 import os
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -8,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from lab.processes import wait_until
-from sra.errors import RefusalCode, RefusedError
-from sra.remote.license.latest_time import LatestTime
+from sra.errors import RefusalCode
+from sra.remote.license.latest_time import SETTLING, LatestTime
 from sra.remote.license.problems import LicenseError, Problem
 from sra.remote.license.profile import ProfileError
 from sra.remote.license.store import INSTALLED_NAME, LicenseStore, Places
 from tests.remote.license.made import (
+    DAY,
     HOST,
     ISSUER,
     NOW,
@@ -124,18 +127,34 @@ def test_a_broken_key_beside_the_right_one_does_no_harm(machine: Machine) -> Non
     assert "broken.pem" in str(store.problems()[0])
 
 
+def goes_past_the_end(machine: Machine, look: Callable[[float], object]) -> None:
+    """The clock of a machine that runs on to the license's end."""
+    for clock in (NOW, float(USUAL.ends)):
+        look(clock)
+        machine.running += 2 * (USUAL.ends - NOW)
+    look(float(USUAL.ends))
+
+
 def test_a_clock_set_back_does_not_revive_it(machine: Machine) -> None:
     machine.put(profile_of())
     store = machine.store()
+    machine.running += SETTLING
+    goes_past_the_end(machine, store._latest.seen)
     assert problem_of(store, USUAL.ends) is Problem.EXPIRED
     assert problem_of(store, NOW) is Problem.CLOCK_SET_BACK
 
 
 def test_nor_does_it_after_a_restart(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     machine.put(profile_of())
-    monkeypatch.setattr(time, "time", lambda: float(USUAL.ends))
-    with pytest.raises(RefusedError, match="expired"):
-        asyncio.run(machine.store().admit())
+    store = machine.store()
+    machine.running += SETTLING
+
+    def look(clock: float) -> None:
+        monkeypatch.setattr(time, "time", lambda: clock)
+        with suppress(LicenseError):
+            asyncio.run(store.admit())
+
+    goes_past_the_end(machine, look)
     monkeypatch.setattr(time, "time", lambda: NOW)
     with pytest.raises(LicenseError, match="set back"):
         asyncio.run(machine.store().admit())
@@ -157,7 +176,9 @@ def test_nor_does_it_if_nobody_has_connected_since_it_expired(
     async def running() -> None:
         store = machine.store()
         store.start()
+        await asyncio.sleep(0.01)
         for clock[0] in (NOW, float(USUAL.ends)):
+            machine.running += USUAL.ends - NOW
             await asyncio.to_thread(wait_until, partial(keeps, machine, clock[0]), "the time in the file", 10)
         clock[0] = NOW
         with pytest.raises(LicenseError, match="set back"):
@@ -166,6 +187,39 @@ def test_nor_does_it_if_nobody_has_connected_since_it_expired(
     asyncio.run(running())
     with pytest.raises(LicenseError, match="set back"):
         asyncio.run(machine.store().admit())
+
+
+def test_a_clock_that_is_ten_years_ahead_for_a_minute_locks_nobody_out_afterwards(machine: Machine) -> None:
+    machine.put(profile_of())
+    LatestTime(machine.state).accept(NOW)
+    store = machine.store()
+    assert store.check(NOW) == USUAL
+    for _ in range(60):
+        machine.running += 1
+        assert problem_of(store, NOW + 3650 * DAY) is Problem.EXPIRED
+    assert store.check(NOW + 60) == USUAL
+    store._latest.keep()
+    assert machine.store().check(NOW + 60) == USUAL
+
+
+def test_a_clock_that_was_ahead_for_years_is_accepted_without_a_restart(machine: Machine) -> None:
+    machine.put(profile_of())
+    LatestTime(machine.state).accept(NOW + 3650 * DAY)
+    store = machine.store()
+    assert problem_of(store) is Problem.CLOCK_SET_BACK
+    LatestTime(machine.state).accept(NOW)  # what “sra license clock --accept” does, in a process of its own
+    assert store.check(NOW) == USUAL
+    store._latest.keep()
+    assert machine.store().check(NOW) == USUAL
+
+
+def test_the_file_is_deleted_and_that_counts_without_a_restart(machine: Machine) -> None:
+    machine.put(profile_of())
+    LatestTime(machine.state).accept(NOW + 3650 * DAY)
+    store = machine.store()
+    assert problem_of(store) is Problem.CLOCK_SET_BACK
+    machine.state.unlink()
+    assert store.check(NOW) == USUAL
 
 
 def test_a_watch_of_the_clock_that_ends_is_told(
@@ -191,7 +245,7 @@ def test_a_state_that_cant_be_written_takes_nothing_from_a_license_that_holds(
     machine.state.parent.write_text("not a folder")
     monkeypatch.setattr(time, "time", lambda: NOW)
     asyncio.run(machine.store().admit())
-    assert "can't be kept" in caplog.text
+    assert "goes unnoticed" in caplog.text
 
 
 def test_what_can_t_be_looked_at_refuses(machine: Machine) -> None:

@@ -7,22 +7,33 @@ from __future__ import annotations
 
 import hmac
 import logging
+import os
+import socket
 import ssl
-from collections.abc import Callable
 
 from sra.errors import LinkError, ProtocolError
 from sra.remote.daemon.readers import Reader
 from sra.remote.daemon.sessions import Sessions
 from sra.transport.channel import Channel
-from sra.transport.listener import Gate, Limits, Listener
+from sra.transport.gate import Gate, Limits
+from sra.transport.listener import Listener, Place
+from sra.transport.peer import loopback_user_linux
 from sra.wire.connection import Connection
 from sra.wire.messages import Attach, Attached
 from sra.wire.states import Role, State
 
 ATTACH_DEADLINE = 2.0
 """Seconds for the secret: the peer is on this machine and has read it already."""
-LIMITS = Limits(strangers=256, per_address=1_000_000, period=1.0, waiting_per_address=256)
-"""All local programs share one address, so counting by address would let any of them shut the virtual card out."""
+LIMITS = Limits(
+    strangers=256,
+    per_address=1000,
+    period=10.0,
+    waiting_per_address=32,
+    known_per_address=64,
+    per_second=1000,
+    crowded=1.0,
+)
+"""Of the whole machine and, in place of an address, of each user: who fills the places loses them first."""
 
 log = logging.getLogger("sra.local")
 
@@ -33,7 +44,13 @@ class LocalListener:
     def __init__(self, context: ssl.SSLContext, secret: bytes, sessions: Sessions) -> None:
         self._secret = secret
         self._sessions = sessions
-        self._listener = Listener(context, lambda: Connection(Role.ADMIN, State.DETACHED), Gate(LIMITS), self._welcome)
+        self._listener = Listener(
+            context,
+            lambda: Connection(Role.ADMIN, State.DETACHED),
+            Gate(LIMITS, _Trusted()),
+            self._welcome,
+            origins=by_user,
+        )
 
     async def open(self, port: int) -> int:
         """Listen; the port."""
@@ -43,7 +60,7 @@ class LocalListener:
         """End every connection."""
         await self._listener.close()
 
-    async def _welcome(self, channel: Channel, leave: Callable[[], None]) -> None:
+    async def _welcome(self, channel: Channel, place: Place) -> None:
         try:
             opening = await channel.next_question(ATTACH_DEADLINE)
         except (LinkError, ProtocolError) as error:
@@ -54,7 +71,7 @@ class LocalListener:
         if not isinstance(attach, Attach) or not hmac.compare_digest(attach.secret, self._secret):
             channel.abort(LinkError("a local program with a wrong secret"))
             return
-        leave()
+        place()
         channel.answer(opening.number, Attached())
         channel.start_keepalive()
         await self._serve(Reader(attach.reader, channel), channel)
@@ -65,3 +82,28 @@ class LocalListener:
             await channel.serve(reader)
         finally:
             self._sessions.detach(reader)
+
+
+class _Trusted:
+    """Root's programs and those of srad's own user have places that no other user can take."""
+
+    def is_known(self, origin: str) -> bool:
+        """Whether it is one of these two."""
+        return origin in {_origin(0), _origin(os.geteuid())}
+
+    def has_card(self, origin: str, certificate: bytes) -> bool:
+        """No card is shown here."""
+        return False
+
+
+def by_user(connection: socket.socket, _: str) -> tuple[str, ...]:
+    """Count a local program with its user: all of them share one address."""
+    try:
+        user = loopback_user_linux(connection.getpeername()[1], connection.getsockname()[1])
+    except OSError:  # gone already
+        user = None
+    return (_origin(user),)
+
+
+def _origin(user: int | None) -> str:
+    return "unknown" if user is None else f"user {user}"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
-from collections.abc import Callable
 
 from sra.errors import LinkError, ProtocolError, RefusedError
 from sra.logs import of_session
+from sra.remote.daemon.recent_admins import RecentAdmins
 from sra.remote.daemon.sessions import House, Sessions, authenticate
 from sra.transport.channel import Channel
-from sra.transport.listener import Gate, Limits, Listener
+from sra.transport.gate import Gate, Limits
+from sra.transport.listener import Listener, Place
 from sra.wire.connection import Connection
 from sra.wire.states import Role
 
@@ -20,11 +22,21 @@ log = logging.getLogger("sra.network")
 class NetworkListener:
     """Authenticates who comes and serves them."""
 
-    def __init__(self, context: ssl.SSLContext, house: House, sessions: Sessions, limits: Limits) -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        house: House,
+        sessions: Sessions,
+        limits: Limits,
+        known: RecentAdmins | None = None,
+    ) -> None:
         self._house = house
+        self._known = known or RecentAdmins(None)
         self._sessions = sessions
         streams = house.screens.serve if house.screens is not None else None
-        self._listener = Listener(context, lambda: Connection(Role.REMOTE), Gate(limits), self._welcome, streams)
+        self._listener = Listener(
+            context, lambda: Connection(Role.REMOTE), Gate(limits, self._known), self._welcome, streams
+        )
 
     async def open(self, addresses: tuple[str, ...], port: int) -> int:
         """Listen; the port."""
@@ -34,12 +46,12 @@ class NetworkListener:
         """End every connection."""
         await self._listener.close()
 
-    async def _welcome(self, channel: Channel, leave: Callable[[], None]) -> None:
+    async def _welcome(self, channel: Channel, place: Place) -> None:
         if self._sessions.is_full:
             await channel.close("This remote has as many connections as it may have: try again later.")
             return
         try:
-            account, certificate = await authenticate(channel, self._house)
+            account, certificate = await authenticate(channel, self._house, place.recognise)
         except RefusedError as error:
             log.warning("%s: refused: %s", channel.peer_address, error)
             self._house.record("refused", address=channel.peer_address, code=error.code)
@@ -48,8 +60,14 @@ class NetworkListener:
             log.info("%s: did not authenticate: %s", channel.peer_address, error)
             await channel.flush_and_close(error)
         else:
-            leave()
+            place()
+            self._remember(channel.peer_address, certificate.der)
             about = of_session(channel.session)
             log.info("%s: connected as %s", channel.peer_address, account, extra=about)
             await self._sessions.serve(channel, account, certificate)
             log.info("%s: disconnected", channel.peer_address, extra=about)
+
+    def _remember(self, address: str, certificate: bytes) -> None:
+        """Keep a place for this admin; the disk holds nothing up."""
+        if self._known.remember(address, certificate):
+            asyncio.get_running_loop().run_in_executor(None, self._known.keep, self._known.content())

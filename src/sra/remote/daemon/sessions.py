@@ -91,10 +91,20 @@ class House:
     """What the owner demands of every connection."""
     screens: Screens | None = None
     """The machine's screen, where it can be shared."""
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    """By which certificates are valid: never earlier than a time that has passed, though the clock is set back."""
 
 
-async def authenticate(channel: Channel, house: House) -> tuple[str, CardCertificate]:
+def _ignore(_: bytes) -> None:
+    """No place depends on it."""
+
+
+async def authenticate(
+    channel: Channel, house: House, recognise: Callable[[bytes], None] = _ignore
+) -> tuple[str, CardCertificate]:
     """The account that the admin's card opens, and the card's certificate; from now on the channel has a session.
+
+    ``recognise`` is told the certificate (DER) as soon as it was shown, when nothing is proven yet.
 
     Trust in order: the proof first, then the certificate's time, then the account, so that a stranger never makes
     this machine ask a directory. Raises ``RefusedError`` (already sent), ``LinkError`` or ``ProtocolError``.
@@ -105,6 +115,7 @@ async def authenticate(channel: Channel, house: House) -> tuple[str, CardCertifi
         version = _choose_version(hello.versions)
         await house.admit()
         certificate = parse_certificate(hello.certificate)
+    recognise(hello.certificate)
     nonce = secrets.token_bytes(NONCE_BYTES)
     channel.answer(opening.number, Challenge(version, nonce))
     channel.start_keepalive()
@@ -114,7 +125,7 @@ async def authenticate(channel: Channel, house: House) -> tuple[str, CardCertifi
         signed = challenges.statement(house.server_certificate, nonce, hello.nonce, hello.certificate)
         if not challenges.is_proven(certificate, signed, proof.signature):
             raise RefusedError(RefusalCode.PROOF, "The signature is not one of the card's authentication key.")
-        certificate.check_validity(datetime.now(UTC))
+        certificate.check_validity(house.now())
         await house.check_certificate(certificate)
         account = await house.find_account(certificate)
     channel.session = secrets.token_hex(SESSION_BYTES)

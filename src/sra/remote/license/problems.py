@@ -29,7 +29,7 @@ TEXTS = {
     Problem.EXPIRED: f"The license of {{host}} expired on {{ends}}. {_NEW}",
     Problem.CLOCK_SET_BACK: (
         f"The license of {{host}} expired on {{ends}}: the clock of that machine was set back since it showed {{now}}. "
-        f"{_NEW}"
+        f"{_NEW}; or, if the clock was wrong then: sra license clock --accept"
     ),
     Problem.NOT_YET_VALID: (
         "The license of {host} is not valid before {begins}, and there it is {now}. "

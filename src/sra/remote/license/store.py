@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -77,6 +78,10 @@ class LicenseStore:
         """Remember the time also while nobody connects, as long as the event loop runs and this exists."""
         self._watching = asyncio.create_task(self._watch_clock())
         self._watching.add_done_callback(_look_at)
+
+    def now(self) -> datetime:
+        """The time, or the latest that counts if the clock was set back."""
+        return datetime.fromtimestamp(self._latest.seen(time.time()), UTC)
 
     async def _watch_clock(self) -> None:
         while True:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
@@ -20,8 +19,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from sra.errors import LinkError, ProtocolError, RefusalCode, RefusedError, SraError
 from sra.piv.keys import KeyReply, KeyRequest, PinReply, PinRequest
 from sra.transport.channel import Channel, open_channel
+from sra.transport.tls_trust import client_context
 from sra.wire.connection import Connection
-from sra.wire.messages import Attach, CardInserted, EjectCard, InsertCard, Message
+from sra.wire.messages import ALPN, Attach, CardInserted, EjectCard, InsertCard, Message
 from sra.wire.states import Role, State
 
 CONNECT_DEADLINE = 5.0
@@ -113,7 +113,7 @@ async def attach(port: int, reader: int, secret_file: Path, certificate_file: Pa
     """A connection that srad has accepted for this reader."""
     expected = _certificate(certificate_file)
     channel = await open_channel(
-        "127.0.0.1", port, _context(), Connection(Role.REMOTE, State.DETACHED),
+        "127.0.0.1", port, client_context(None, [ALPN]), Connection(Role.REMOTE, State.DETACHED),
         server_name="localhost", deadline=CONNECT_DEADLINE,
     )  # fmt: skip
     try:
@@ -137,14 +137,6 @@ def _certificate(path: Path) -> bytes:
         return x509.load_pem_x509_certificate(_read(path)).public_bytes(Encoding.DER)
     except ValueError as error:
         raise LinkError(f"{path} is not a certificate in PEM.") from error
-
-
-def _context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.check_hostname = False  # the certificate is compared with srad's own, byte by byte
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def _read(path: Path) -> bytes:
