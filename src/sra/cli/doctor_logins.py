@@ -11,8 +11,8 @@ from pathlib import Path
 from sra.cli import card_users, logins
 from sra.cli.checks import NotHereError, WrongError
 from sra.config import DaemonConfig, Paths
-from sra.remote.logins import mapping, marks, settings
-from sra.remote.logins.login_paths import OPENSC, PAM_MODULES, LoginPaths
+from sra.remote.logins import mapping, marks, set_user_id, settings
+from sra.remote.logins.login_paths import ANNOUNCE, MODULE, OPENSC, PAM_MODULES, LoginPaths
 from sra.remote.logins.stack_files import StackFiles
 from sra.remote.logins.stacks import State
 from sra.remote.logins.units import STARTED
@@ -26,6 +26,7 @@ def check_logins(paths: Paths, config: DaemonConfig) -> str:
     states = _states(login)
     mend = f"sra pam enable {next(iter(states))}"
     missing = [str(path) for path in (login.mapping, login.configuration) if not path.exists()]
+    missing += [name for name in (ANNOUNCE, MODULE) if login.program(name) is None]
     if missing or login.first(PAM_MODULES) is None or login.first(OPENSC) is None:
         raise WrongError(f"Missing for the login: {', '.join(missing) or 'pam_pkcs11, or the module of OpenSC'}.", mend)
     _check_readable(login)
@@ -34,6 +35,23 @@ def check_logins(paths: Paths, config: DaemonConfig) -> str:
     if login.root == Path("/") and logins.SYSTEMD.is_dir():
         _check_units(mend)
     return ", ".join(f"{name}: {state}" for name, state in states.items())
+
+
+def check_set_user_id(paths: Paths, _: DaemonConfig) -> str:
+    """That no stack of a program with set-user-ID loads OpenSC past our module; else raise ``WrongError``."""
+    login = LoginPaths(paths.root)
+    found = set_user_id.direct_modules(login, logins.module_of(login))
+    if found:
+        services = ", ".join(dict.fromkeys(each.service for each in found))
+        first = found[0]
+        raise WrongError(
+            f"Any user can become root: {services} loads {first.module} (named in {first.named_in}), which obeys the "
+            f"caller's environment. Name {logins.module_of(login)} there, or have “sra pam enable” write the stack.",
+            f"editor {first.named_in}",
+        )
+    if all(state is State.OFF for state in StackFiles(login).states().values()):
+        raise NotHereError
+    return f"they load OpenSC by {logins.module_of(login)} only"
 
 
 def check_removal(paths: Paths, config: DaemonConfig) -> str:
