@@ -18,7 +18,7 @@ import threading
 import time
 from pathlib import Path
 
-FOLDER = Path("/tmp/hostile")  # noqa: S108 - of a host of the lab
+FOLDER = Path("/tmp/hostile")
 LIBRARY = FOLDER / "evil.so"
 RAN = FOLDER / "ran"
 PATIENCE = 10.0
