@@ -162,7 +162,16 @@ def ssh_from_elsewhere(world: World) -> Process:
     """A stranger on the admin's machine logs in as ann, with no key and a guess for a password."""
     world.admin.write("/run/guess", "#!/bin/sh\necho guess\n", mode=0o755)
     options = ["StrictHostKeyChecking=no", "PreferredAuthentications=keyboard-interactive", "NumberOfPasswordPrompts=1"]
-    command = ["ssh", "-4", *(word for option in options for word in ("-o", option)), "-p", "2200", "ann@remote", "id", "-un"]
+    command = [
+        "ssh",
+        "-4",
+        *(word for option in options for word in ("-o", option)),
+        "-p",
+        "2200",
+        "ann@remote",
+        "id",
+        "-un",
+    ]
     return world.admin.start(command, env={"SSH_ASKPASS": "/run/guess", "SSH_ASKPASS_REQUIRE": "force"})
 
 
@@ -189,7 +198,7 @@ def test_a_stranger_at_ssh_has_nobody_asked(world: World) -> None:
         assert "Permission denied" in stranger.output
         assert "asks for" not in pad.output
         assert "sshd" not in pad.output
-        # Where the owner wants it, the question says where the login comes from; so this test is known to be able to fail.
+        # Where the owner wants it, the question names the host; so this test is known to be able to fail.
         assert "warning: whoever" in world.remote.run([SRA, "pam", "enable", "sshd", "--from-network"]).stderr
         user = ssh_from_elsewhere(world)
         pad.gives(ASKS, PIN)
