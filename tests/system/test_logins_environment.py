@@ -112,3 +112,10 @@ def test_nor_by_a_sudo_that_keeps_its_callers_environment(world: World, sudoers:
     world.remote.write("/etc/sudoers.d/bob", sudoers, mode=0o440)
     found = attack(world, "sudo")
     assert (found.by_root, found.made) == ([], [])
+
+
+def test_light_locker_runs_nothing_with_set_user_id(world: World) -> None:
+    """It has LightDM, a daemon with an environment of its own, show the greeter: no user chooses a variable there."""
+    files = world.remote.run(["dpkg", "--listfiles", "light-locker"]).stdout.splitlines()
+    assert "/usr/bin/light-locker" in files
+    assert world.remote.run(["find", *files, "-maxdepth", "0", "-perm", "/6000", "-type", "f"]).stdout == ""
