@@ -30,7 +30,6 @@ COMMANDS = {
     "xscreensaver's helper": ["/usr/libexec/xscreensaver/xscreensaver-auth"],
 }
 OPEN_SUDO = "Defaults !env_reset, !lecture\nbob ALL=(ALL) ALL\n"
-CARELESS_SUDO = 'Defaults env_keep += "*", !lecture\nbob ALL=(ALL) ALL\n'
 
 
 class Attack(NamedTuple):
@@ -106,10 +105,9 @@ def test_the_attack_is_one_where_opensc_is_loaded_directly(world: World) -> None
         world.remote.write(OURS, ours)
 
 
-@pytest.mark.parametrize("sudoers", [OPEN_SUDO, CARELESS_SUDO])
-def test_nor_by_a_sudo_that_keeps_its_callers_environment(world: World, sudoers: str) -> None:
+def test_nor_by_a_sudo_that_keeps_its_callers_environment(world: World) -> None:
     """sudo has a getenv() of its own, which looks elsewhere than the C library's."""
-    world.remote.write("/etc/sudoers.d/bob", sudoers, mode=0o440)
+    world.remote.write("/etc/sudoers.d/bob", OPEN_SUDO, mode=0o440)
     found = attack(world, "sudo")
     assert (found.by_root, found.made) == ([], [])
 
