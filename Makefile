@@ -27,7 +27,7 @@ lint: setup
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy $(ROOMS)
 	@$(BIN)/lint-imports
-	@$(MAKE) -s -C reader all build/clang.so build/loader build/loader-clang
+	@$(MAKE) -s -C reader all build/clang.so build/loader build/loader-clang build/login-clang
 
 demo: setup
 	@$(BIN)/python -m demo.main

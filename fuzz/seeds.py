@@ -201,7 +201,7 @@ def _files() -> dict[str, list[bytes]]:
     stack = "#%PAM-1.0\nauth requisite pam_nologin.so\n@include common-auth\naccount required pam_unix.so\n"
     sha1 = b"ab" * 20
     service = services.service_of("lightdm")
-    enabled = stacks.enabled(stack, stacks.Wish(service, announce="/usr/lib/announce /run/x"))
+    enabled = stacks.enabled(stack, stacks.Wish(service, "/usr/lib/announce /run/x", "/etc/sra.conf"))
     audit = b'{"time":"2026-01-01T00:00:00Z","event":"started","facts":{"port":4116},"previous":"%s"}\n' % (b"0" * 64)
     softcard = (
         b'{"version":1,"guid":"%s","pin":{"sealed":"AAAA","tries":3},"puk":{"sealed":"AAAA","tries":3},"keys":[]}'

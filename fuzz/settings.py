@@ -213,7 +213,9 @@ def fuzz_pam_stack(data: bytes) -> None:
     for service in (services.service_of("lightdm"), services.service_of("sudo")):
         plain = attempt(UsageError, stacks.disabled, text, service)
         for card_only in (False, True):
-            changed = attempt(UsageError, stacks.enabled, text, Wish(service, card_only, "/usr/lib/announce /run/x"))
+            changed = attempt(
+                UsageError, stacks.enabled, text, Wish(service, "/usr/lib/announce /run/x", "/etc/sra.conf", card_only)
+            )
             if changed is not None:
                 wanted = State.CARD_ONLY if card_only else State.CARD_OR_PASSWORD
                 must(stacks.state_of(changed) is wanted, "the state is the one that was wished for")

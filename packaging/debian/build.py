@@ -124,12 +124,14 @@ def install_programs(root: Path) -> None:
 
 
 def install_driver(root: Path) -> None:
-    """What is compiled, without what only a debugger reads: the virtual reader, and what announces a login."""
+    """What is compiled, without what only a debugger reads: the virtual reader, and what logins need."""
     driver = root / "usr/lib/pcsc/drivers/serial/libifdvirtualserial.so"
     copy(CHECKOUT / "reader" / "build" / driver.name, driver)
     announce = root / HOME / "sra-announce"
     copy(CHECKOUT / "reader" / "build" / announce.name, announce, 0o755)
-    subprocess.run(["strip", "--strip-unneeded", driver, announce], check=True)
+    module = root / HOME / "sra-opensc.so"
+    copy(CHECKOUT / "reader" / "build" / module.name, module)
+    subprocess.run(["strip", "--strip-unneeded", driver, announce, module], check=True)
 
 
 def install_documents(root: Path, bundled: list[str]) -> None:

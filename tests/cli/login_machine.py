@@ -26,6 +26,7 @@ MACHINE = {
     "lib/x86_64-linux-gnu/security/pam_pkcs11.so": "",
     "usr/lib/x86_64-linux-gnu/opensc-pkcs11.so": "",
     "usr/lib/secure-remote-access/sra-announce": "",
+    "usr/lib/secure-remote-access/sra-opensc.so": "",
 }
 
 

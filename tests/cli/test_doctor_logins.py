@@ -79,3 +79,20 @@ def test_what_is_wrong_is_found_with_what_mends_it(machine: Path, what: str) -> 
     places = {name: getattr(login, name) for name in ("stacks", "configuration", "ours", "mapping")}
     assert (found.ok, found.command) == (False, command.format(**places))
     assert said in found.text
+
+
+def test_a_stack_by_which_users_become_root_is_named(machine: Path) -> None:
+    """Also where no login of ours takes the card."""
+
+    def looked_at() -> list[Finding]:
+        return checks.run([each for each in CHECKS if each.name == "programs with set-user-ID"], Remote(Paths(machine)))
+
+    assert looked_at() == []
+    assert run(machine, "pam", "enable", "login") == 0
+    assert [each.ok for each in looked_at()] == [True]
+    login = LoginPaths(machine)
+    (login.stacks / "su").write_text("auth sufficient pam_pkcs11.so\n")
+    login.default_configuration.write_text("  module = /usr/lib/opensc-pkcs11.so;\n")
+    (found,) = looked_at()
+    assert "Any user can become root: su loads /usr/lib/opensc-pkcs11.so" in found.text
+    assert (found.ok, found.command) == (False, f"editor {login.default_configuration}")

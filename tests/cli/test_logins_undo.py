@@ -110,14 +110,13 @@ def test_what_others_keep_in_the_folder_of_stacks_is_in_nobodys_way(
     assert tree(machine) == before
 
 
-def test_settings_that_were_edited_give_way_to_the_former_ones(machine: Path) -> None:
+def test_settings_of_a_former_version_that_were_edited_give_way_to_those_before(machine: Path) -> None:
     login = LoginPaths(machine)
-    login.configuration.parent.mkdir(parents=True)
-    login.configuration.write_text("their own\n")
     assert run(machine, "pam", "enable", "su") == 0
-    edited = edit(login.configuration, "nullok = false", "nullok = true")
-    assert run(machine, "pam", "disable") == 0
-    assert login.configuration.read_text() == edited
+    text = login.configuration.read_text()
+    login.default_configuration.write_text(text)
+    edited = edit(login.default_configuration, "nullok = false", "nullok = true")
+    login.former_configuration.write_text("their own\n")
     assert logins_undo.put_back(login)
-    assert login.configuration.read_text() == "their own\n"
     assert (login.edited / "pam_pkcs11.conf").read_text() == edited
+    assert login.default_configuration.read_text() == "their own\n"

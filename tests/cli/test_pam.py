@@ -8,6 +8,7 @@ import pytest
 
 from sra.config import Paths
 from sra.remote.logins.login_paths import LoginPaths
+from sra.remote.logins.settings import Pkcs11Settings, modules_in
 from tests.cli.login_machine import ACCOUNT, STACK, make_card, make_machine, run, states, tree
 from tests.remote.accounts.issuing import Authority
 
@@ -142,26 +143,81 @@ def test_a_stack_that_was_edited_is_left_alone(machine: Path, capsys: pytest.Cap
     assert states(machine, capsys)["su"] == "edited by hand"
 
 
-def test_former_settings_of_pam_pkcs11_come_back(machine: Path) -> None:
-    former = LoginPaths(machine).configuration
-    former.parent.mkdir(parents=True)
-    former.write_text("their own\n")
+def test_the_owners_settings_of_pam_pkcs11_are_left_alone(machine: Path) -> None:
+    """The stacks name a file of ours: what the owner's loads as root would obey whoever runs su."""
+    theirs = LoginPaths(machine).default_configuration
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("module = /usr/lib/opensc-pkcs11.so;\n")
     before = tree(machine)
-    assert run(machine, "pam", "enable", "su") == 0
-    assert "cert_policy = signature;" in former.read_text()
-    assert run(machine, "pam", "enable", "sudo") == 0
+    assert run(machine, "pam", "enable", "su", "sudo") == 0
+    assert theirs.read_text() == "module = /usr/lib/opensc-pkcs11.so;\n"
+    assert "pam_pkcs11.so config_file=/etc/pam_pkcs11/sra/pam_pkcs11.conf\n" in (machine / "etc/pam.d/su").read_text()
+    ours = LoginPaths(machine).configuration.read_text()
+    assert modules_in(ours) == {"/usr/lib/secure-remote-access/sra-opensc.so"}
     assert run(machine, "pam", "disable") == 0
     assert tree(machine) == before
 
 
-def test_settings_that_were_edited_since_stay(machine: Path) -> None:
+def test_settings_of_a_former_version_load_our_module_too_and_give_way(machine: Path) -> None:
+    """A stack that was written by it names no file, until it is enabled anew."""
+    login = LoginPaths(machine)
+    login.default_configuration.parent.mkdir(parents=True)
+    login.default_configuration.write_text(Pkcs11Settings("/usr/lib/opensc-pkcs11.so", "/t", "/m", "signature").text)
+    login.former_configuration.parent.mkdir(parents=True)
+    login.former_configuration.write_text("their own\n")
+    assert run(machine, "pam", "enable", "su") == 0
+    assert login.default_configuration.read_text() == login.configuration.read_text()
+    assert run(machine, "pam", "disable") == 0
+    assert login.default_configuration.read_text() == "their own\n"
+    assert not login.former_configuration.exists()
+
+
+def test_settings_that_were_edited_since_count_and_are_kept_aside(machine: Path) -> None:
+    assert run(machine, "pam", "enable", "su") == 0
+    login = LoginPaths(machine)
+    edited = login.configuration.read_text().replace("nullok = false", "nullok = true")
+    login.configuration.write_text(edited)
+    assert run(machine, "pam", "enable", "sudo") == 0
+    assert login.configuration.read_text() == edited
+    assert run(machine, "pam", "disable") == 0
+    assert (login.edited / "sra/pam_pkcs11.conf").read_text() == edited
+
+
+def test_settings_that_load_another_module_let_no_service_be_enabled(
+    machine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(machine, "pam", "enable", "su") == 0
     path = LoginPaths(machine).configuration
-    path.write_text(path.read_text().replace("nullok = false", "nullok = true"))
-    edited = path.read_text()
-    assert run(machine, "pam", "enable", "sudo") == 0
-    assert run(machine, "pam", "disable") == 0
-    assert path.read_text() == edited
+    path.write_text(
+        path.read_text().replace("/usr/lib/secure-remote-access/sra-opensc.so", "/usr/lib/opensc-pkcs11.so")
+    )
+    before = tree(machine)
+    assert run(machine, "pam", "enable", "sudo") == 2
+    assert "names /usr/lib/opensc-pkcs11.so, which would obey the environment" in capsys.readouterr().err
+    assert tree(machine) == before
+
+
+def test_a_service_that_others_reach_is_warned_about(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def said(*words: str) -> str:
+        capsys.readouterr()
+        assert run(machine, "pam", "enable", *words) == 0
+        return capsys.readouterr().err
+
+    assert "warning" not in said("su", "login")
+    assert "warning: sshd: logins from other machines are not asked for the card" in said("sshd", "su")
+    assert "warning: whoever reaches sshd over the network" in said("sshd", "--from-network")
+    assert "sra-announce /run/sra/daemon/announce from-network\n" in (machine / "etc/pam.d/sshd").read_text()
+
+
+def test_sssd_asks_cards_only_for_services_of_this_machine(machine: Path) -> None:
+    """It can't tell where a login comes from."""
+    login = LoginPaths(machine)
+    login.sssd.mkdir()
+    Paths(machine).config.write_text('[policy]\ncertificates = "ca"\n')
+    assert run(machine, "pam", "enable", "su", "sshd") == 0
+    assert "pam_p11_allowed_services = +su\n" in login.sssd_pairings.read_text()
+    assert run(machine, "pam", "enable", "sshd", "--from-network") == 0
+    assert "pam_p11_allowed_services = +su, +sshd\n" in login.sssd_pairings.read_text()
 
 
 def test_the_map_follows_the_pairings(machine: Path, card: Path) -> None:

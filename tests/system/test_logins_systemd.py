@@ -70,6 +70,13 @@ def test_who_may_not_use_the_readers_is_told_so_wherever_it_matters(machine: Sys
     assert finding(machine, "removal")["ok"]
 
 
+def test_what_makes_the_logins_files_is_hardened(machine: SystemdMachine) -> None:
+    """2.1 is what root's work and the directory on the network need; the unit says it line by line."""
+    machine.run(["sra", "pam", "enable", "login"])
+    said = machine.run(["systemd-analyze", "security", "--no-pager", "sra-logins.service"], check=False).stdout
+    assert float(said.rpartition("Overall exposure level for sra-logins.service: ")[2].split()[0]) <= 2.2
+
+
 def test_a_card_paired_by_hash_is_known_when_it_came_in_vouched_for(machine: SystemdMachine, tmp_path: Path) -> None:
     before = machine.tree()
     machine.run(["sra", "pam", "enable", "su"])

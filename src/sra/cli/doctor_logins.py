@@ -14,8 +14,8 @@ from sra.config import DaemonConfig, Paths
 from sra.identity import certificates
 from sra.remote.accounts.pairing import PairingStore
 from sra.remote.accounts.pairing_file import HASHES
-from sra.remote.logins import mapping, marks, settings
-from sra.remote.logins.login_paths import OPENSC, PAM_MODULES, LoginPaths
+from sra.remote.logins import mapping, marks, set_user_id, settings
+from sra.remote.logins.login_paths import ANNOUNCE, MODULE, OPENSC, PAM_MODULES, LoginPaths
 from sra.remote.logins.stack_files import StackFiles
 from sra.remote.logins.stacks import State
 from sra.remote.logins.units import STARTED
@@ -29,6 +29,7 @@ def check_logins(paths: Paths, config: DaemonConfig) -> str:
     states = _states(login)
     mend = f"sra pam enable {next(iter(states))}"
     missing = [str(path) for path in (login.mapping, login.configuration) if not path.exists()]
+    missing += [name for name in (ANNOUNCE, MODULE) if login.program(name) is None]
     if missing or login.first(PAM_MODULES) is None or login.first(OPENSC) is None:
         raise WrongError(f"Missing for the login: {', '.join(missing) or 'pam_pkcs11, or the module of OpenSC'}.", mend)
     _check_readable(login)
@@ -60,6 +61,23 @@ def _without_sssd(login: LoginPaths, config: DaemonConfig) -> str:
     if not login.sssd.is_dir() or config.policy.certificates != "paired-key":
         return ""
     return '; SSSD gets no rules, since they go by names: [policy] certificates = "ca" would give it some'
+
+
+def check_set_user_id(paths: Paths, _: DaemonConfig) -> str:
+    """That no stack of a program with set-user-ID loads OpenSC past our module; else raise ``WrongError``."""
+    login = LoginPaths(paths.root)
+    found = set_user_id.direct_modules(login, logins.module_of(login))
+    if found:
+        services = ", ".join(dict.fromkeys(each.service for each in found))
+        first = found[0]
+        raise WrongError(
+            f"Any user can become root: {services} loads {first.module} (named in {first.named_in}), which obeys the "
+            f"caller's environment. Name {logins.module_of(login)} there, or have “sra pam enable” write the stack.",
+            f"editor {first.named_in}",
+        )
+    if all(state is State.OFF for state in StackFiles(login).states().values()):
+        raise NotHereError
+    return f"they load OpenSC by {logins.module_of(login)} only"
 
 
 def check_removal(paths: Paths, config: DaemonConfig) -> str:

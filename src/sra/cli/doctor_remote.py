@@ -15,7 +15,7 @@ from sra import audit, files
 from sra.cli import handshakes, machine, opensc
 from sra.cli.checks import Check, NotHereError, WrongError
 from sra.cli.doctor_card import check_card, check_policy
-from sra.cli.doctor_logins import check_logins, check_removal
+from sra.cli.doctor_logins import check_logins, check_removal, check_set_user_id
 from sra.cli.licensing import issuers_folder, latest_time, open_licenses
 from sra.cli.log import is_service
 from sra.config import DaemonConfig, Paths, load_daemon_config
@@ -167,6 +167,10 @@ def _logins(remote: Remote) -> str:
     return check_logins(remote.paths, remote.config)
 
 
+def _set_user_id(remote: Remote) -> str:
+    return check_set_user_id(remote.paths, remote.config)
+
+
 def _removal(remote: Remote) -> str:
     return check_removal(remote.paths, remote.config)
 
@@ -266,6 +270,7 @@ CHECKS: tuple[Check[Remote], ...] = (
     Check("readers", _reader, lambda _: "systemctl restart pcscd.service"),
     Check("OpenSC", lambda _: opensc.check_opensc()),
     Check("logins", _logins, lambda remote: remote.sra("pam enable SERVICE")),
+    Check("programs with set-user-ID", _set_user_id),
     Check("removal", _removal),
     Check("screen", _screen, _screen_again),
     Check("clock", check_clock, lambda _: "timedatectl set-ntp true"),

@@ -27,13 +27,13 @@ from sra.cli.accounts import open_finder
 from sra.cli.policy import open_trust, policy_of
 from sra.cli.run import run
 from sra.config import DaemonConfig, Paths, PolicyConfig, load_daemon_config
-from sra.errors import RefusalCode, RefusedError
+from sra.errors import RefusalCode, RefusedError, UsageError
 from sra.identity import policy
 from sra.identity.certificates import CardCertificate
 from sra.remote.accounts.pairing import PairingStore
 from sra.remote.logins import mapping, marks, settings, sssd
 from sra.remote.logins.known_cards import KnownCards
-from sra.remote.logins.login_paths import OPENSC, LoginPaths
+from sra.remote.logins.login_paths import MODULE, PROGRAMS, LoginPaths
 from sra.remote.logins.settings import Pkcs11Settings
 from sra.remote.logins.sssd import SssdSettings
 from sra.remote.logins.stack_files import StackFiles
@@ -190,22 +190,41 @@ def _path_check(
     return lambda card: checker.check(card, datetime.now(UTC))
 
 
+def module_of(login: LoginPaths) -> str:
+    """The one PKCS #11 module that a login may load: ours, which takes the caller's environment from OpenSC."""
+    return login.program(MODULE) or f"/{PROGRAMS}/{MODULE}"
+
+
+def check_module(login: LoginPaths) -> None:
+    """Raise ``UsageError`` if our settings were edited so that a login loads another library as root."""
+    text = text_of(login.configuration)
+    others = settings.modules_in(text) - {module_of(login)}
+    if marks.is_edited(settings.HEAD, text) and others:
+        raise UsageError(
+            f"{login.configuration} was edited by hand and names {', '.join(sorted(others))}, which would obey the "
+            f"environment of whoever runs su. Put {module_of(login)} in its place, or remove the file."
+        )
+
+
 def _write_configuration(login: LoginPaths, cert_policy: str) -> bool:
-    """Replace pam_pkcs11's settings, unless somebody has edited ours."""
-    content = files.read(login.configuration, MAX_FILE)
-    old = "" if content is None else content.data.decode(errors="replace")
-    if marks.is_edited(settings.HEAD, old):
-        if f"cert_policy = {cert_policy};" not in old:
-            log.warning("%s was edited by hand; the policy wants cert_policy = %s", login.configuration, cert_policy)
-        return False
-    if content is not None and not marks.is_signed(settings.HEAD, old):
-        keep(login, content.data)
-    module = login.first(OPENSC)
+    """Replace pam_pkcs11's settings; those in the default file too, where a former version has put ours there."""
     text = Pkcs11Settings(
-        login.named(module) if module else "/usr/lib/opensc-pkcs11.so",
-        login.named(login.trust), login.named(login.mapping), cert_policy,
+        module_of(login), login.named(login.trust), login.named(login.mapping), cert_policy
     ).text  # fmt: skip
-    return _replace(login.configuration, text.encode(), 0o644)
+    former = login.default_configuration
+    paths = [login.configuration, *([former] if marks.is_signed(settings.HEAD, text_of(former)) else [])]
+    changed = [_write_settings(path, text, cert_policy) for path in paths]
+    return any(changed)
+
+
+def _write_settings(path: Path, text: str, cert_policy: str) -> bool:
+    """Replace the file, unless it is ours and was edited."""
+    old = text_of(path)
+    if not marks.is_edited(settings.HEAD, old):
+        return _replace(path, text.encode(), 0o644)
+    if f"cert_policy = {cert_policy};" not in old:
+        log.warning("%s was edited by hand; the policy wants cert_policy = %s", path, cert_policy)
+    return False
 
 
 def forget_unpaired(paths: Paths) -> None:
@@ -219,17 +238,13 @@ def forget_unpaired(paths: Paths) -> None:
                 kept.remove(card)
 
 
-def keep(login: LoginPaths, data: bytes) -> None:
-    """Keep the settings of pam_pkcs11 that were there before."""
-    files.make_folder(login.before, 0o700)
-    files.replace(login.former_configuration, data, 0o600)
-
-
 def _write_sssd(login: LoginPaths, verification: str, accounts: dict[bytes, str]) -> bool:
     """Write SSSD's file, or remove it where no authority vouches for the names in certificates."""
     if verification:
-        states = StackFiles(login).states()
-        services = tuple(service.name for service, state in states.items() if state is not State.OFF)
+        stacks = StackFiles(login)
+        on = [service for service, state in stacks.states().items() if state is not State.OFF]
+        # pam_sss, in the password's stack, asks for a card wherever the login comes from.
+        services = tuple(each.name for each in on if not each.is_reached or stacks.asks_from_network(each))
         wanted = SssdSettings(verification, login.named(login.ours / "trusted.pem"), services)
         files.make_folder(login.sssd_pairings.parent, 0o711)
         changed = _replace(login.sssd_pairings, sssd.text_of(wanted, accounts), 0o600)

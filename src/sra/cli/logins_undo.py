@@ -48,42 +48,36 @@ def put_back(login: LoginPaths) -> bool:
 
     _raise(_each(wanted, one))
     _end_watching(login)
-    _put_settings_aside(login)
     withdraw(login)
     return True
 
 
 def withdraw(login: LoginPaths) -> None:
-    """Remove what only the login needs; pam_pkcs11's former settings come back, unless ours were edited."""
-    text = logins.text_of(login.configuration)
-    if marks.is_edited(settings.HEAD, text):
-        print_note(f"{login.configuration} was edited by hand, so it stays")
-        former = login.former_configuration
-        if former.exists():
-            print_note(f"what was there before is in {former}")
-    else:
-        _restore_settings(login, is_theirs=bool(text) and not marks.is_signed(settings.HEAD, text))
+    """Remove what only the login needs; settings of ours that were edited are kept aside."""
+    for path in (login.configuration, login.default_configuration):
+        _keep_if_edited(login, path)
+    _restore_default(login)
     login.remove_ours()
 
 
-def _restore_settings(login: LoginPaths, *, is_theirs: bool) -> None:
-    """The former settings, where ours are; what somebody else has put there since stays."""
-    former = files.read(login.former_configuration, logins.MAX_FILE)
-    if former is not None and not is_theirs:
-        files.replace(login.configuration, former.data, 0o644)
-    elif not is_theirs:
-        login.configuration.unlink(missing_ok=True)
-    login.former_configuration.unlink(missing_ok=True)
-
-
-def _put_settings_aside(login: LoginPaths) -> None:
+def _keep_if_edited(login: LoginPaths, path: Path) -> None:
     """Settings of ours that were edited would name files that are gone: they are kept elsewhere."""
-    content = files.read(login.configuration, logins.MAX_FILE)
-    if content is None or not marks.is_edited(settings.HEAD, content.data.decode(errors="replace")):
-        return
-    edited = login.keep_edited(login.configuration.name, content.data)
-    print_note(f"{login.configuration} was edited by hand, which is kept in {edited}")
-    _restore_settings(login, is_theirs=False)
+    content = files.read(path, logins.MAX_FILE)
+    if content is not None and marks.is_edited(settings.HEAD, content.data.decode(errors="replace")):
+        edited = login.keep_edited(str(path.relative_to(login.ours.parent)), content.data)
+        print_note(f"{path} was edited by hand, which is kept in {edited}")
+
+
+def _restore_default(login: LoginPaths) -> None:
+    """The default settings as they were, where a former version has put ours; what others have put there stays."""
+    text = logins.text_of(login.default_configuration)
+    former = files.read(login.former_configuration, logins.MAX_FILE)
+    if not text or marks.is_signed(settings.HEAD, text):
+        if former is not None:
+            files.replace(login.default_configuration, former.data, 0o644)
+        else:
+            login.default_configuration.unlink(missing_ok=True)
+    login.former_configuration.unlink(missing_ok=True)
 
 
 def _end_watching(login: LoginPaths) -> None:

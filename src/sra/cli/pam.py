@@ -17,13 +17,10 @@ from sra.cli.output import print_json, print_note, print_table
 from sra.cli.removal import watch_removal
 from sra.config import Paths, load_daemon_config
 from sra.errors import UsageError
-from sra.remote.logins.login_paths import ANNOUNCE, OPENSC, PAM_MODULES, LoginPaths
+from sra.remote.logins.login_paths import ANNOUNCE, MODULE, OPENSC, PAM_MODULES, LoginPaths
 from sra.remote.logins.services import Service, service_of
 from sra.remote.logins.stack_files import StackFiles
 from sra.remote.logins.stacks import State, Wish
-
-CHECKOUT_ANNOUNCE = Path(__file__).resolve().parents[3] / "reader" / "build" / "sra-announce"
-"""The same program in a checkout, where nothing is installed."""
 
 AUTOSTART = """\
 # Written by “sra pam enable”, removed by “sra pam disable”; what it does: [login] on_removal in /etc/sra/srad.toml
@@ -46,12 +43,16 @@ def enable(
     services: Services,
     *,
     card_only: Annotated[bool, typer.Option("--card-only", help="No password any more.")] = False,
+    from_network: Annotated[
+        bool, typer.Option("--from-network", help="Also for logins from other machines: read docs/logins.md first.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Even if that locks out whoever has no card.")] = False,
     root: Root = Path("/"),
 ) -> None:
     """Have these services ask for the card first, and for the password when there is none (as root)."""
     paths, login = Paths(root), LoginPaths(root)
-    _check_modules(login)
+    announce = _check_modules(login)
+    logins.check_module(login)
     stacks = StackFiles(login)
     wanted = [service_of(name) for name in services]
     is_first = not logins.is_enabled(login)
@@ -60,14 +61,15 @@ def enable(
     try:
         if card_only:
             lockout.check(login, stacks, wanted, yes=yes)
-        announce = _announce(paths, login)
-        _enable(stacks, [Wish(service, card_only, announce) for service in wanted])
+        command, file = f"{announce} {login.named(paths.announce)}", login.named(login.configuration)
+        _enable(stacks, [Wish(service, command, file, card_only, from_network) for service in wanted])
     except UsageError:
         if is_first and not _enabled(stacks):
             logins_undo.withdraw(login)
         raise
     logins.write(paths, login, config)
     _write_autostart(login)
+    _note_network(wanted, from_network=from_network)
     note_kept_out(root, logins.mapped_accounts(login))
     if root == Path("/"):
         login_units.install()
@@ -108,22 +110,32 @@ def _enabled(stacks: StackFiles) -> list[Service]:
     return [service for service, state in stacks.states().items() if state is not State.OFF]
 
 
-def _check_modules(login: LoginPaths) -> None:
-    """Raise ``UsageError`` where the modules are missing that every login would then wait for."""
+def _check_modules(login: LoginPaths) -> str:
+    """What announces a login; raise ``UsageError`` where something is missing that every login would then wait for."""
     if login.first(PAM_MODULES) is None:
         raise UsageError("pam_pkcs11 is missing. Run: apt-get install libpam-pkcs11")
     if login.first(OPENSC) is None:
         raise UsageError("OpenSC's module is missing. Run: apt-get install opensc-pkcs11")
+    announce = login.program(ANNOUNCE)
+    if announce is None or login.program(MODULE) is None:
+        raise UsageError(f"{ANNOUNCE} or {MODULE} is missing. Run: make -C reader install")
+    return announce
 
 
-def _announce(paths: Paths, login: LoginPaths) -> str:
-    """The command that announces a login; nothing where it is not installed."""
-    installed = login.root / ANNOUNCE
-    program = login.named(installed) if installed.exists() else str(CHECKOUT_ANNOUNCE)
-    if not installed.exists() and not CHECKOUT_ANNOUNCE.exists():
-        print_note("note: sra-announce is not installed, so admins are not told which program asks for their card")
-        return ""
-    return f"{program} {login.named(paths.announce)}"
+def _note_network(services: Sequence[Service], *, from_network: bool) -> None:
+    """Say what a service that others reach means for the person who has the card."""
+    reached = ", ".join(service.name for service in services if service.is_reached)
+    if from_network:
+        names = ", ".join(service.name for service in services)
+        print_note(
+            f"warning: whoever reaches {names} over the network can have the card's PIN asked for. The question names "
+            "the host; refuse those that you did not begin yourself"
+        )
+    elif reached:
+        print_note(
+            f"warning: {reached}: logins from other machines are not asked for the card, since whoever reaches this "
+            "service could have the PIN asked for. To ask all the same: sra pam enable --from-network"
+        )
 
 
 def _write_autostart(login: LoginPaths) -> None:

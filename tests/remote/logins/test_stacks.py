@@ -18,8 +18,11 @@ FEDORA = "#%PAM-1.0\nauth       substack     system-auth # all of it\naccount in
 ANNOUNCE = "/usr/lib/x/sra-announce /run/sra/daemon/announce"
 
 
-def wish(name: str = "su", *, card_only: bool = False, announce: str = ANNOUNCE) -> Wish:
-    return Wish(service_of(name), card_only, announce)
+SETTINGS = "/etc/x.conf"
+
+
+def wish(name: str = "su", *, card_only: bool = False, from_network: bool = False) -> Wish:
+    return Wish(service_of(name), ANNOUNCE, SETTINGS, card_only, from_network)
 
 
 def active(text: str) -> list[str]:
@@ -31,29 +34,39 @@ def active(text: str) -> list[str]:
 def test_the_card_goes_first_and_the_password_stays() -> None:
     lines = active(stacks.enabled(SU, wish()))
     assert lines[0] == "auth sufficient pam_rootok.so"
-    assert lines[1].startswith("auth [default=ignore] pam_exec.so seteuid quiet /usr/lib/x/sra-announce")
+    assert lines[1] == f"auth [success=ignore default=2] pam_exec.so seteuid quiet {ANNOUNCE}"
     assert lines[2].startswith("auth [success=ok authinfo_unavail=1 ")
-    assert lines[2].endswith("default=die] pam_pkcs11.so")
+    assert lines[2].endswith("default=die] pam_pkcs11.so config_file=/etc/x.conf")
     assert lines[3:] == ["auth [default=1] pam_permit.so", "auth substack common-auth"]
 
 
-def test_announcing_counts_for_nothing_and_can_be_missing() -> None:
-    with_it, without = (active(stacks.enabled(SU, wish(announce=each))) for each in (ANNOUNCE, ""))
-    assert [line for line in with_it if line not in without] == [
-        f"auth [default=ignore] pam_exec.so seteuid quiet {ANNOUNCE}"
+def test_from_elsewhere_the_card_is_asked_only_where_that_is_wished() -> None:
+    """Two lines further is the password's; without one, the login ends."""
+    lines = active(stacks.enabled(SU, wish()))
+    assert lines[lines.index(f"auth [success=ignore default=2] pam_exec.so seteuid quiet {ANNOUNCE}") + 3] == (
+        "auth substack common-auth"
+    )
+    only = active(stacks.enabled(SU, wish(card_only=True)))
+    assert only[1] == f"auth [success=ignore default=die] pam_exec.so seteuid quiet {ANNOUNCE}"
+    anywhere = stacks.enabled(SU, wish(from_network=True))
+    assert active(anywhere)[1] == f"auth [default=ignore] pam_exec.so seteuid quiet {ANNOUNCE} from-network"
+    assert [stacks.asks_from_network(text) for text in (SU, stacks.enabled(SU, wish()), anywhere)] == [
+        False,
+        False,
+        True,
     ]
 
 
 def test_card_only_has_no_other_way() -> None:
-    text = stacks.enabled(SU, wish(card_only=True, announce=""))
-    assert active(text) == ["auth sufficient pam_rootok.so", "auth [success=ok default=die] pam_pkcs11.so"]
+    text = stacks.enabled(SU, wish(card_only=True))
+    assert active(text)[2:] == ["auth [success=ok default=die] pam_pkcs11.so config_file=/etc/x.conf"]
     assert stacks.state_of(text) is State.CARD_ONLY
 
 
 def test_at_the_login_window_the_card_comes_before_nologin_which_still_counts() -> None:
-    lines = active(stacks.enabled(LIGHTDM, wish("lightdm", announce="")))
-    assert "pam_pkcs11.so" in lines[0]
-    assert lines[1:] == [
+    lines = active(stacks.enabled(LIGHTDM, wish("lightdm")))
+    assert "pam_pkcs11.so" in lines[1]
+    assert lines[2:] == [
         "auth [default=1] pam_permit.so",
         "auth substack common-auth",
         "auth requisite pam_nologin.so",
@@ -66,11 +79,11 @@ def test_elsewhere_nologin_stays_where_it_is() -> None:
 
 
 def test_the_locked_screen_gets_fewer_messages() -> None:
-    assert "pam_pkcs11.so quiet" in stacks.enabled(SU, wish("xscreensaver"))
+    assert "pam_pkcs11.so config_file=/etc/x.conf quiet" in stacks.enabled(SU, wish("xscreensaver"))
 
 
 def test_fedoras_stack_is_known_too() -> None:
-    text = stacks.enabled(FEDORA, wish(announce=""))
+    text = stacks.enabled(FEDORA, wish())
     assert active(text)[-1] == "auth substack system-auth"
     assert stacks.disabled(text, service_of("su")) == FEDORA
 

@@ -19,8 +19,14 @@ PAM_MODULES = (
     "usr/lib64/security/pam_pkcs11.so", "usr/lib/security/pam_pkcs11.so",
 )  # fmt: skip
 """Where they put pam_pkcs11."""
-ANNOUNCE = "usr/lib/secure-remote-access/sra-announce"
-"""Where ``make -C reader install`` puts the program that announces a login."""
+PROGRAMS = "usr/lib/secure-remote-access"
+"""Where ``make -C reader install`` puts what the logins need."""
+ANNOUNCE = "sra-announce"
+"""The program that says whether the card may be asked for a login, and announces that."""
+MODULE = "sra-opensc.so"
+"""OpenSC's PKCS #11 module without the caller's environment: the only one that a login may load."""
+BUILT = Path(__file__).resolve().parents[4] / "reader" / "build"
+"""The same two in a checkout, where nothing is installed."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,12 @@ class LoginPaths:
 
     @property
     def configuration(self) -> Path:
-        """pam_pkcs11's settings."""
+        """pam_pkcs11's settings for our stacks, which name this file."""
+        return self.ours / "pam_pkcs11.conf"
+
+    @property
+    def default_configuration(self) -> Path:
+        """Its settings for stacks that name no file: the owner's, or ours of a former version."""
         return self.root / "etc/pam_pkcs11/pam_pkcs11.conf"
 
     @property
@@ -81,7 +92,7 @@ class LoginPaths:
 
     @property
     def former_configuration(self) -> Path:
-        """pam_pkcs11's settings as they were before."""
+        """pam_pkcs11's default settings as they were before a former version of ours replaced them."""
         return self.before / "pam_pkcs11.conf"
 
     @property
@@ -96,6 +107,13 @@ class LoginPaths:
     def first(self, patterns: tuple[str, ...]) -> Path | None:
         """The first file that matches."""
         return next((path for pattern in patterns for path in sorted(self.root.glob(pattern))), None)
+
+    def program(self, name: str) -> str | None:
+        """Where a program of ours that PAM needs is, as programs of this machine know it; ``None`` if it is missing."""
+        installed = self.root / PROGRAMS / name
+        if installed.exists():
+            return self.named(installed)
+        return str(BUILT / name) if (BUILT / name).exists() else None
 
     def keep_edited(self, name: str, data: bytes) -> Path:
         """Keep what somebody has edited under this name, root's alone; where it is."""

@@ -25,6 +25,11 @@ class Service:
     names_nobody: bool = False
     arguments: str = ""
 
+    @property
+    def is_reached(self) -> bool:
+        """Whether logins may come from other machines: not known to be at this one only."""
+        return self.name not in _HERE
+
 
 KNOWN = (
     Service("login", "the text console"),
@@ -39,6 +44,10 @@ KNOWN = (
 
 SESSIONS = ("login", "lightdm", "gdm-password", "sddm", "sshd")
 """Those that begin a session; all others want somebody who is logged in already, so they are no way into a machine."""
+
+
+_HERE = frozenset({*(service.name for service in KNOWN), "su-l", "gdm-password", "sddm"})
+"""Services for people at this machine."""
 
 
 def is_name(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from sra.remote.logins import marks
@@ -33,9 +34,17 @@ pam_pkcs11 {{
 """
 
 
+_MODULE = re.compile(r"^\s*module\s*=\s*\"?(?P<path>/[^;\"]*?)\"?\s*;", re.MULTILINE)
+
+
+def modules_in(text: str) -> frozenset[str]:
+    """Every library that these settings name: PKCS #11 modules, and mappers that are not built in."""
+    return frozenset(match["path"] for match in _MODULE.finditer(text))
+
+
 @dataclass(frozen=True)
 class Pkcs11Settings:
-    """What pam_pkcs11 needs to know: OpenSC's module, the folder of authorities and lists, the file of the mapping.
+    """What pam_pkcs11 needs to know: the PKCS #11 module, the folder of authorities and lists, the file of the mapping.
 
     ``policy``: its ``cert_policy``; ``signature`` has to be in it.
     """

@@ -30,6 +30,10 @@ class StackFiles:
         text = self._read(service)
         return None if text is None else stacks.state_of(text)
 
+    def asks_from_network(self, service: Service) -> bool:
+        """Whether the service has the card asked also for logins from other machines."""
+        return stacks.asks_from_network(self._read(service) or "")
+
     def states(self) -> dict[Service, State]:
         """Those of the services that are known or changed, as far as this machine has them."""
         with suppress(OSError):

@@ -27,6 +27,11 @@ _SHARED = frozenset({"common-auth", "system-auth", "password-auth", "system-logi
 """Those stacks: Debian's, Fedora's (two of them), Arch's."""
 _NO_LOGIN = re.compile(r"auth\s+\S+\s+pam_nologin\.so\b.*")
 
+_MAY_ASK = "auth [success=ignore default={}] pam_exec.so seteuid quiet {}"
+"""Whether the card may be asked: not for a login from another machine, and not if that can't be found out. Then go on
+with the password's line or, where there is none, end."""
+_MAY_ALWAYS = "auth [default=ignore] pam_exec.so seteuid quiet {} from-network"
+"""The card may be asked wherever the login comes from."""
 _CARD = "auth [success=ok authinfo_unavail=1 cred_insufficient=1 ignore=1 module_unknown=1 default=die] pam_pkcs11.so"
 """No card, nobody's card, another's card, no pcscd, or no module: go on with the line after the next one, which is the
 password's. A wrong or refused PIN is the end: somebody who is asked again at once might type the PIN where a password
@@ -47,11 +52,17 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Wish:
-    """What is to be written: for which service, whether the password goes, and what announces it (a command line)."""
+    """What is to be written.
+
+    ``announce``: the command that says whether the card may be asked. ``settings``: pam_pkcs11's file. ``card_only``:
+    the password goes. ``from_network``: the card is also asked for logins from other machines.
+    """
 
     service: Service
+    announce: str
+    settings: str
     card_only: bool = False
-    announce: str = ""
+    from_network: bool = False
 
 
 def state_of(text: str) -> State:
@@ -63,6 +74,12 @@ def state_of(text: str) -> State:
         return State.EDITED
     has_password = any(" substack " in line for line in found.inner)
     return State.CARD_OR_PASSWORD if has_password else State.CARD_ONLY
+
+
+def asks_from_network(text: str) -> bool:
+    """Whether the card is asked also for logins from other machines."""
+    found = _block(text.split("\n"))
+    return found is not None and any(line.endswith(" from-network") for line in found.inner)
 
 
 def enabled(text: str, wish: Wish) -> str:
@@ -166,7 +183,8 @@ def _shared_in(line: str) -> str | None:
 
 
 def _inner(shared: str, wish: Wish, moved: Sequence[str]) -> list[str]:
-    announce = [f"auth [default=ignore] pam_exec.so seteuid quiet {wish.announce}"] if wish.announce else []
     card = [_CARD_ONLY] if wish.card_only else [_CARD, _ENOUGH, f"auth substack {shared}"]
-    card[0] += wish.service.arguments
-    return [*announce, *card, *moved]
+    card[0] += f" config_file={wish.settings}{wish.service.arguments}"
+    refused = "die" if wish.card_only else "2"
+    gate = _MAY_ALWAYS.format(wish.announce) if wish.from_network else _MAY_ASK.format(refused, wish.announce)
+    return [gate, *card, *moved]
