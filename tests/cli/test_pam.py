@@ -213,7 +213,9 @@ def test_sssd_asks_cards_only_for_services_of_this_machine(machine: Path) -> Non
     """It can't tell where a login comes from."""
     login = LoginPaths(machine)
     login.sssd.mkdir()
-    Paths(machine).config.write_text('[policy]\ncertificates = "ca"\n')
+    config = Paths(machine).config
+    config.parent.mkdir(parents=True)
+    config.write_text('[policy]\ncertificates = "ca"\n')
     assert run(machine, "pam", "enable", "su", "sshd") == 0
     assert "pam_p11_allowed_services = +su\n" in login.sssd_pairings.read_text()
     assert run(machine, "pam", "enable", "sshd", "--from-network") == 0
