@@ -219,8 +219,8 @@ class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Refuse what would be set and never looked at."""
-        if self.certificates == "paired-key" and (self.policies or self.extended_key_usages):
-            raise ValueError('policies and extended_key_usages need certificates = "ca" or "ca+revocation"')
+        if self.certificates == "paired-key" and self.policies:
+            raise ValueError('policies need certificates = "ca" or "ca+revocation"')
         if self.lists and not self.lists.startswith("/"):
             raise ValueError("lists has to be a whole path")
 

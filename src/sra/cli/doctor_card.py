@@ -38,7 +38,7 @@ def check_policy(paths: Paths, config: DaemonConfig) -> str:
         return "a paired key is enough"
     trusted = open_trust(paths, config.policy).read()
     if trusted.problems:
-        raise WrongError(" ".join(trusted.problems))
+        raise WrongError(" ".join(map(str, trusted.problems)))
     if not trusted.authorities.anchors:
         raise WrongError(f"“{wanted}” is demanded, and {paths.trust} has no authority: nobody gets in.")
     return f"{wanted}, by {len(trusted.authorities.anchors)} authorities"

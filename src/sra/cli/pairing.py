@@ -19,8 +19,9 @@ from sra.cli.policy import verdict
 from sra.config import Paths, load_daemon_config
 from sra.errors import RefusalCode, RefusedError, UsageError
 from sra.identity.certificates import MAX_CERTIFICATE, CardCertificate, parse_file
-from sra.identity.policy import PolicyFinding
+from sra.identity.policy import CertificatePolicy, PolicyFinding
 from sra.identity.slots import check_slot
+from sra.identity.usage import check_purpose
 from sra.remote.accounts.finder import AccountFinder, Decision
 from sra.remote.accounts.local_linux import find_local
 from sra.remote.accounts.pairing import Finding, PairingStore
@@ -116,10 +117,11 @@ def _read(certificate: typer.FileBinaryRead) -> CardCertificate:
 
 
 def _read_to_pair(certificate: typer.FileBinaryRead) -> CardCertificate:
-    """As ``_read``; raise ``UsageError`` also if its slot never opens a connection, whatever it is paired with."""
+    """As ``_read``; raise ``UsageError`` also if its slot or purpose never opens a connection."""
     card = _read(certificate)
     try:
         check_slot(card)
+        check_purpose(card, CertificatePolicy())
     except RefusedError as error:
         raise UsageError(f"{certificate.name}: {error}") from error
     return card
