@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from sra import files, logs
@@ -39,7 +38,7 @@ from sra.remote.logins.stacks import State
 from sra.remote.revocation import export
 from sra.remote.revocation.cache import Cache
 from sra.remote.revocation.checker import PolicyChecker
-from sra.remote.revocation.shelf import Shelf
+from sra.remote.revocation.shelf import OfflineShelf
 
 MAX_FILE = 8 * 1024 * 1024
 """Bytes of a mapping, or of SSSD's settings: some 50,000 cards."""
@@ -132,7 +131,7 @@ def accounts_now(paths: Paths, config: DaemonConfig) -> dict[bytes, str]:
 
 
 async def _accounts(paths: Paths, config: DaemonConfig) -> dict[bytes, str]:
-    """Certificate -> account, for every card that ``srad`` would let in now, revocation aside."""
+    """Certificate -> account, for every card that ``srad`` would let in now, by what is at hand."""
     finder = open_finder(paths, config.accounts)
     check = _path_check(paths, config.policy)
     accounts: dict[bytes, str] = {}
@@ -160,10 +159,13 @@ async def _decide(
 
 
 def _path_check(paths: Paths, config: PolicyConfig) -> Callable[[CardCertificate], Awaitable[object]]:
-    """The policy without revocation, which the login checks itself, by the lists: so nobody on the network is asked."""
-    wanted = config.certificates if config.certificates == "paired-key" else "ca"
-    rules = policy_of(msgspec.structs.replace(config, certificates=wanted))
-    checker = PolicyChecker(rules, open_trust(paths, config), Shelf(Cache(paths.revocation), rules.max_age, 1.0))
+    """The policy by what is at hand: nobody on the network is asked.
+
+    The login looks into its lists itself when somebody comes, but pam_pkcs11 into one only, whatever that list is for.
+    """
+    rules = policy_of(config)
+    shelf = OfflineShelf(Cache(paths.revocation), rules.max_age, rules.timeout)
+    checker = PolicyChecker(rules, open_trust(paths, config), shelf)
     return lambda card: checker.check(card, datetime.now(UTC))
 
 

@@ -127,6 +127,10 @@ def _is_past(found: RevocationList, now: datetime) -> bool:
     return found.this_update <= now + CLOCK_TOLERANCE
 
 
+def _age(found: RevocationList) -> tuple[datetime, int]:
+    return found.this_update, -1 if found.number is None else found.number
+
+
 def _completes(delta: RevocationList, whole: RevocationList) -> bool:
     """Whether the delta makes this complete list newer (5.2.4, and 6.3.3 (c))."""
     if delta.base is None or delta.number is None or whole.number is None or delta.problem:
@@ -142,7 +146,7 @@ def _fresh_until(whole: RevocationList, lists: Sequence[RevocationList], now: da
 def _is_lifted(issued: Issued, held: RevocationList, lists: Sequence[RevocationList], now: datetime) -> bool:
     """Whether a newer list of the same series, that is fresh, no longer has the certificate on hold."""
     for each in lists:
-        if each.this_update <= held.this_update or not _is_past(each, now) or each.fresh_until < now or each.problem:
+        if _age(each) <= _age(held) or not _is_past(each, now) or each.fresh_until < now or each.problem:
             continue
         found = each.find(issued)
         if each.base is None or (held.base is not None and each.base <= held.base):

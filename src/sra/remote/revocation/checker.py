@@ -91,10 +91,9 @@ class PolicyChecker:
         """
         refusals: list[RefusedError] = []
         condemned: set[bytes] = set()
-        for valid in trusted.authorities.paths(card, now, self._policy.policies):
+        valid_paths = trusted.authorities.paths(card, now, self._policy.policies)
+        for valid in filter(lambda each: not condemned.intersection(map(public_bytes, each.certificates)), valid_paths):
             path = valid.certificates
-            if not condemned.isdisjoint(public_bytes(each) for each in path[1:]):
-                continue
             yield PolicyFinding("path", " ← ".join(f"“{shown(each.subject)}”" for each in path))
             yield PolicyFinding("policies", listed(valid.policies))
             try:

@@ -204,6 +204,14 @@ class Shelf:
                 del self._places[key]
 
 
+class OfflineShelf(Shelf):
+    """A shelf that asks nobody: what is at hand, in memory or on the disk, is all there is."""
+
+    async def ask(self, source: Source, now: datetime) -> Answer:
+        """Raise ``EvidenceError``."""
+        raise EvidenceError("nobody is asked here")
+
+
 def _check_past(fetched: datetime, now: datetime) -> datetime:
     """The moment; raise ``EvidenceError`` if it is still to come: then a clock was wrong."""
     if fetched > now + CLOCK_TOLERANCE:
