@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from cryptography import x509
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -20,9 +22,9 @@ NO_CHECK: Extension = (x509.OCSPNoCheck(), False)
 
 
 def signer(
-    *extensions: Extension, by: Ca = SUB, when: tuple[object, object] = (NOW - DAY, NOW + DAY)
+    *extensions: Extension, by: Ca = SUB, when: tuple[datetime, datetime] = (NOW - DAY, NOW + DAY)
 ) -> x509.Certificate:
-    return sign(by, dn("Test", "Responder"), key("Responder"), extensions, when)  # type: ignore[arg-type]
+    return sign(by, dn("Test", "Responder"), key("Responder"), extensions, when)
 
 
 def said(
@@ -30,7 +32,7 @@ def said(
     status: str = "good",
     of: x509.Certificate = ALICE,
     issuer: x509.Certificate = SUB.certificate,
-    when: tuple[object, object] = (NOW - HOUR, NOW + DAY),
+    when: tuple[datetime, datetime] = (NOW - HOUR, NOW + DAY),
     extensions: Extensions = (),
 ) -> bytes:
     """An answer about the card, signed by the certificate's key."""
@@ -41,7 +43,7 @@ def said(
         ocsp.OCSPCertStatus[status.upper()],
         when[0],
         when[1],
-        extensions=extensions,  # type: ignore[arg-type]
+        extensions=extensions,
     )
     return who.answer(Issued(of, issuer))
 

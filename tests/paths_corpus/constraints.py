@@ -198,8 +198,8 @@ def demanded() -> None:
     ):
         issued(f"4.2.1.11 {name}", verdict, *levels)
     for skip, verdict in ((0, "bad"), (1, "good")):
-        levels = ((anything, (x509.InhibitAnyPolicy(skip), True)), (anything,), (high,))
-        issued(f"4.2.1.14 any policy is inhibited after {skip}", verdict, *levels, wanted=(HIGH,))
+        above = (anything, (x509.InhibitAnyPolicy(skip), True))
+        issued(f"4.2.1.14 any policy is inhibited after {skip}", verdict, above, (anything,), (high,), wanted=(HIGH,))
     inhibited = (high, (x509.InhibitAnyPolicy(0), True))
     issued("4.2.1.14 any policy is inhibited and not needed", "good", inhibited, (high,), wanted=(HIGH,))
     issued("4.2.1.14 any policy of a card is inhibited", "bad", inhibited, (anything,), wanted=(HIGH,))

@@ -126,7 +126,7 @@ def library(case: Case) -> bool | None:
     parameters = PKIXValidationParams(case.policies, initial_explicit_policy=True) if case.policies else None
     validator = CertificateValidator(parsed(case.card), validation_context=context, pkix_params=parameters)
     try:
-        asyncio.run(validator.async_validate_usage(set()))
+        asyncio.run(validator.async_validate_usage(set()))  # type: ignore[no-untyped-call]
     except (ValidationError, PathBuildingError):
         return False
     except (NotImplementedError, ValueError, TypeError, AttributeError, AssertionError, LookupError):

@@ -61,7 +61,14 @@ class Login:
     def sssd(self) -> bool:
         """What SSSD's p11_child says of the certificate."""
         certificate = base64.b64encode(self._der).decode()
-        command = [P11_CHILD, "--verification", "--certificate", certificate, "--ca_db", self._folder / "trusted.pem"]
+        command: list[str | Path] = [
+            P11_CHILD,
+            "--verification",
+            "--certificate",
+            certificate,
+            "--ca_db",
+            self._folder / "trusted.pem",
+        ]
         command += ["--verify", self._settings.sssd, "--logger=stderr"]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
@@ -75,7 +82,16 @@ class Login:
         text = Pkcs11Settings(SOFTHSM, f"{folder}/hashed", f"{folder}/map", self._settings.pam_pkcs11).text
         (folder / "pam_pkcs11.conf").write_text(text)
         environment = {**os.environ, "SOFTHSM2_CONF": str(folder / "softhsm.conf")}
-        write_card = ["pkcs11-tool", "--module", SOFTHSM, "-l", "--pin", PIN, "--write-object", folder / "der"]
+        write_card: list[str | Path] = [
+            "pkcs11-tool",
+            "--module",
+            SOFTHSM,
+            "-l",
+            "--pin",
+            PIN,
+            "--write-object",
+            folder / "der",
+        ]
         write_card += ["--type", "cert", "--id", "01", "--label", "card"]
         subprocess.run(write_card, env=environment, capture_output=True, check=True)
         asked = subprocess.run(
