@@ -26,9 +26,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from sra.cli.accounts import open_finder
 from sra.cli.policy import open_policy
-from sra.config import DaemonConfig, Paths, PolicyConfig
+from sra.config import DaemonConfig, PolicyConfig
 from sra.identity import challenges
 from sra.identity.certificates import CardCertificate, parse
+from sra.paths import Paths
 from sra.remote.accounts.pairing import PairingStore
 
 REVOKED = 100_000

@@ -150,7 +150,7 @@ def fuzz_crl(data: bytes) -> None:
     issued = Issued(card(), authority())
     for body in (data, signed(data)):
         found = attempt(EvidenceError, crl.verify, body, authority())
-        if found is not None and found.covers(issued):
+        if found is not None:
             revocation = found.find(issued)
             must(revocation is None or str(revocation), "a revocation can be told")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import pathlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,8 +18,9 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
 from sra.identity import certificates
-from sra.identity.authorities import Issued, Path
+from sra.identity.authorities import Issued
 from sra.identity.certificates import CardCertificate
+from sra.identity.paths import Path
 
 NOW = datetime(2030, 1, 15, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -144,6 +147,11 @@ class Responder:
         return builder.sign(self.key, self.signed_with()).public_bytes(Encoding.DER)
 
 
+def library_revoked(responder: Responder) -> Responder:
+    """The same, saying “revoked”."""
+    return dataclasses.replace(responder, status=ocsp.OCSPCertStatus.REVOKED)
+
+
 RESPONDER: Extensions = (
     (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING]), False),
     (x509.OCSPNoCheck(), False),
@@ -224,3 +232,15 @@ def with_sha1(der: bytes, signed: bytes, signature: bytes, signer: rsa.RSAPrivat
 
 
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00")
+
+
+def card_file(folder: pathlib.Path, now: datetime, days: int = 365) -> pathlib.Path:
+    """The certificate of a self-made card “card” that is for client authentication, in PEM, in a file there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    client = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+    dates = (now.replace(microsecond=0) - timedelta(minutes=5), now.replace(microsecond=0) + days * DAY)
+    private = ec.generate_private_key(ec.SECP256R1())
+    made = signed(named("card"), private, named("card"), private, [(client, False)], dates)
+    file = folder / "certificate.pem"
+    file.write_bytes(made.public_bytes(Encoding.PEM))
+    return file

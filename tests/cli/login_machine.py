@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sra.cli.run import status
-from sra.transport import tls_identity
+from tests.chains import card_file
 from tests.cli.whole import app
 
 ACCOUNT = "root"
@@ -40,7 +40,7 @@ def make_machine(root: Path) -> Path:
 
 def make_card(folder: Path) -> Path:
     """The certificate of a card."""
-    return tls_identity.generate(folder, ["card"], datetime.now(UTC)).folder / "certificate.pem"
+    return card_file(folder, datetime.now(UTC))
 
 
 def run(root: Path, *arguments: str) -> int:

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from sra.cli import activation, activation_machine
 from sra.cli.run import status
-from sra.config import Paths
 from sra.identity import handover
+from sra.paths import Paths
 from sra.remote.activation import steps_linux
 from sra.transport import identity_choice, tls_identity
 from tests.cli.test_identity import pkcs12_file

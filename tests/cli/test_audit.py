@@ -6,8 +6,8 @@ import pytest
 from sra.audit import Audit, Bounds
 from sra.cli.audit import find_log
 from sra.cli.run import status
-from sra.config import AdminPaths, Paths
 from sra.ledger import refusals_path
+from sra.paths import AdminPaths, Paths
 from tests.cli.whole import app
 
 

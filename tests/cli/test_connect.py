@@ -26,10 +26,11 @@ from sra.cli import terminal
 from sra.cli.connect import Options, _lender, parse_slots
 from sra.cli.run import status
 from sra.cli.status_view import StatusView
-from sra.config import admin_paths, load_admin_config
+from sra.config import load_admin_config
 from sra.errors import UsageError
 from sra.identity.certificates import parse
 from sra.identity.fingerprints import fingerprint
+from sra.paths import admin_paths
 from sra.piv.keys import Algorithm, Slot
 from tests.cli.remote_in_thread import RemoteInThread, remote_in_thread
 from tests.cli.whole import app

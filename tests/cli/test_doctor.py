@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from sra.cli.run import status
-from sra.config import AdminPaths, Paths
 from sra.errors import RefusalCode, RefusedError
 from sra.identity.fingerprints import fingerprint
+from sra.paths import AdminPaths, Paths
 from sra.transport.known_remotes import KnownRemotes, address
 from tests.cli.remote_in_thread import RemoteInThread, remote_in_thread
 from tests.cli.whole import app

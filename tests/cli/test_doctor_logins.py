@@ -8,7 +8,7 @@ import pytest
 from sra.cli import checks
 from sra.cli.checks import Finding
 from sra.cli.doctor_remote import CHECKS, Remote
-from sra.config import Paths
+from sra.paths import Paths
 from sra.remote.logins.login_paths import LoginPaths
 from tests.cli.login_machine import ACCOUNT, make_card, make_machine, run
 

@@ -12,7 +12,8 @@ from sra.cli import checks, doctor_remote
 from sra.cli.checks import Finding
 from sra.cli.doctor_remote import CHECKS, Remote, listen_address
 from sra.cli.licensing import latest_time
-from sra.config import DaemonConfig, Paths
+from sra.config import DaemonConfig
+from sra.paths import Paths
 from sra.remote.activation import virtual_screen_linux
 from sra.remote.screen_sharing import displays_linux
 from sra.remote.screen_sharing.displays_linux import RunningProcess

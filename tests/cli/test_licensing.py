@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lab.licenses import a_license, files_of
 from sra.cli.licensing import issuers_folder, latest_time, open_licenses
-from sra.config import Paths
+from sra.paths import Paths
 
 
 def test_a_remote_s_license_is_found_below_its_root(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from sra.cli import logins, logins_watch
-from sra.config import Paths
 from sra.errors import RefusalCode, RefusedError
 from sra.identity.certificates import CardCertificate
+from sra.paths import Paths
 from sra.remote.logins import mapping
 from sra.remote.logins.login_paths import LoginPaths
 from tests.loopback import run, until

@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sra.cli import logins
-from sra.config import Paths, load_daemon_config
+from sra.config import load_daemon_config
 from sra.errors import RefusalCode, RefusedError
 from sra.identity.authorities import sort_authorities
 from sra.identity.certificates import CardCertificate, parse
 from sra.identity.slots import check_slot
+from sra.paths import Paths
 from sra.remote.accounts import ldap_directory
 from sra.remote.accounts.certificate_fields import FIELDS, FieldMissingError, read_field
 from sra.remote.accounts.pairing import PairingStore

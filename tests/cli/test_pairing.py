@@ -11,12 +11,11 @@ from cryptography import x509
 from sra.admin.cards.softcard_certificates import Holder, issue, parse_subject, validity
 from sra.admin.cards.softcard_keys import generate
 from sra.cli.run import status
-from sra.config import Paths
 from sra.identity.certificates import CardCertificate, parse, parse_file
+from sra.paths import Paths
 from sra.piv.keys import Algorithm, Slot
 from sra.remote.accounts.pairing import PairingStore
-from sra.transport import tls_identity
-from tests.chains import usage
+from tests.chains import card_file, usage
 from tests.cli.whole import app
 from tests.remote.accounts.issuing import Authority
 
@@ -26,13 +25,13 @@ ACCOUNT = "root"
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    return tls_identity.generate(tmp_path / "card", ["card"], datetime.now(UTC)).folder / "certificate.pem"
+    return card_file(tmp_path / "card", datetime.now(UTC))
 
 
 @pytest.fixture
 def expired(tmp_path: Path) -> Path:
     long_ago = datetime.now(UTC) - timedelta(days=1000)
-    return tls_identity.generate(tmp_path / "expired", ["card"], long_ago).folder / "certificate.pem"
+    return card_file(tmp_path / "expired", long_ago)
 
 
 @pytest.fixture
@@ -249,7 +248,14 @@ def test_whois_has_json_in_both_cases(
     found = json.loads(capsys.readouterr().out)
     assert (found["account"], found["reason"], found["subject"]) == (ACCOUNT, "", "CN=card")
     outcomes = [rule["outcome"] for rule in found["rules"]]
-    assert outcomes[1:] == ["paired-key", "its key may authenticate", ACCOUNT, "no pairing", "may come in: no rule"]
+    assert outcomes[1:] == [
+        "paired-key",
+        "its key may authenticate",
+        "for client authentication",
+        ACCOUNT,
+        "no pairing",
+        "may come in: no rule",
+    ]
 
 
 def test_whois_refuses_an_expired_card_even_if_it_is_paired(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sra.config import Paths
+from sra.paths import Paths
 from sra.remote.logins.login_paths import LoginPaths
 from sra.remote.logins.settings import Pkcs11Settings, modules_in
 from tests.cli.login_machine import ACCOUNT, STACK, make_card, make_machine, run, states, tree

@@ -11,9 +11,10 @@ from sra.cli.house import open_house
 from sra.cli.pairing import app
 from sra.cli.policy import open_trust, policy_of, verdict
 from sra.cli.run import status
-from sra.config import DaemonConfig, Paths, PolicyConfig
+from sra.config import DaemonConfig, PolicyConfig
 from sra.errors import RefusalCode, RefusedError
 from sra.identity.policy import CertificatePolicy, Certificates
+from sra.paths import Paths
 from sra.remote.accounts.pairing import PairingStore
 from tests.chains import Entry, card, root
 
@@ -52,19 +53,27 @@ def test_what_is_set_is_the_policy() -> None:
 def test_lists_may_have_a_folder_of_their_own(paths: Paths, tmp_path: Path) -> None:
     (tmp_path / "lists").mkdir()
     (tmp_path / "lists/root.crl").write_bytes(ROOT.revocation_list(dates=DATES))
-    assert open_trust(paths, PolicyConfig()).read().lists == {}
-    assert list(open_trust(paths, PolicyConfig(lists=str(tmp_path / "lists"))).read().lists) == [ROOT.certificate]
+    assert open_trust(paths, PolicyConfig()).read().lists == ()
+    (found,) = open_trust(paths, PolicyConfig(lists=str(tmp_path / "lists"))).read().lists
+    assert found.signers == (ROOT.certificate,)
 
 
 def test_the_verdict_says_each_rule_and_the_refusal(paths: Paths) -> None:
     config = PolicyConfig("ca+revocation")
     revoke(paths)
     findings, refusal = verdict(paths, config, card(ALICE))
-    assert [finding.rule for finding in findings] == ["policy", "slot", "path", "usage", "is “Alice” revoked"]
+    assert [finding.rule for finding in findings] == [
+        "policy",
+        "slot",
+        "purpose",
+        "path",
+        "policies",
+        "is “Alice” revoked",
+    ]
     assert refusal is None
     revoke(paths, ALICE)
     findings, refusal = verdict(paths, config, card(ALICE))
-    assert [finding.rule for finding in findings] == ["policy", "slot", "path", "usage", "refused"]
+    assert [finding.rule for finding in findings] == ["policy", "slot", "purpose", "path", "policies", "refused"]
     assert refusal is not None
     assert refusal.code is RefusalCode.REVOKED
 
@@ -109,7 +118,15 @@ def test_whois_says_what_the_policy_says_before_the_account(paths: Paths, capsys
     assert (code, found["account"], found["reason"]) == (0, "root", "")
     rules = found["rules"]
     assert isinstance(rules, list)
-    assert [rule["rule"] for rule in rules[:6]] == ["dates", "policy", "slot", "path", "usage", "is “Alice” revoked"]
+    assert [rule["rule"] for rule in rules[:7]] == [
+        "dates",
+        "policy",
+        "slot",
+        "purpose",
+        "path",
+        "policies",
+        "is “Alice” revoked",
+    ]
     code, found = whois(paths, MALLORY, capsys)
     assert (code, found["account"]) == (3, None)
     assert "“Stranger”" in str(found["reason"])

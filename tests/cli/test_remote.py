@@ -16,8 +16,9 @@ import pytest
 from sra import logs
 from sra.cli import remote
 from sra.cli.remote import Process, User, Users
-from sra.config import DaemonConfig, Paths
+from sra.config import DaemonConfig
 from sra.errors import UsageError
+from sra.paths import Paths
 from tests.loopback import run, until
 
 ONESELF = User(None, None)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sra.cli import removal
-from sra.config import Paths
+from sra.paths import Paths
 
 
 @pytest.fixture

@@ -18,10 +18,11 @@ import pytest
 
 from sra.cli import srad
 from sra.cli.house import Recorder
-from sra.config import Limits, Paths, load_daemon_config
+from sra.config import Limits, load_daemon_config
 from sra.errors import LinkError, RefusalCode, RefusedError
 from sra.identity.fingerprints import fingerprint
 from sra.ledger import refusals_path
+from sra.paths import Paths
 from sra.remote.virtual_card import daemon_link
 from sra.transport import tls_identity
 from sra.wire.messages import Hello

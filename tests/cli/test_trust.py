@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from sra.cli.run import status
-from sra.config import AdminPaths
 from sra.identity.fingerprints import fingerprint
+from sra.paths import AdminPaths
 from sra.transport.known_remotes import KnownRemotes, address
 from tests.cli.whole import app
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sra.cli.virtual_screen import for_xvfb, size
-from sra.config import Paths
+from sra.paths import Paths
 from sra.remote.screen_sharing import displays_linux
 from sra.remote.screen_sharing.displays_linux import processes
 

@@ -1,8 +1,11 @@
+import time
+
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.name import _ASN1Type
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +19,21 @@ from sra.identity.authorities import (
     sort_authorities,
     steps,
 )
-from tests.chains import AUTHORITY, DAY, NOW, UNKNOWN, Authority, card, key, named, policies, root, usage, with_sha1
+from tests.chains import (
+    AUTHORITY,
+    DAY,
+    NOW,
+    UNKNOWN,
+    Authority,
+    card,
+    key,
+    named,
+    policies,
+    root,
+    signed,
+    usage,
+    with_sha1,
+)
 
 ROOT = root()
 SUB = ROOT.authority("Sub")
@@ -34,7 +51,7 @@ def refusal(authorities: Authorities, leaf: x509.Certificate) -> RefusedError:
 
 
 def test_a_path_leads_from_the_card_to_the_anchor() -> None:
-    path = trusting(ROOT, SUB).path(card(LEAF), NOW)
+    path = trusting(ROOT, SUB).path(card(LEAF), NOW).certificates
     assert path == (LEAF, SUB.certificate, ROOT.certificate)
     assert [(each.certificate, each.issuer) for each in steps(path)] == [
         (LEAF, SUB.certificate),
@@ -95,20 +112,24 @@ NAMES = x509.SubjectAlternativeName([x509.RFC822Name("alice@elsewhere.example")]
 @pytest.mark.parametrize(
     ("extensions", "leaf_extensions", "words"),
     [
-        (((x509.BasicConstraints(ca=True, path_length=None), True), (usage("crl_sign"), True)), (), "keyCertSign"),
+        (
+            ((x509.BasicConstraints(ca=True, path_length=None), True), (usage("crl_sign"), True)),
+            (),
+            "not allowed to sign certificates",
+        ),
         ((*AUTHORITY, (UNKNOWN, True)), (), "critical"),
         (AUTHORITY, ((UNKNOWN, True),), "critical"),
         (
             (*AUTHORITY, (x509.NameConstraints([x509.RFC822Name("here.example")], None), True)),
             ((NAMES, False),),
-            "name constraint",
+            "permitted namespace",
         ),
         (
             (*AUTHORITY, (x509.NameConstraints(None, [x509.RFC822Name("elsewhere.example")]), True)),
             ((NAMES, False),),
-            "name constraint",
+            "names of the end-entity certificate are excluded",
         ),
-        ((*AUTHORITY, (x509.NameConstraints([x509.DirectoryName(named("Alice"))], None), True)), (), "unsupported"),
+        ((*AUTHORITY, (x509.NameConstraints(None, [x509.DirectoryName(named("Alice"))]), True)), (), "excluded"),
     ],
     ids=[
         "key usage",
@@ -133,14 +154,14 @@ def test_a_rule_of_an_authority_that_is_broken_is_named(
 def test_names_within_their_constraints_pass() -> None:
     constraints = (x509.NameConstraints([x509.RFC822Name("elsewhere.example")], None), True)
     middle = ROOT.authority("Sub", (*AUTHORITY, constraints))
-    assert len(trusting(ROOT, middle).path(card(middle.issue("Alice", ((NAMES, False),))), NOW)) == 3
+    assert len(trusting(ROOT, middle).path(card(middle.issue("Alice", ((NAMES, False),))), NOW).certificates) == 3
 
 
 def test_a_path_longer_than_its_anchor_allows_is_refused() -> None:
     short = root(extensions=((x509.BasicConstraints(ca=True, path_length=0), True), AUTHORITY[1]))
-    assert len(trusting(short).path(card(short.issue("Alice")), NOW)) == 2
+    assert len(trusting(short).path(card(short.issue("Alice")), NOW).certificates) == 2
     below = short.authority("Below")
-    assert "path length" in refusal(trusting(short, below), below.issue("Alice")).text
+    assert "maximum path length" in refusal(trusting(short, below), below.issue("Alice")).text
 
 
 def test_a_card_issues_no_cards() -> None:
@@ -173,12 +194,78 @@ def test_policies_may_be_critical() -> None:
     assert trusting(ROOT, middle).path(card(middle.issue("Alice", ((value, True),))), NOW)
 
 
-def test_a_forged_signature_is_no_path() -> None:
+def test_a_forged_signature_is_told_from_an_unknown_authority() -> None:
     der = bytearray(LEAF.public_bytes(Encoding.DER))
     der[-1] ^= 1
     forged = x509.load_der_x509_certificate(bytes(der))
     assert not is_issuer(SUB.certificate, forged)
-    assert refusal(trusting(ROOT, SUB), forged).code is RefusalCode.UNTRUSTED
+    refused = refusal(trusting(ROOT, SUB), forged)
+    assert refused.code is RefusalCode.UNTRUSTED
+    assert "bears the name of the authority “Sub”, but not its signature" in refused.text
+    assert "does not know" not in refused.text
+
+
+def test_a_renewed_anchor_counts_beside_its_expired_certificate() -> None:
+    old = root(dates=(NOW - 9 * DAY, NOW - DAY))
+    for anchors in ((old, ROOT), (ROOT, old)):
+        found = trusting(*anchors, SUB).path(card(LEAF), NOW)
+        assert found.certificates[-1] == ROOT.certificate
+    assert "expired" in refusal(trusting(old, SUB), LEAF).text
+
+
+def test_of_several_reasons_the_nearest_to_success_is_told() -> None:
+    old = root(dates=(NOW - 9 * DAY, NOW - DAY))
+    short = root(extensions=((x509.BasicConstraints(ca=True, path_length=0), True), AUTHORITY[1]))
+    assert "maximum path length" in refusal(trusting(old, short, SUB), LEAF).text
+
+
+def test_names_that_differ_in_case_space_and_type_are_the_same_name() -> None:
+    other = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, " SUB ", _type=_ASN1Type.PrintableString)])
+    leaf = signed(other, key("Sub"), named("Alice"), key("Alice"), (), (NOW - DAY, NOW + DAY))
+    assert len(trusting(ROOT, SUB).path(card(leaf), NOW).certificates) == 3
+
+
+def test_among_authorities_that_all_certify_each_other_a_search_ends() -> None:
+    names = [f"Mesh {number}" for number in range(12)]
+    mesh = [
+        Authority(
+            signed(named(issuer), key(issuer), named(name), key(name), AUTHORITY, (NOW - DAY, NOW + DAY)), key(name)
+        )
+        for issuer in names
+        for name in names
+        if issuer != name
+    ]
+    authorities = trusting(ROOT, *mesh)
+    leaf = mesh[0].issue("Alice")
+    start = time.monotonic()
+    assert refusal(authorities, leaf).code is RefusalCode.UNTRUSTED
+    assert time.monotonic() - start < 5
+
+
+def test_policies_are_found_and_wanted_ones_demanded() -> None:
+    middle = ROOT.authority("Sub", (*AUTHORITY, policies("1.2.3", "1.2.4")))
+    leaf = card(middle.issue("Alice", (policies("1.2.3"),)))
+    authorities = trusting(ROOT, middle)
+    assert authorities.path(leaf, NOW).policies == {"1.2.3"}
+    assert authorities.path(leaf, NOW, frozenset({"1.2.3", "1.2.9"})).policies == {"1.2.3"}
+    with pytest.raises(RefusedError, match=r"has not the policy that this remote wants: 1\.2\.4") as caught:
+        authorities.path(leaf, NOW, frozenset({"1.2.4"}))
+    assert caught.value.code is RefusalCode.USAGE
+
+
+def test_an_authority_that_wants_a_policy_gets_one_or_no() -> None:
+    explicit = (x509.PolicyConstraints(0, None), True)
+    middle = ROOT.authority("Sub", (*AUTHORITY, policies("1.2.3"), explicit))
+    assert trusting(ROOT, middle).path(card(middle.issue("Alice", (policies("1.2.3"),))), NOW)
+    refused = refusal(trusting(ROOT, middle), middle.issue("Alice", (policies("1.2.4"),)))
+    assert (refused.code, "no policy" in refused.text) == (RefusalCode.USAGE, True)
+
+
+def test_constraints_on_dns_names_in_another_form_lead_nowhere() -> None:
+    for base in (".example.com", ""):
+        constraint = (x509.NameConstraints(None, [x509.DNSName(base)]), True)
+        middle = ROOT.authority("Sub", (*AUTHORITY, constraint))
+        assert "not in the form" in refusal(trusting(ROOT, middle), middle.issue("Alice")).text
 
 
 def test_authorities_are_sorted_from_cards_and_from_each_other() -> None:

@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from sra.identity import crl
 from sra.identity.authorities import Issued
+from sra.identity.crl import RevocationList
+from sra.identity.lists import ALL_REASONS, reasons
+from sra.identity.names import comparable
 from sra.identity.revocation import EvidenceError
 from tests.chains import (
     AUTHORITY,
@@ -40,10 +43,19 @@ def refused(data: bytes, words: str, issuer: Authority = SUB) -> None:
         crl.verify(data, issuer.certificate)
 
 
+def covers(found: RevocationList, issued: Issued) -> bool:
+    return reasons(found, issued) == ALL_REASONS
+
+
+def only_revokes(data: bytes, words: str, issuer: Authority = SUB) -> None:
+    """It is believed for what it revokes, and for nothing else."""
+    assert words in crl.verify(data, issuer.certificate).problem
+
+
 def test_a_certificate_that_is_not_on_the_list_is_not_revoked() -> None:
     found = crl.verify(SUB.revocation_list([Entry(1), Entry(2)]), SUB.certificate)
     assert found.count == 2
-    assert found.covers(ALICE)
+    assert covers(found, ALICE)
     assert found.find(ALICE) is None
     assert (found.this_update, found.fresh_until) == (NOW - DAY, NOW + DAY)
 
@@ -62,7 +74,7 @@ def test_an_empty_list_revokes_nothing() -> None:
 
 def test_a_list_may_be_pem() -> None:
     pem = x509.load_der_x509_crl(SUB.revocation_list()).public_bytes(Encoding.PEM)
-    assert crl.verify(b"a comment\n" + pem, SUB.certificate).covers(ALICE)
+    assert covers(crl.verify(b"a comment\n" + pem, SUB.certificate), ALICE)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 300, 3000])
@@ -91,7 +103,7 @@ def test_a_list_with_a_forged_signature_is_refused() -> None:
 
 def test_a_list_of_an_authority_that_may_sign_none_is_refused() -> None:
     limited = ROOT.authority("Sub", (AUTHORITY[0], (usage("key_cert_sign"), True)))
-    refused(limited.revocation_list(), "may not sign revocation lists", limited)
+    only_revokes(limited.revocation_list(), "may not sign revocation lists", limited)
 
 
 def test_a_list_signed_with_sha_1_is_refused() -> None:
@@ -115,20 +127,36 @@ def test_a_list_may_be_signed_with_rsa_pss() -> None:
 @pytest.mark.parametrize(
     ("extensions", "words"),
     [
-        ([(x509.DeltaCRLIndicator(1), True)], "delta"),
         ([(UNKNOWN, True)], "critical extension that is unknown: 1.3.6.1.4.1.99999.1"),
-        ([scope(indirect_crl=True)], "indirect"),
-        ([scope(only_contains_attribute_certs=True)], "indirect"),
-        ([scope(only_some_reasons=frozenset({x509.ReasonFlags.key_compromise}))], "for some reasons only"),
     ],
 )
-def test_a_list_that_is_not_a_whole_one_of_its_issuer_is_refused(extensions: Extensions, words: str) -> None:
-    refused(SUB.revocation_list(extensions=extensions), words)
+def test_a_list_that_is_not_understood_only_revokes(extensions: Extensions, words: str) -> None:
+    only_revokes(SUB.revocation_list(extensions=extensions), words)
 
 
-def test_a_list_that_names_its_point_in_another_form_is_refused() -> None:
+def test_a_list_of_attribute_certificates_says_nothing_of_cards() -> None:
+    refused(SUB.revocation_list(extensions=[scope(only_contains_attribute_certs=True)]), "attribute certificates")
+
+
+def test_deltas_parts_and_indirect_lists_are_read() -> None:
+    delta = crl.verify(SUB.revocation_list(extensions=[(x509.DeltaCRLIndicator(1), True)]), SUB.certificate)
+    assert (delta.base, delta.source) == (1, "the delta revocation list of “Sub”")
+    some = frozenset({x509.ReasonFlags.key_compromise})
+    part = crl.verify(SUB.revocation_list(extensions=[scope(only_some_reasons=some)]), SUB.certificate)
+    assert reasons(part, ALICE) == some
+    other = x509.CertificateIssuer([x509.DirectoryName(named("root"))])
+    entries = [Entry(1), Entry(2, extensions=[(other, True)]), Entry(3)]
+    indirect = crl.verify(SUB.revocation_list(entries, [scope(indirect_crl=True)]), SUB.certificate)
+    assert indirect.serials == {comparable(named("Sub")): {1}, comparable(named("Root")): {2, 3}}
+    assert indirect.is_indirect
+
+
+def test_a_point_may_be_named_relative_to_its_issuer() -> None:
     relative = x509.RelativeDistinguishedName([x509.NameAttribute(x509.NameOID.COMMON_NAME, "1")])
-    refused(SUB.revocation_list(extensions=[scope(relative_name=relative)]), "relative")
+    found = crl.verify(SUB.revocation_list(extensions=[scope(relative_name=relative)]), SUB.certificate)
+    point = x509.DistributionPoint(None, relative, None, None)
+    assert covers(found, Issued(SUB.issue("Alice", [(x509.CRLDistributionPoints([point]), False)]), SUB.certificate))
+    assert not covers(found, ALICE)
 
 
 def test_what_a_list_says_beside_is_passed_over() -> None:
@@ -137,13 +165,14 @@ def test_what_a_list_says_beside_is_passed_over() -> None:
     assert crl.verify(SUB.revocation_list(extensions=beside), SUB.certificate)
 
 
-@pytest.mark.parametrize("value", [UNKNOWN, x509.CertificateIssuer([x509.DirectoryName(named("Root"))])])
-def test_an_entry_that_is_not_understood_spoils_the_list(value: x509.ExtensionType) -> None:
-    refused(SUB.revocation_list([Entry(1, extensions=[(value, True)])]), "entry with a critical extension")
-    assert crl.verify(SUB.revocation_list([Entry(1, extensions=[(UNKNOWN, False)])]), SUB.certificate)
+def test_an_entry_that_is_not_understood_leaves_the_list_only_to_revoke() -> None:
+    only_revokes(SUB.revocation_list([Entry(1, extensions=[(UNKNOWN, True)])]), "entry with a critical extension")
+    other = x509.CertificateIssuer([x509.DirectoryName(named("Root"))])
+    only_revokes(SUB.revocation_list([Entry(1, extensions=[(other, True)])]), "does not say that it is indirect")
+    assert not crl.verify(SUB.revocation_list([Entry(1, extensions=[(UNKNOWN, False)])]), SUB.certificate).problem
 
 
-def test_a_list_without_an_end_is_refused() -> None:
+def test_a_list_without_an_end_only_revokes() -> None:
     # The builder always writes one; without it the list ends 15 bytes of UTCTime earlier.
     data = SUB.revocation_list()
     found = x509.load_der_x509_crl(data)
@@ -153,7 +182,7 @@ def test_a_list_without_an_end_is_refused() -> None:
     algorithm = bytes.fromhex("300a06082a8648ce3d040302")
     signature = key("Sub").sign(signed, ec.ECDSA(SHA256()))
     body = signed + algorithm + b"\x03" + bytes([len(signature) + 1]) + b"\0" + signature
-    refused(b"\x30\x81" + bytes([len(body)]) + body, "until when it counts")
+    only_revokes(b"\x30\x81" + bytes([len(body)]) + body, "until when it counts")
 
 
 def test_a_list_for_cards_only_says_nothing_of_authorities_and_the_other_way_round() -> None:
@@ -162,8 +191,8 @@ def test_a_list_for_cards_only_says_nothing_of_authorities_and_the_other_way_rou
         (scope(only_contains_user_certs=True), True, False),
         (scope(only_contains_ca_certs=True), False, True),
     ):
-        assert crl.verify(SUB.revocation_list(extensions=[said]), SUB.certificate).covers(ALICE) is is_card
-        assert crl.verify(ROOT.revocation_list(extensions=[said]), ROOT.certificate).covers(sub) is is_authority
+        assert covers(crl.verify(SUB.revocation_list(extensions=[said]), SUB.certificate), ALICE) is is_card
+        assert covers(crl.verify(ROOT.revocation_list(extensions=[said]), ROOT.certificate), sub) is is_authority
 
 
 def test_a_part_of_a_list_speaks_only_of_the_certificates_that_name_it() -> None:
@@ -177,17 +206,17 @@ def test_a_part_of_a_list_speaks_only_of_the_certificates_that_name_it() -> None
         ([], False),
     ):
         leaf = SUB.issue("Alice", extensions)
-        assert found.covers(Issued(leaf, SUB.certificate)) is is_covered
+        assert covers(found, Issued(leaf, SUB.certificate)) is is_covered
 
 
 def test_a_list_says_nothing_of_another_issuer_s_certificates() -> None:
     found = crl.verify(SUB.revocation_list(), SUB.certificate)
-    assert not found.covers(Issued(ROOT.issue("Bob"), ROOT.certificate))
+    assert not covers(found, Issued(ROOT.issue("Bob"), ROOT.certificate))
 
 
 def test_a_list_of_100_000_answers() -> None:
     found = crl.verify(large_list("Sub"), SUB.certificate)
-    assert found.covers(ALICE)
+    assert covers(found, ALICE)
     assert found.find(ALICE) is None
     assert found.source == "the revocation list of “Sub”"
 

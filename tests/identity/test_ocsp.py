@@ -52,18 +52,18 @@ def test_the_issuer_or_its_responder_says_good(responder: Responder, *, by_name:
     answer = verified(changed(responder, by_name=by_name))
     assert answer.covers(ALICE)
     assert not answer.covers(BOB)
-    assert answer.find(ALICE) is None
+    assert answer.revocation is None
     assert (answer.this_update, answer.fresh_until) == (NOW - timedelta(hours=1), NOW + DAY)
     assert answer.source == "the answer of the OCSP responder of “Sub”"
 
 
 def test_the_issuer_needs_not_show_its_certificate() -> None:
-    assert verified(changed(OWN, shows_certificate=False)).find(ALICE) is None
+    assert verified(changed(OWN, shows_certificate=False)).revocation is None
 
 
 def test_a_revoked_certificate_is_so_since_then_for_that_reason() -> None:
     for reason in (None, x509.ReasonFlags.superseded):
-        revocation = verified(changed(OWN, status=library.OCSPCertStatus.REVOKED, reason=reason)).find(ALICE)
+        revocation = verified(changed(OWN, status=library.OCSPCertStatus.REVOKED, reason=reason)).revocation
         assert revocation is not None
         assert (revocation.since, revocation.reason) == (NOW - 5 * DAY, reason)
 
@@ -85,7 +85,7 @@ def test_an_answer_about_another_certificate_is_refused() -> None:
     refused(OWN.answer(BOB, NONCE), "another certificate")
     namesake = root("Sub", own=key("Namesake"))
     refused(OWN.answer(Issued(ALICE.certificate, namesake.certificate), NONCE), "another certificate")
-    refused(changed(OWN, digest=SHA256), "another certificate")
+    assert verified(changed(OWN, digest=SHA256)).covers(ALICE)
 
 
 def test_a_stranger_is_no_responder() -> None:
@@ -109,13 +109,41 @@ def test_a_responder_out_of_its_dates_is_refused() -> None:
     refused(changed(Responder(early, key("Responder"))), "out of its dates")
 
 
-def test_a_responder_that_could_be_revoked_is_refused() -> None:
-    refused(changed(Responder(SUB.issue("Responder", RESPONDER[:1]), key("Responder"))), "could itself be revoked")
+def test_a_responder_that_could_be_revoked_is_left_to_be_checked() -> None:
+    assert verified(changed(DELEGATED)).responder is None
+    signer = SUB.issue("Responder", RESPONDER[:1])
+    assert verified(changed(Responder(signer, key("Responder")))).responder == signer
+
+
+REVOKED = library.OCSPCertStatus.REVOKED
+
+
+@pytest.mark.parametrize(
+    "responder",
+    [
+        Responder(SUB.issue("Responder", RESPONDER[:1]), key("Responder")),
+        Responder(SUB.issue("Responder", RESPONDER, (NOW - 9 * DAY, NOW - DAY)), key("Responder")),
+        Responder(SUB.issue("Responder", (*RESPONDER, (usage("key_agreement"), True))), key("Responder")),
+        dataclasses.replace(OWN, extensions=((UNKNOWN, True),)),
+        dataclasses.replace(OWN, this_update=NOW - 9 * DAY, next_update=NOW - 8 * DAY),
+        dataclasses.replace(OWN, digest=SHA256),
+    ],
+    ids=["without nocheck", "expired", "key usage", "critical", "stale", "named by SHA-256"],
+)
+def test_revoked_is_heard_whatever_else_is_wrong_with_the_answer(responder: Responder) -> None:
+    for nonce in (NONCE, bytes(32), None):
+        answer = verified(dataclasses.replace(responder, status=REVOKED).answer(ALICE, nonce))
+        assert answer.revocation is not None
+
+
+def test_revoked_by_a_stranger_is_not_heard() -> None:
+    stranger = root("Stranger")
+    refused(changed(Responder(stranger.certificate, stranger.key, status=REVOKED)), "isn't authorised")
 
 
 def test_forged_signatures_are_refused() -> None:
     mallory = root("Sub", own=key("Mallory"))
-    refused(changed(Responder(mallory.certificate, mallory.key, by_name=True)), "signature is wrong")
+    refused(changed(Responder(mallory.certificate, mallory.key, by_name=True)), "isn't authorised")
     good = changed(DELEGATED)
     signature = library.load_der_ocsp_response(good).signature
     refused(good.replace(signature, signature[:-1] + bytes([signature[-1] ^ 1])), "signature is wrong")

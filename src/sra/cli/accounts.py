@@ -5,7 +5,8 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from sra.config import AccountsConfig, DirectoryConfig, Paths, directory_address
+from sra.config import AccountsConfig, DirectoryConfig, directory_address
+from sra.paths import Paths
 from sra.remote.accounts import attribute_mapping
 from sra.remote.accounts.finder import AccountFinder
 from sra.remote.accounts.ldap_connection import Server, tls_context

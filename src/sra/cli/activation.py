@@ -23,8 +23,9 @@ from sra.cli.activation_machine import (
 from sra.cli.options import examples
 from sra.cli.output import print_facts, print_note
 from sra.cli.passwords import PasswordFd, read_password
-from sra.config import Paths, load_daemon_config
+from sra.config import load_daemon_config
 from sra.errors import UsageError
+from sra.paths import Paths
 from sra.remote.activation import journal, runner, virtual_screen_linux
 from sra.remote.activation.journal import Record, Wanted
 from sra.remote.activation.machine import Machine

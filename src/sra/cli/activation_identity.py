@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from sra import files
 from sra.cli.identity import IDENTITIES
-from sra.config import Paths
 from sra.errors import UsageError
+from sra.paths import Paths
 from sra.transport import identity_choice, tls_identity
 from sra.transport.identity_choice import AskPassword
 from sra.transport.tls_identity import IdentityFiles, TlsIdentity

@@ -16,10 +16,10 @@ from sra import audit
 from sra.audit import AuditRecord
 from sra.cli.options import AsJson, ConfigDir, SessionId, examples
 from sra.cli.output import print_json, print_note
-from sra.config import Paths, admin_paths
 from sra.errors import SraError
 from sra.ledger import refusals_path
 from sra.logs import clean
+from sra.paths import Paths, admin_paths
 
 app = typer.Typer(no_args_is_help=True, help="The audit log: what was done with cards, on this machine.")
 

@@ -21,8 +21,9 @@ from sra.cli.cards import CardsDir, Modules, card_backends, chosen_modules
 from sra.cli.options import ConfigDir, examples
 from sra.cli.output import print_note
 from sra.cli.pins import NewPinFd, PinFd, PukFd, ask_code, ask_new_pin
-from sra.config import admin_paths, load_admin_config
+from sra.config import load_admin_config
 from sra.errors import PinBlockedError
+from sra.paths import admin_paths
 
 app = typer.Typer(no_args_is_help=True, help="Look after the PIN of the card in this machine.")
 

@@ -17,8 +17,9 @@ from sra.admin.cards.pcsc import PcscBackend
 from sra.admin.cards.software import SoftwareBackend
 from sra.cli.options import AsJson, ConfigDir, examples
 from sra.cli.output import print_json, print_note, print_table
-from sra.config import AdminConfig, admin_paths, load_admin_config
+from sra.config import AdminConfig, load_admin_config
 from sra.errors import NoReaderError, UsageError
+from sra.paths import admin_paths
 
 EXAMPLES = examples("sra cards", "sra cards --json")
 

@@ -36,10 +36,11 @@ from sra.cli.session_control import SessionControl
 from sra.cli.shown_screen import Screen
 from sra.cli.status_view import StatusView
 from sra.cli.terminal_person import TerminalPerson, show_code
-from sra.config import AdminConfig, AdminPaths, admin_paths, load_admin_config
+from sra.config import AdminConfig, load_admin_config
 from sra.errors import UsageError
 from sra.identity.fingerprints import parse_fingerprint
 from sra.logs import clean
+from sra.paths import AdminPaths, admin_paths
 from sra.piv.keys import Slot
 from sra.transport.known_remotes import DEFAULT_PORT, KnownRemotes, parse_address
 from sra.transport.tls_trust import TrustPolicy

@@ -10,9 +10,10 @@ from pathlib import Path
 from sra.cli import handshakes, machine
 from sra.cli.cards import card_backends, chosen_modules, find_cards
 from sra.cli.checks import Check, WrongError
-from sra.config import AdminPaths, load_admin_config
+from sra.config import load_admin_config
 from sra.errors import RefusalCode, RefusedError, UntrustedRemoteError
 from sra.identity.fingerprints import fingerprint
+from sra.paths import AdminPaths
 from sra.transport.known_remotes import Address, KnownRemotes
 from sra.transport.tls_trust import TrustPolicy
 from sra.wire.messages import VERSIONS

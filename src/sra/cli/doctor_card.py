@@ -8,14 +8,16 @@ from datetime import UTC, datetime
 from sra.admin.cards.pcsc import PcscBackend
 from sra.cli.accounts import open_finder
 from sra.cli.checks import NotHereError, WrongError
-from sra.cli.policy import open_trust, verdict
-from sra.config import DaemonConfig, Paths
+from sra.cli.policy import open_trust, policy_of, verdict
+from sra.config import DaemonConfig
 from sra.errors import CardError, RefusedError
 from sra.identity import certificates
 from sra.identity.certificates import CardCertificate
+from sra.paths import Paths
 from sra.piv.certificates import certificate_in
 from sra.piv.keys import Slot
 from sra.piv.objects import CERTIFICATES
+from sra.remote.revocation.login_differences import login_differences
 
 
 def check_card(paths: Paths, config: DaemonConfig, named: CardCertificate | None) -> str:
@@ -38,10 +40,11 @@ def check_policy(paths: Paths, config: DaemonConfig) -> str:
         return "a paired key is enough"
     trusted = open_trust(paths, config.policy).read()
     if trusted.problems:
-        raise WrongError(" ".join(trusted.problems))
+        raise WrongError(" ".join(map(str, trusted.problems)))
     if not trusted.authorities.anchors:
         raise WrongError(f"“{wanted}” is demanded, and {paths.trust} has no authority: nobody gets in.")
-    return f"{wanted}, by {len(trusted.authorities.anchors)} authorities"
+    differences = login_differences(trusted, needs_revocation=policy_of(config.policy).needs_revocation)
+    return " ".join((f"{wanted}, by {len(trusted.authorities.anchors)} authorities.", *differences))
 
 
 def _card_in_reader() -> CardCertificate | None:

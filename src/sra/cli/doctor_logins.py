@@ -10,8 +10,9 @@ from pathlib import Path
 
 from sra.cli import card_users, logins
 from sra.cli.checks import NotHereError, WrongError
-from sra.config import DaemonConfig, Paths
+from sra.config import DaemonConfig
 from sra.identity import certificates
+from sra.paths import Paths
 from sra.remote.accounts.pairing import PairingStore
 from sra.remote.accounts.pairing_file import HASHES
 from sra.remote.logins import mapping, marks, set_user_id, settings

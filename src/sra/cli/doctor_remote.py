@@ -18,10 +18,11 @@ from sra.cli.doctor_card import check_card, check_policy
 from sra.cli.doctor_logins import check_logins, check_removal, check_set_user_id
 from sra.cli.licensing import issuers_folder, latest_time, open_licenses
 from sra.cli.log import is_service
-from sra.config import DaemonConfig, Paths, load_daemon_config
+from sra.config import DaemonConfig, load_daemon_config
 from sra.errors import UsageError
 from sra.identity.certificates import CardCertificate
 from sra.ledger import refusals_path
+from sra.paths import Paths
 from sra.remote.accounts.pairing import PairingStore
 from sra.remote.activation import virtual_screen_linux
 from sra.remote.activation.undo import LOGIN_WINDOW

@@ -14,10 +14,11 @@ from sra.cli.accounts import open_finder
 from sra.cli.licensing import open_licenses
 from sra.cli.logins_watch import remembering
 from sra.cli.policy import checking
-from sra.config import DaemonConfig, Paths, SessionConfig
+from sra.config import DaemonConfig, SessionConfig
 from sra.errors import RefusalCode, RefusedError, SraError
 from sra.ledger import Ledger
 from sra.logs import of_session
+from sra.paths import Paths
 from sra.remote.daemon.audit_rules import rule_for
 from sra.remote.daemon.screens import Screens
 from sra.remote.daemon.sessions import House

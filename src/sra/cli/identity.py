@@ -13,8 +13,8 @@ from sra import files
 from sra.cli.options import AsJson, Root, examples
 from sra.cli.output import print_facts, print_json, print_note, print_table
 from sra.cli.passwords import PasswordFd, read_password
-from sra.config import Paths
 from sra.errors import UsageError
+from sra.paths import Paths
 from sra.transport import identity_choice, tls_identity
 from sra.transport.identity_choice import PKCS12_NAMES, Candidate
 

@@ -17,8 +17,8 @@ from sra.cli.licensing import latest_time, open_licenses
 from sra.cli.options import AsJson, ConfigDir, Root, examples
 from sra.cli.output import print_facts, print_json, print_note
 from sra.cli.passphrases import PassphraseFd, read_new_passphrase, read_passphrase
-from sra.config import Paths, admin_paths
 from sra.errors import UsageError
+from sra.paths import Paths, admin_paths
 from sra.remote.license import issuers, profile, statement
 from sra.remote.license.latest_time import moment
 from sra.remote.license.problems import LicenseError

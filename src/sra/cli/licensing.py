@@ -6,7 +6,7 @@ import socket
 import sys
 from pathlib import Path
 
-from sra.config import Paths
+from sra.paths import Paths
 from sra.remote.license.latest_time import LatestTime
 from sra.remote.license.profile import PAYLOAD_TYPE
 from sra.remote.license.store import LicenseStore, Places

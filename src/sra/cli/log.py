@@ -16,9 +16,9 @@ import typer
 
 from sra.cli.audit import is_of, logs_at, read_both, record_line
 from sra.cli.options import ConfigDir, SessionId, examples
-from sra.config import Paths, admin_paths
 from sra.errors import UsageError
 from sra.logs import clean
+from sra.paths import Paths, admin_paths
 
 IDENTIFIERS = ("srad", "sra-card", "sra-screen")
 """By which the journal knows the remote's programs (``SyslogIdentifier=`` of their units)."""

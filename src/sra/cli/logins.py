@@ -17,7 +17,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 import typer
@@ -26,10 +26,11 @@ from sra import files, logs
 from sra.cli.accounts import open_finder
 from sra.cli.policy import open_trust, policy_of
 from sra.cli.run import run
-from sra.config import DaemonConfig, Paths, PolicyConfig, load_daemon_config
+from sra.config import DaemonConfig, PolicyConfig, load_daemon_config
 from sra.errors import RefusalCode, RefusedError, UsageError
 from sra.identity import policy
 from sra.identity.certificates import CardCertificate
+from sra.paths import Paths
 from sra.remote.accounts.pairing import PairingStore
 from sra.remote.logins import mapping, marks, settings, sssd
 from sra.remote.logins.known_cards import KnownCards
@@ -41,7 +42,7 @@ from sra.remote.logins.stacks import State
 from sra.remote.revocation import export
 from sra.remote.revocation.cache import Cache
 from sra.remote.revocation.checker import PolicyChecker
-from sra.remote.revocation.shelf import Shelf
+from sra.remote.revocation.shelf import OfflineShelf
 
 MAX_FILE = 8 * 1024 * 1024
 """Bytes of a mapping, or of SSSD's settings: some 50,000 cards."""
@@ -150,11 +151,12 @@ def accounts_now(paths: Paths, config: DaemonConfig) -> dict[bytes, str]:
 
 
 async def _accounts(paths: Paths, config: DaemonConfig) -> dict[bytes, str]:
-    """Certificate -> account, for every card that ``srad`` would let in now, revocation aside."""
+    """Certificate -> account, for every card that ``srad`` would let in now, by what is at hand."""
     finder = open_finder(paths, config.accounts)
     is_paired_enough = config.policy.certificates == "paired-key"
-    vouched = _path_check(paths, config.policy, "ca")
-    paired = _path_check(paths, config.policy, "paired-key") if is_paired_enough else vouched
+    paired = vouched = _path_check(paths, config.policy)
+    if is_paired_enough:
+        vouched = _path_check(paths, msgspec.structs.replace(config.policy, certificates="ca"))
     accounts: dict[bytes, str] = {}
     for folder, check in ((paired_cards(paths), paired), (seen_cards(paths), vouched)):
         with contextlib.suppress(TimeoutError):
@@ -181,12 +183,14 @@ async def _decide(
             log.exception("%s opens no account: it could not be judged", card.fingerprint)
 
 
-def _path_check(
-    paths: Paths, config: PolicyConfig, wanted: Literal["paired-key", "ca"]
-) -> Callable[[CardCertificate], Awaitable[object]]:
-    """The policy without revocation, which the login checks itself, by the lists: so nobody on the network is asked."""
-    rules = policy_of(msgspec.structs.replace(config, certificates=wanted))
-    checker = PolicyChecker(rules, open_trust(paths, config), Shelf(Cache(paths.revocation), rules.max_age, 1.0))
+def _path_check(paths: Paths, config: PolicyConfig) -> Callable[[CardCertificate], Awaitable[object]]:
+    """The policy by what is at hand: nobody on the network is asked.
+
+    The login looks into its lists itself when somebody comes, but pam_pkcs11 into one only, whatever that list is for.
+    """
+    rules = policy_of(config)
+    shelf = OfflineShelf(Cache(paths.revocation), rules.max_age, rules.timeout)
+    checker = PolicyChecker(rules, open_trust(paths, config), shelf)
     return lambda card: checker.check(card, datetime.now(UTC))
 
 

@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable
 
 from sra import files
 from sra.cli.logins import MAX_FILE, is_enabled, seen_cards, sources
-from sra.config import Paths
 from sra.errors import RefusedError, SraError
 from sra.identity.certificates import CardCertificate
+from sra.paths import Paths
 from sra.remote.logins import mapping
 from sra.remote.logins.known_cards import KnownCards
 from sra.remote.logins.login_paths import LoginPaths

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from sra.config import CONFIG_DIR_VARIABLE
 from sra.errors import UsageError
 from sra.logs import clean
+from sra.paths import CONFIG_DIR_VARIABLE
 
 Root = Annotated[
     Path, typer.Option("--root", metavar="DIR", help="Work on the remote whose files are in DIR, as for a demo.")

@@ -16,11 +16,13 @@ from sra.cli.card_users import note_kept_out
 from sra.cli.options import AsJson, Root, examples
 from sra.cli.output import print_facts, print_json, print_note, print_table
 from sra.cli.policy import verdict
-from sra.config import DaemonConfig, Paths, load_daemon_config
+from sra.config import DaemonConfig, load_daemon_config
 from sra.errors import RefusalCode, RefusedError, UsageError
 from sra.identity.certificates import MAX_CERTIFICATE, CardCertificate, parse_file
-from sra.identity.policy import PolicyFinding
+from sra.identity.policy import CertificatePolicy, PolicyFinding
 from sra.identity.slots import check_slot, says_its_use
+from sra.identity.usage import check_purpose
+from sra.paths import Paths
 from sra.remote.accounts.finder import AccountFinder, Decision
 from sra.remote.accounts.local_linux import find_local
 from sra.remote.accounts.pairing import Finding, PairingStore
@@ -136,10 +138,11 @@ def _read(certificate: typer.FileBinaryRead) -> CardCertificate:
 
 
 def _read_to_pair(certificate: typer.FileBinaryRead, config: DaemonConfig) -> CardCertificate:
-    """As ``_read``; raise ``UsageError`` also if its slot never opens a connection, whatever it is paired with."""
+    """As ``_read``; raise ``UsageError`` also if its slot or purpose never opens a connection."""
     card = _read(certificate)
     try:
         check_slot(card, may_decrypt=config.policy.allow_decrypting_keys)
+        check_purpose(card, CertificatePolicy())
     except RefusedError as error:
         raise UsageError(f"{certificate.name}: {error}") from error
     if not says_its_use(card):

@@ -15,8 +15,9 @@ from sra.cli.card_users import note_kept_out
 from sra.cli.options import AsJson, Root, examples
 from sra.cli.output import print_json, print_note, print_table
 from sra.cli.removal import watch_removal
-from sra.config import Paths, load_daemon_config
+from sra.config import load_daemon_config
 from sra.errors import UsageError
+from sra.paths import Paths
 from sra.remote.logins.login_paths import ANNOUNCE, MODULE, OPENSC, PAM_MODULES, LoginPaths
 from sra.remote.logins.services import Service, service_of
 from sra.remote.logins.stack_files import StackFiles

@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sra.config import Paths, PolicyConfig
+from sra.config import PolicyConfig
 from sra.errors import RefusedError
 from sra.identity.certificates import CardCertificate
 from sra.identity.policy import CertificatePolicy, Certificates, PolicyFinding
+from sra.paths import Paths
 from sra.remote.revocation.cache import Cache
 from sra.remote.revocation.checker import PolicyChecker
 from sra.remote.revocation.shelf import Shelf

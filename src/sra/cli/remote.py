@@ -22,9 +22,10 @@ import typer
 from sra import files, logs
 from sra.cli.log import log_file
 from sra.cli.logins_watch import keep_fresh
-from sra.config import DaemonConfig, Paths, load_daemon_config
+from sra.config import DaemonConfig, load_daemon_config
 from sra.errors import UsageError
 from sra.ledger import refusals_path
+from sra.paths import Paths
 from sra.transport import tls_identity
 
 RESTART_WAIT = 0.3

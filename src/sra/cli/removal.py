@@ -27,8 +27,9 @@ from sra.admin.cards.pcsc_reader import ReaderState
 from sra.cli import card_users
 from sra.cli.logins import MAX_FILE
 from sra.cli.options import Root
-from sra.config import LoginConfig, Paths, load_daemon_config
+from sra.config import LoginConfig, load_daemon_config
 from sra.errors import CardError, SraError
+from sra.paths import Paths
 from sra.piv.certificates import certificate_in
 from sra.piv.keys import Slot
 from sra.piv.objects import CERTIFICATES

@@ -15,9 +15,9 @@ from sra.admin import rules
 from sra.admin.rules import Rule
 from sra.cli.options import AsJson, ConfigDir, examples
 from sra.cli.output import print_json, print_note, print_table
-from sra.config import admin_paths
 from sra.errors import UsageError
 from sra.logs import clean
+from sra.paths import admin_paths
 from sra.piv.keys import Slot
 
 MAX_FILE = 256 * 1024

@@ -16,8 +16,9 @@ import typer
 
 from sra import logs
 from sra.cli.run import run
-from sra.config import Paths, ScreenConfig, load_daemon_config
+from sra.config import ScreenConfig, load_daemon_config
 from sra.errors import UsageError
+from sra.paths import Paths
 from sra.remote.screen_sharing.helper import Helper
 from sra.remote.screen_sharing.password import OnePassword
 from sra.remote.screen_sharing.recording_linux import MEBIBYTE, Recorder

@@ -13,9 +13,9 @@ from sra.admin import control
 from sra.admin.control import Order, Standing
 from sra.cli.options import AsJson, ConfigDir, examples
 from sra.cli.output import print_error, print_json, print_note, print_table
-from sra.config import admin_paths
 from sra.errors import LinkError, UsageError
 from sra.logs import clean
+from sra.paths import admin_paths
 
 app = typer.Typer(no_args_is_help=True, help="The connections that run now: eject the card, pause, go on.")
 

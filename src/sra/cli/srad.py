@@ -17,7 +17,8 @@ from sra import files, logs
 from sra.audit import Audit
 from sra.cli.house import Recorder, open_house
 from sra.cli.run import run
-from sra.config import DaemonConfig, Paths, load_daemon_config
+from sra.config import DaemonConfig, load_daemon_config
+from sra.paths import Paths
 from sra.remote.daemon.announcements import Announcements
 from sra.remote.daemon.local_listener import LocalListener
 from sra.remote.daemon.network_listener import NetworkListener

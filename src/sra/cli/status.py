@@ -17,8 +17,8 @@ from sra.cli.doctor_remote import Remote, check_clock, listen_address
 from sra.cli.licensing import open_licenses
 from sra.cli.options import AsJson, ConfigDir, examples
 from sra.cli.output import print_facts, print_json
-from sra.config import AdminPaths, Paths, admin_paths
 from sra.errors import LinkError, SraError
+from sra.paths import AdminPaths, Paths, admin_paths
 from sra.remote.accounts.pairing import PairingStore
 from sra.remote.license.statement import day
 from sra.transport import tls_identity

@@ -9,9 +9,9 @@ import typer
 
 from sra.cli.options import AsJson, ConfigDir, examples
 from sra.cli.output import print_json, print_note, print_table
-from sra.config import admin_paths
 from sra.errors import UsageError
 from sra.logs import clean
+from sra.paths import admin_paths
 from sra.transport.known_remotes import KnownRemote, KnownRemotes, parse_address
 
 app = typer.Typer(no_args_is_help=True, help="The remotes that you trusted when you connected to them.")

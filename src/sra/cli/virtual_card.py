@@ -14,7 +14,8 @@ import typer
 
 from sra import logs
 from sra.cli.run import run
-from sra.config import Paths, load_daemon_config
+from sra.config import load_daemon_config
+from sra.paths import Paths
 from sra.remote.virtual_card import daemon_link
 from sra.remote.virtual_card.applet import Applet
 from sra.remote.virtual_card.daemon_link import DaemonLink, InsertedCard

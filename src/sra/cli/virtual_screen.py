@@ -11,8 +11,9 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 
-from sra.config import Paths, ScreenConfig, load_daemon_config
+from sra.config import ScreenConfig, load_daemon_config
 from sra.errors import UsageError
+from sra.paths import Paths
 
 XVFB = "/usr/bin/Xvfb"
 DEPTH = 24

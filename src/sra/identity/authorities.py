@@ -1,39 +1,33 @@
 """The authorities that a remote trusts, and the path from a card's certificate to one of them (RFC 5280, section 6).
 
-Signatures, dates, basic constraints, path length, name constraints and critical extensions are the library's work;
-which authority counts and why there is no path is said here.
+The rules of a path are judged in ``paths``; which authority counts and why there is no path is said here.
 """
 
 from __future__ import annotations
 
+import base64
+import functools
 import itertools
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509 import verification
-from cryptography.x509.verification import Criticality, ExtensionPolicy
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sra.errors import RefusalCode, RefusedError
 from sra.identity.certificates import CardCertificate
+from sra.identity.names import is_same
+from sra.identity.paths import MALFORMED, MAX_DEPTH, Path, PathError, PathFinder, ValidPath, has_issued, has_signed
 from sra.logs import clean
 
-MAX_DEPTH = 8
-"""Authorities between a card and its anchor: the US federal bridge, the deepest in the field, has 4."""
+MAX_PATHS = 32
+"""That are judged for one certificate, at some milliseconds each."""
 
-MALFORMED = (
-    ValueError, TypeError, KeyError, OverflowError, UnsupportedAlgorithm,
-    x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, x509.AttributeNotFound,
-)  # fmt: skip
-"""What the X.509 library raises for bytes that it can't make sense of."""
-
-Path = tuple[x509.Certificate, ...]
-"""From the card's certificate to the anchor: at least two."""
+_PEM = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----(.*?)-----END", re.DOTALL)
 
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=x509.ExtensionType)
@@ -59,58 +53,117 @@ class Authorities:
         """Anchors first."""
         return self.anchors + self.intermediates
 
-    def path(self, card: CardCertificate, now: datetime) -> Path:
-        """The path from the card's certificate to an anchor; raise ``RefusedError`` that says why there is none."""
-        leaf = readable(lambda: x509.load_der_x509_certificate(card.der))
+    def path(self, card: CardCertificate, now: datetime, wanted: frozenset[str] = frozenset()) -> ValidPath:
+        """The best of ``paths``."""
+        return next(self.paths(card, now, wanted))
+
+    def paths(self, card: CardCertificate, now: datetime, wanted: frozenset[str] = frozenset()) -> Iterator[ValidPath]:
+        """The valid paths from the card's certificate to an anchor, the shortest first, at least one.
+
+        ``wanted``: dotted policies, one of which has to be valid on the path. Raises ``RefusedError`` that says why
+        there is no path; of several reasons the one that is nearest to success.
+        """
+        leaf = readable(lambda: _with_extensions(x509.load_der_x509_certificate(card.der)))
         if not self.anchors:
             raise _untrusted("This remote trusts no authority yet. As root, put its certificate into etc/sra/trust.")
-        try:
-            chain = tuple(self._verifier(now).verify(leaf, list(self.intermediates)).chain)
-        except verification.VerificationError as error:
-            raise self._why_no_path(leaf, now, str(error)) from error
-        except MALFORMED as error:
-            raise _untrusted("The card's certificate has an extension that can't be read.") from error
-        if len(chain) < 2:
+        if leaf in self.anchors:
             raise _untrusted("The card's certificate is an authority's own; a card's has to be issued by one.")
-        return chain
+        refusals: list[RefusedError] = []
+        found = False
+        for path in itertools.islice(self.finder.paths(leaf), MAX_PATHS):
+            try:
+                valid = self._judged(path, now, wanted)
+            except RefusedError as refusal:
+                refusals.append(refusal)
+                continue
+            found = True
+            yield valid
+        if not found:
+            raise min(refusals, key=lambda each: _NEARNESS[each.code], default=self._why_no_path(leaf, now))
+
+    def leads(self, certificate: x509.Certificate, anchor: x509.Certificate, now: datetime) -> bool:
+        """Whether a valid path leads from an authority's certificate to this anchor, or is the anchor itself."""
+        if certificate == anchor:
+            return True
+        for path in itertools.islice(self.finder.paths(certificate), MAX_PATHS):
+            try:
+                self._judged(path, now, frozenset())
+            except RefusedError:
+                continue
+            if is_same_key(path[-1], anchor):
+                return True
+        return False
 
     @cached_property
-    def _store(self) -> verification.Store:
-        return verification.Store(list(self.anchors))
+    def finder(self) -> PathFinder:
+        """What finds and judges paths among these."""
+        return PathFinder(self.anchors, self.intermediates)
 
-    def _verifier(self, now: datetime) -> verification.ClientVerifier:
-        builder = verification.PolicyBuilder().store(self._store).time(now).max_chain_depth(MAX_DEPTH)
-        return builder.extension_policies(ca_policy=_CA_EXTENSIONS, ee_policy=_EE_EXTENSIONS).build_client_verifier()
+    def _judged(self, path: Path, now: datetime, wanted: frozenset[str]) -> ValidPath:
+        for authority in reversed(path[1:]):
+            if (out_of_date := _out_of_date(authority, now)) is not None:
+                raise out_of_date
+        try:
+            return self.finder.check(path, now, wanted)
+        except PathError as error:
+            if not error.lacks_policy:
+                text = f"The card's certificate breaks a rule of its authorities: {clean(str(error))}."
+                raise _untrusted(text) from error
+            if not wanted:
+                text = "was issued under no policy that its authorities have in common, and one of them wants that."
+                raise RefusedError(RefusalCode.USAGE, f"The card's certificate {text}") from error
+            self._judged(path, now, frozenset())
+            text = f"has not the policy that this remote wants: {' or '.join(sorted(wanted))}. Use another card."
+            raise RefusedError(RefusalCode.USAGE, f"The card's certificate {text}") from error
 
-    def _why_no_path(self, leaf: x509.Certificate, now: datetime, library_says: str) -> RefusedError:
+    def _why_no_path(self, leaf: x509.Certificate, now: datetime) -> RefusedError:
         """Look for the first certificate on the way up that has no issuer here, or is out of its dates."""
         certificate, seen = leaf, [leaf]
         while certificate not in self.anchors and len(seen) <= MAX_DEPTH:
-            issuers = [each for each in self.all if each not in seen and is_issuer(each, certificate)]
+            issuers = [each for each in self.finder.issuers(certificate) if each not in seen]
             if not issuers:
                 break
             certificate = max(issuers, key=lambda each: each.not_valid_after_utc)
             if (out_of_date := _out_of_date(certificate, now)) is not None:
                 return out_of_date
             seen.append(certificate)
-        if certificate in self.anchors:
-            return _untrusted(f"The card's certificate breaks a rule of its authorities: {clean(library_says)}.")
-        text = f"The card's certificate comes from “{shown(certificate.issuer)}”, which this remote does not know."
+        name = shown(certificate.issuer)
+        if certificate is leaf and self.finder.named(leaf.issuer):
+            return _untrusted(
+                f"The card's certificate bears the name of the authority “{name}”, but not its signature: it was "
+                "forged or damaged, or that authority has another key, whose certificate is not in etc/sra/trust there."
+            )
+        text = f"The card's certificate comes from “{name}”, which this remote does not know."
         return _untrusted(f"{text} If it should, put that authority's certificate into etc/sra/trust there.")
 
 
+_NEARNESS = {RefusalCode.USAGE: 0, RefusalCode.UNTRUSTED: 1, RefusalCode.EXPIRED: 2}
+"""Of the reasons why no path is valid, the one to tell: an expired certificate beside its new one explains nothing."""
+
+
 def read_certificates(data: bytes) -> tuple[x509.Certificate, ...]:
-    """The certificates in a file, PEM (any number) or DER; raise ``RefusedError`` if they can't be read."""
-    if b"-----BEGIN" in data:
-        return readable(lambda: tuple(x509.load_pem_x509_certificates(data)))
-    return (readable(lambda: x509.load_der_x509_certificate(data)),)
+    """The certificates in a file, PEM (any number) or DER; raise ``RefusedError`` if one can't be read."""
+    return tuple(readable(functools.partial(x509.load_der_x509_certificate, der)) for der in split(data))
+
+
+def split(data: bytes) -> list[bytes]:
+    """The certificates in a file, PEM (any number) or DER, each in DER but unread, so that one can't spoil the others.
+
+    Raises ``RefusedError`` where what looks like PEM has none. What isn't base64 is left as it is: nothing reads it.
+    """
+    if b"-----BEGIN" not in data:
+        return [data]
+    found = [_decoded(block) for block in _PEM.findall(data)]
+    if not found:
+        raise _not_readable()
+    return found
 
 
 def sort_authorities(certificates: Iterable[x509.Certificate]) -> tuple[Authorities, tuple[x509.Certificate, ...]]:
     """The authorities among these certificates, each once; and the ones that are none."""
     each = {certificate.public_bytes(Encoding.DER): certificate for certificate in certificates}
     authorities = [certificate for certificate in each.values() if _is_authority(certificate)]
-    anchors = tuple(certificate for certificate in authorities if is_issuer(certificate, certificate))
+    anchors = tuple(certificate for certificate in authorities if _is_self_signed(certificate))
     found = Authorities(anchors, tuple(certificate for certificate in authorities if certificate not in anchors))
     return found, tuple(certificate for certificate in each.values() if certificate not in authorities)
 
@@ -122,11 +175,20 @@ def steps(path: Path) -> list[Issued]:
 
 def is_issuer(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     """Whether the one's name and key signed the other."""
+    return has_issued(issuer, certificate)
+
+
+def is_same_key(one: x509.Certificate, other: x509.Certificate) -> bool:
+    """Whether both are of the same authority: its name and its key."""
     try:
-        certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, *MALFORMED):
+        return is_same(one.subject, other.subject) and public_bytes(one) == public_bytes(other)
+    except MALFORMED:
         return False
-    return True
+
+
+def public_bytes(certificate: x509.Certificate) -> bytes:
+    """The certificate's key, in DER (SubjectPublicKeyInfo)."""
+    return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def extension(certificate: x509.Certificate, kind: type[_E]) -> _E | None:
@@ -140,7 +202,7 @@ def readable(read: Callable[[], _T]) -> _T:
     try:
         return read()
     except MALFORMED as error:
-        raise RefusedError(RefusalCode.CERTIFICATE, "This is not a certificate that can be read (X.509).") from error
+        raise _not_readable() from error
 
 
 def shown(name: x509.Name) -> str:
@@ -149,9 +211,15 @@ def shown(name: x509.Name) -> str:
     return clean(common[0] if common else name.rfc4514_string() or "(no name)", 100)
 
 
+def _is_self_signed(certificate: x509.Certificate) -> bool:
+    return is_same(certificate.subject, certificate.issuer) and has_signed(certificate, certificate)
+
+
 def _is_authority(certificate: x509.Certificate) -> bool:
+    """Whether it may issue certificates, and all of it can be read, so that it can't stop a search later."""
     try:
         constraints = extension(certificate, x509.BasicConstraints)
+        readable(lambda: public_bytes(certificate))
     except RefusedError:
         return False
     return constraints is not None and constraints.ca
@@ -173,30 +241,22 @@ def day(moment: datetime) -> str:
     return moment.astimezone(UTC).date().isoformat()
 
 
+def _decoded(block: bytes) -> bytes:
+    try:
+        return base64.b64decode(b"".join(block.split()), validate=True)
+    except ValueError:
+        return block
+
+
+def _with_extensions(certificate: x509.Certificate) -> x509.Certificate:
+    """The certificate, each of whose extensions could be read and is there once: no two readers see it differently."""
+    _ = certificate.extensions
+    return certificate
+
+
+def _not_readable() -> RefusedError:
+    return RefusedError(RefusalCode.CERTIFICATE, "This is not a certificate that can be read (X.509).")
+
+
 def _untrusted(text: str) -> RefusedError:
     return RefusedError(RefusalCode.UNTRUSTED, text)
-
-
-def _signs_certificates(_: object, __: x509.Certificate, usage: x509.KeyUsage | None) -> None:
-    """RFC 5280, 6.1.4 (n): an authority whose key usage is limited has to be allowed to sign certificates."""
-    if usage is not None and not usage.key_cert_sign:
-        raise ValueError("an authority's key usage lacks keyCertSign")
-
-
-_EE_EXTENSIONS = (
-    ExtensionPolicy.permit_all()
-    .may_be_present(x509.CertificatePolicies, Criticality.AGNOSTIC, None)
-    .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, None)
-    .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, None)
-)
-"""Of a card: its uses and policies are judged in ``usage``, so they may be critical."""
-
-_CA_EXTENSIONS = (
-    ExtensionPolicy.permit_all()
-    .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)
-    .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _signs_certificates)
-    .may_be_present(x509.CertificatePolicies, Criticality.AGNOSTIC, None)
-    .may_be_present(x509.PolicyConstraints, Criticality.AGNOSTIC, None)
-    .may_be_present(x509.InhibitAnyPolicy, Criticality.AGNOSTIC, None)
-)
-"""Of an authority: what it says about policies is judged in ``usage``; a critical policy mapping is refused."""

@@ -1,11 +1,13 @@
 """Certificate revocation lists (RFC 5280, section 5): unverified bytes in, a list that may be believed out.
 
-Only whole lists of the issuer itself are used. Delta lists, indirect lists and lists for some reasons only are refused,
-and so is whatever a list says is critical and isn't understood here.
+Complete lists, deltas, indirect lists and parts of a list are read alike, and indexed once; ``lists`` says what they
+mean together. A list that is signed and yet can't be used as it is (``problem``) never says that a certificate is good,
+but what it revokes is revoked.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
@@ -14,8 +16,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sra.errors import RefusedError
-from sra.identity.authorities import MALFORMED, Issued, extension, shown
-from sra.identity.revocation import EvidenceError, Revocation
+from sra.identity.authorities import Issued, extension, public_bytes, shown
+from sra.identity.names import comparable, is_same
+from sra.identity.paths import MALFORMED
+from sra.identity.revocation import EvidenceError, Revocation, addresses
 from sra.identity.signatures import is_signed
 
 MAX_LIST = 32 * 1024 * 1024
@@ -26,55 +30,80 @@ _E = TypeVar("_E", bound=x509.ExtensionType)
 
 @dataclass(frozen=True)
 class RevocationList:
-    """A list that its issuer has signed. ``fresh_until`` is its nextUpdate, or less."""
+    """A list that an authority has signed. ``fresh_until`` is its nextUpdate, or less.
+
+    ``signers``: the certificates, of one name and key, by which it was verified. ``base``: of a delta, the number of
+    the complete list that it starts from. ``serials``: by the issuer of the certificates that are revoked. ``problem``:
+    why it can't say that a certificate is good, if it can't.
+    """
 
     issuer: x509.Name
+    signers: tuple[x509.Certificate, ...] = field(repr=False)
     this_update: datetime
     fresh_until: datetime
+    number: int | None
+    base: int | None
     scope: x509.IssuingDistributionPoint | None = field(repr=False)
-    serials: frozenset[int] = field(repr=False)
+    serials: Mapping[str, frozenset[int]] = field(repr=False)
     entries: x509.CertificateRevocationList = field(repr=False)
+    problem: str = ""
 
     @property
     def source(self) -> str:
         """What it is and whose."""
-        return f"the revocation list of “{shown(self.issuer)}”"
+        kind = "delta revocation list" if self.base is not None else "revocation list"
+        return f"the {kind} of “{shown(self.issuer)}”"
 
     @property
     def count(self) -> int:
         """How many certificates it revokes."""
-        return len(self.serials)
+        return sum(len(each) for each in self.serials.values())
 
-    def covers(self, issued: Issued) -> bool:
-        """Whether the certificate is in the list's scope (RFC 5280, 6.3.3 (b)); the issuer is the caller's to match."""
-        if issued.certificate.issuer != self.issuer:
-            return False
-        return self.scope is None or _is_in_scope(self.scope, issued.certificate)
+    @property
+    def is_indirect(self) -> bool:
+        """Whether it speaks of certificates of other issuers."""
+        return self.scope is not None and self.scope.indirect_crl
+
+    @property
+    def series(self) -> tuple[str, bytes, bytes]:
+        """What a list has in common with those that replace or complete it: issuer, key and scope (5.2.4)."""
+        scope = self.scope.public_bytes() if self.scope else b""
+        return comparable(self.issuer), public_bytes(self.signers[0]), scope
+
+    @property
+    def freshest(self) -> tuple[str, ...]:
+        """Where its delta can be had (5.2.6)."""
+        points = _extension(self.entries, x509.FreshestCRL) or ()
+        return addresses([name for point in points for name in point.full_name or ()])
 
     def find(self, issued: Issued) -> Revocation | None:
         """The certificate's entry.
 
-        The usual answer, none, is one look into a set; finding an entry walks the list (12 ms in one of 100,000).
+        The usual answer, none, is one look into a set; finding an entry walks the list (50 ms in one of 100,000).
         """
-        if issued.certificate.serial_number not in self.serials:
+        issuer, serial = comparable(issued.certificate.issuer), issued.certificate.serial_number
+        if serial not in self.serials.get(issuer, ()):
             return None
-        entry = self.entries.get_revoked_certificate_by_serial_number(issued.certificate.serial_number)
-        if entry is None:
-            return None
-        reason = next((each.value.reason for each in entry.extensions if isinstance(each.value, x509.CRLReason)), None)
-        return Revocation(entry.revocation_date_utc, reason)
+        for whose, entry in _entries(self.entries):
+            if entry.serial_number == serial and whose == issuer:
+                found = next((each.value for each in entry.extensions if isinstance(each.value, x509.CRLReason)), None)
+                return Revocation(entry.revocation_date_utc, found.reason if found else None)
+        return None
 
     def at_most_until(self, moment: datetime) -> RevocationList:
         """The same, believed no longer than that."""
         return replace(self, fresh_until=min(self.fresh_until, moment))
 
 
-def verify(data: bytes, issuer: x509.Certificate) -> RevocationList:
-    """The list in ``data`` (DER or PEM), signed by ``issuer``; raise ``EvidenceError`` if it isn't one to believe."""
+def verify(data: bytes, *candidates: x509.Certificate) -> RevocationList:
+    """The list in ``data`` (DER or PEM), signed by one of the candidates; raise ``EvidenceError`` if none did.
+
+    All candidates that have the signer's name and key are its signers.
+    """
     if len(data) > MAX_LIST:
         raise EvidenceError(f"the revocation list is longer than {MAX_LIST} bytes")
     try:
-        return _verify(data, issuer)
+        return _verify(data, candidates)
     except (*MALFORMED, RefusedError) as error:
         raise EvidenceError("the revocation list can't be read") from error
 
@@ -107,75 +136,89 @@ def _header(der: bytes, at: int) -> tuple[int, int]:
     return at + size, int.from_bytes(der[at : at + size], "big")
 
 
-def _verify(data: bytes, issuer: x509.Certificate) -> RevocationList:
+def _verify(data: bytes, candidates: Sequence[x509.Certificate]) -> RevocationList:
     found = read(data)
     der = found.public_bytes(Encoding.DER) if _is_pem(data) else data
-    _check_signature(found, _first_element(der), issuer)
-    if found.next_update_utc is None:
-        raise EvidenceError(f"the revocation list of “{shown(found.issuer)}” doesn't say until when it counts")
-    _check_extensions(found)
+    signers = _signers(found, _first_element(der), candidates)
+    scope, base = _extension(found, x509.IssuingDistributionPoint), _extension(found, x509.DeltaCRLIndicator)
+    if scope is not None and scope.only_contains_attribute_certs:
+        raise EvidenceError("the revocation list is one of attribute certificates")
+    number = _extension(found, x509.CRLNumber)
+    allowed = tuple(each for each in signers if _may_sign_lists(each))
+    serials, entry_problem = _serials(found, is_indirect=scope is not None and scope.indirect_crl)
+    name = shown(found.issuer)
+    problems = [
+        "" if allowed else f"“{name}” may not sign revocation lists (key usage)",
+        "" if found.next_update_utc else f"the revocation list of “{name}” doesn't say until when it counts",
+        *(
+            f"the revocation list of “{name}” has a critical extension that is unknown: {each.oid.dotted_string}"
+            for each in found.extensions
+            if each.critical and not isinstance(each.value, _UNDERSTOOD)
+        ),
+        entry_problem,
+    ]
     return RevocationList(
         issuer=found.issuer,
+        signers=allowed or signers,
         this_update=found.last_update_utc,
-        fresh_until=found.next_update_utc,
-        scope=_extension(found, x509.IssuingDistributionPoint),
-        serials=_serials(found),
+        fresh_until=found.next_update_utc or found.last_update_utc,
+        number=number.crl_number if number else None,
+        base=base.crl_number if base else None,
+        scope=scope,
+        serials=serials,
         entries=found,
+        problem=next((each for each in problems if each), ""),
     )
 
 
-def _check_signature(found: x509.CertificateRevocationList, signed: bytes, issuer: x509.Certificate) -> None:
-    """RFC 5280, 6.3.3 (f) and (g): the issuer's own key, and allowed to sign lists."""
-    usage = extension(issuer, x509.KeyUsage)
-    if found.issuer != issuer.subject:
-        raise EvidenceError(f"the revocation list is one of “{shown(found.issuer)}”, not of “{shown(issuer.subject)}”")
-    if usage is not None and not usage.crl_sign:
-        raise EvidenceError(f"“{shown(issuer.subject)}” may not sign revocation lists (key usage)")
+def _signers(
+    found: x509.CertificateRevocationList, signed: bytes, candidates: Sequence[x509.Certificate]
+) -> tuple[x509.Certificate, ...]:
+    """RFC 5280, 6.3.3 (f) and (g): the candidates of the list's issuer whose key has signed it."""
+    named = [each for each in candidates if is_same(each.subject, found.issuer)]
+    if not named:
+        others = " or ".join(dict.fromkeys(f"“{shown(each.subject)}”" for each in candidates)) or "an authority here"
+        raise EvidenceError(f"the revocation list is one of “{shown(found.issuer)}”, not of {others}")
     scheme, digest = found.signature_algorithm_parameters, found.signature_hash_algorithm
-    if not is_signed(signed, found.signature, scheme, digest, issuer):
-        raise EvidenceError(f"the revocation list is not signed by “{shown(issuer.subject)}”")
+    keys = {public_bytes(each): each for each in named}
+    right = {key for key, each in keys.items() if is_signed(signed, found.signature, scheme, digest, each)}
+    if not right:
+        raise EvidenceError(f"the revocation list is not signed by “{shown(found.issuer)}”")
+    return tuple(each for each in named if public_bytes(each) in right)
 
 
-def _check_extensions(found: x509.CertificateRevocationList) -> None:
-    """Refuse what says that it is not a whole list of its issuer, or can't be understood."""
-    for each in found.extensions:
-        if isinstance(each.value, x509.DeltaCRLIndicator):
-            raise EvidenceError("it is a delta revocation list, and only whole ones are used")
-        if each.critical and not isinstance(each.value, _UNDERSTOOD):
-            raise EvidenceError(
-                f"the revocation list has a critical extension that is unknown: {each.oid.dotted_string}"
-            )
-    scope = _extension(found, x509.IssuingDistributionPoint)
-    if scope is not None and (scope.indirect_crl or scope.only_contains_attribute_certs or scope.only_some_reasons):
-        raise EvidenceError("the revocation list is indirect, or for some reasons only, and such lists are not used")
-    if scope is not None and scope.relative_name is not None:
-        raise EvidenceError("the revocation list names its distribution point in a form that is not used (relative)")
+def _may_sign_lists(signer: x509.Certificate) -> bool:
+    usage = extension(signer, x509.KeyUsage)
+    return usage is None or usage.crl_sign
 
 
-def _serials(found: x509.CertificateRevocationList) -> frozenset[int]:
-    """The serial numbers; an entry with a critical extension speaks of more than this list can say (5.3)."""
-    serials = set()
+def _serials(found: x509.CertificateRevocationList, *, is_indirect: bool) -> tuple[dict[str, frozenset[int]], str]:
+    """The serial numbers by issuer, and what makes them less than a whole list (5.3)."""
+    serials: dict[str, set[int]] = {}
+    problem = ""
+    for issuer, entry in _entries(found):
+        serials.setdefault(issuer, set()).add(entry.serial_number)
+        for each in entry.extensions:
+            if isinstance(each.value, x509.CertificateIssuer) and not is_indirect:
+                problem = "the revocation list names other issuers, and does not say that it is indirect"
+            elif each.critical and not isinstance(each.value, x509.CRLReason | x509.CertificateIssuer):
+                problem = "the revocation list has an entry with a critical extension that is unknown"
+    return {issuer: frozenset(numbers) for issuer, numbers in serials.items()}, problem
+
+
+def _entries(found: x509.CertificateRevocationList) -> Iterator[tuple[str, x509.RevokedCertificate]]:
+    """Each entry, and the issuer of its certificate: the list's, until one names another (5.3.3)."""
+    issuer = comparable(found.issuer)
     for entry in found:
-        if any(each.critical and not isinstance(each.value, x509.CRLReason) for each in entry.extensions):
-            raise EvidenceError("the revocation list has an entry with a critical extension that is unknown")
-        serials.add(entry.serial_number)
-    return frozenset(serials)
-
-
-def _is_in_scope(scope: x509.IssuingDistributionPoint, certificate: x509.Certificate) -> bool:
-    constraints = extension(certificate, x509.BasicConstraints)
-    is_authority = constraints is not None and constraints.ca
-    if (scope.only_contains_ca_certs and not is_authority) or (scope.only_contains_user_certs and is_authority):
-        return False
-    if not scope.full_name:
-        return True
-    points = extension(certificate, x509.CRLDistributionPoints) or ()
-    own = [name for point in points if point.crl_issuer is None for name in point.full_name or ()]
-    return any(name in own for name in scope.full_name)
+        for each in entry.extensions:
+            if isinstance(each.value, x509.CertificateIssuer):
+                names = each.value.get_values_for_type(x509.DirectoryName)
+                issuer = comparable(names[0]) if names else ""
+        yield issuer, entry
 
 
 def _extension(found: x509.CertificateRevocationList, kind: type[_E]) -> _E | None:
     return next((each.value for each in found.extensions if isinstance(each.value, kind)), None)
 
 
-_UNDERSTOOD = (x509.IssuingDistributionPoint, x509.AuthorityKeyIdentifier, x509.CRLNumber)
+_UNDERSTOOD = (x509.IssuingDistributionPoint, x509.AuthorityKeyIdentifier, x509.CRLNumber, x509.DeltaCRLIndicator)

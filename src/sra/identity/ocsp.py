@@ -1,7 +1,11 @@
 """OCSP (RFC 6960): a question about one certificate, and an answer that may be believed.
 
-The issuer signs the answer itself, or a responder to which it gave a certificate for just that, and which needs no
-asking about itself (id-pkix-ocsp-nocheck); any other would need an endless chain of questions.
+The issuer signs the answer itself, or a responder to which it gave a certificate for just that. Such a certificate says
+that nobody needs to ask about it (id-pkix-ocsp-nocheck), or the caller looks for it in the issuer's lists.
+
+“Revoked” is believed of every responder that the issuer has authorised, whatever else is wrong with the answer: a stale
+or replayed one, one without its nonce, one of a responder that is out of its dates or could itself be revoked. Only
+“good” needs all of it to be right.
 """
 
 from __future__ import annotations
@@ -17,9 +21,11 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, SignatureAlgorithmOID
 
 from sra.errors import RefusedError
-from sra.identity.authorities import MALFORMED, Issued, extension, is_issuer, shown
+from sra.identity.authorities import Issued, extension, is_same_key, shown
+from sra.identity.names import is_same
+from sra.identity.paths import MALFORMED, has_issued
 from sra.identity.revocation import CLOCK_TOLERANCE, EvidenceError, Revocation
-from sra.identity.signatures import Scheme, is_signed
+from sra.identity.signatures import Scheme, is_signed, is_strong
 
 MAX_ANSWER = 64 * 1024
 """Bytes of a response: one status and a few certificates take 2 to 6 KiB."""
@@ -27,17 +33,24 @@ MAX_ANSWER = 64 * 1024
 NONCE_BYTES = 32
 """RFC 8954 allows 1 to 32; RFC 9654 asks for 32."""
 
+MAX_SIGNERS = 8
+"""Certificates in an answer whose keys are tried: one is usual."""
+
 _GOOD, _REVOKED = ocsp.OCSPCertStatus.GOOD, ocsp.OCSPCertStatus.REVOKED
 
 
 @dataclass(frozen=True)
 class OcspAnswer:
-    """What a responder has signed about one certificate: good, or revoked. ``fresh_until``: its nextUpdate, or less."""
+    """What a responder has signed about one certificate: good, or revoked. ``fresh_until``: its nextUpdate, or less.
+
+    ``responder``: its certificate, where that could itself be revoked (it has no id-pkix-ocsp-nocheck).
+    """
 
     issued: Issued
     this_update: datetime
     fresh_until: datetime
     revocation: Revocation | None
+    responder: x509.Certificate | None = None
 
     @property
     def source(self) -> str:
@@ -47,10 +60,6 @@ class OcspAnswer:
     def covers(self, issued: Issued) -> bool:
         """Whether it is about this certificate."""
         return issued == self.issued
-
-    def find(self, _: Issued) -> Revocation | None:
-        """The revocation, if that was the answer."""
-        return self.revocation
 
     def at_most_until(self, moment: datetime) -> OcspAnswer:
         """The same, believed no longer than that."""
@@ -62,86 +71,109 @@ def question(issued: Issued, nonce: bytes) -> bytes:
 
     SHA-1 only names the issuer here, as every responder understands (RFC 5019, 2.1.1): nothing rests on it.
     """
-    return _asking(issued).add_extension(x509.OCSPNonce(nonce), critical=False).build().public_bytes(Encoding.DER)
+    asking = _asking(issued, hashes.SHA1())  # noqa: S303
+    return asking.add_extension(x509.OCSPNonce(nonce), critical=False).build().public_bytes(Encoding.DER)
 
 
-def _asking(issued: Issued) -> ocsp.OCSPRequestBuilder:
-    return ocsp.OCSPRequestBuilder().add_certificate(issued.certificate, issued.issuer, hashes.SHA1())  # noqa: S303
+def _asking(issued: Issued, digest: hashes.HashAlgorithm) -> ocsp.OCSPRequestBuilder:
+    return ocsp.OCSPRequestBuilder().add_certificate(issued.certificate, issued.issuer, digest)
 
 
 def verify(data: bytes, issued: Issued, now: datetime, nonce: bytes | None, *, needs_nonce: bool) -> OcspAnswer:
     """The answer about this certificate in ``data``; raise ``EvidenceError`` if there is none to believe.
 
     ``nonce`` is the question's (``None`` for an answer that was kept). One that differs is never believed; one that is
-    missing, only where ``needs_nonce`` is false.
+    missing, only where ``needs_nonce`` is false. For “revoked”, neither matters.
     """
     if len(data) > MAX_ANSWER:
         raise EvidenceError(f"the OCSP response is longer than {MAX_ANSWER} bytes")
     try:
         response = _readable(data)
-        _check_signature(response, issued.issuer, now)
-        if nonce is not None:
-            _check_nonce(response, nonce, needs_nonce=needs_nonce)
-        return _answer(response, issued)
+        signer = _signer(response, issued.issuer)
+        answer = _answer(response, issued)
+        problem = _problem(response, signer, issued, now) or _wrong_nonce(response, nonce, needs_nonce=needs_nonce)
+        if problem and answer.revocation is None:
+            raise EvidenceError(problem)
+        needs_no_check = signer == issued.issuer or extension(signer, x509.OCSPNoCheck) is not None
+        return replace(answer, responder=None if needs_no_check else signer)
     except (*MALFORMED, RefusedError) as error:
         raise EvidenceError("the OCSP response can't be read") from error
 
 
 def _readable(data: bytes) -> ocsp.OCSPResponse:
-    """A response that says something, and nothing critical that is unknown."""
+    """A response that says something."""
     response = ocsp.load_der_ocsp_response(data)
     if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
         status = response.response_status.name.lower().replace("_", " ")
         raise EvidenceError(f"the OCSP responder doesn't answer: {status}")
-    if any(each.critical and not isinstance(each.value, x509.OCSPNonce) for each in response.extensions):
-        raise EvidenceError("the OCSP response has a critical extension that is unknown")
     return response
 
 
-def _check_signature(response: ocsp.OCSPResponse, issuer: x509.Certificate, now: datetime) -> None:
+def _signer(response: ocsp.OCSPResponse, issuer: x509.Certificate) -> x509.Certificate:
+    """Who has signed it: the issuer, or whom it authorised for that (RFC 6960, 4.2.2.2)."""
     signers = [each for each in (issuer, *response.certificates) if _is_named(response, each)]
     if not signers:
         raise EvidenceError("the OCSP response names a responder whose certificate isn't with it")
-    signer = signers[0]
     scheme, digest = _SCHEMES.get(response.signature_algorithm_oid), response.signature_hash_algorithm
-    if not is_signed(response.tbs_response_bytes, response.signature, scheme, digest, signer):
+    signed = [
+        each
+        for each in signers[:MAX_SIGNERS]
+        if is_signed(response.tbs_response_bytes, response.signature, scheme, digest, each)
+    ]
+    if not signed:
         raise EvidenceError("the OCSP response's signature is wrong")
-    if signer != issuer:
-        _check_responder(signer, issuer, now)
+    if is_same_key(signed[0], issuer):
+        return issuer
+    authorised = next((each for each in signed if _is_authorised(each, issuer)), None)
+    if authorised is None:
+        name = shown(signed[0].subject)
+        raise EvidenceError(f"the OCSP responder “{name}” isn't authorised by the certificate's issuer")
+    return authorised
+
+
+def _is_authorised(signer: x509.Certificate, issuer: x509.Certificate) -> bool:
+    usages = extension(signer, x509.ExtendedKeyUsage)
+    return has_issued(issuer, signer) and usages is not None and ExtendedKeyUsageOID.OCSP_SIGNING in usages
 
 
 def _is_named(response: ocsp.OCSPResponse, signer: x509.Certificate) -> bool:
     """Whether the response names this certificate as its signer (RFC 6960, 4.2.2.3: by its name or its key's SHA-1)."""
     if response.responder_name is not None:
-        return response.responder_name == signer.subject
+        return is_same(response.responder_name, signer.subject)
     return response.responder_key_hash == _key_hash(signer)
 
 
-def _check_responder(signer: x509.Certificate, issuer: x509.Certificate, now: datetime) -> None:
-    """RFC 6960, 4.2.2.2: authorised by the issuer itself, for this purpose, now."""
-    usages = extension(signer, x509.ExtendedKeyUsage)
-    if not is_issuer(issuer, signer) or usages is None or ExtendedKeyUsageOID.OCSP_SIGNING not in usages:
-        raise EvidenceError(
-            f"the OCSP responder “{shown(signer.subject)}” isn't authorised by the certificate's issuer"
-        )
+def _problem(response: ocsp.OCSPResponse, signer: x509.Certificate, issued: Issued, now: datetime) -> str:
+    """Why the answer can't say that a certificate is good, if it can't."""
+    if any(each.critical and not isinstance(each.value, x509.OCSPNonce) for each in response.extensions):
+        return "the OCSP response has a critical extension that is unknown"
+    if signer == issued.issuer:
+        return ""
+    name = shown(signer.subject)
     if not signer.not_valid_before_utc <= now <= signer.not_valid_after_utc:
-        raise EvidenceError(f"the certificate of the OCSP responder “{shown(signer.subject)}” is out of its dates")
-    if extension(signer, x509.OCSPNoCheck) is None:
-        raise EvidenceError(f"the OCSP responder “{shown(signer.subject)}” could itself be revoked, which is not asked")
+        return f"the certificate of the OCSP responder “{name}” is out of its dates"
+    usage = extension(signer, x509.KeyUsage)
+    if usage is not None and not usage.digital_signature:
+        return f"the OCSP responder “{name}” may not sign (key usage)"
+    if not is_strong(signer):
+        return f"the certificate of the OCSP responder “{name}” is signed in a way that can be forged"
+    return ""
 
 
-def _check_nonce(response: ocsp.OCSPResponse, nonce: bytes, *, needs_nonce: bool) -> None:
+def _wrong_nonce(response: ocsp.OCSPResponse, nonce: bytes | None, *, needs_nonce: bool) -> str:
     found = next((each.value.nonce for each in response.extensions if isinstance(each.value, x509.OCSPNonce)), None)
-    if found is None and needs_nonce:
-        raise EvidenceError("the OCSP response has no nonce, so it could be an old one")
-    if found is not None and found != nonce:
-        raise EvidenceError("the OCSP response answers another question (nonce)")
+    if nonce is None or found == nonce:
+        return ""
+    if found is None:
+        return "the OCSP response has no nonce, so it could be an old one" if needs_nonce else ""
+    return "the OCSP response answers another question (nonce)"
 
 
 def _answer(response: ocsp.OCSPResponse, issued: Issued) -> OcspAnswer:
-    single = next((each for each in response.responses if _is_about(each, issued)), None)
-    if single is None:
+    about = [each for each in response.responses if _is_about(each, issued)]
+    if not about:
         raise EvidenceError("the OCSP response is about another certificate")
+    single = next((each for each in about if each.certificate_status is _REVOKED), about[0])
     if single.certificate_status not in {_GOOD, _REVOKED}:
         raise EvidenceError(f"the OCSP responder of “{shown(issued.issuer.subject)}” doesn't know the certificate")
     since = single.revocation_time_utc
@@ -152,11 +184,10 @@ def _answer(response: ocsp.OCSPResponse, issued: Issued) -> OcspAnswer:
 
 
 def _is_about(single: ocsp.OCSPSingleResponse, issued: Issued) -> bool:
-    """Whether the response's CertID is the certificate's (4.1.1), under the hash that was asked with."""
-    asked = _asking(issued).build()
+    """Whether the response's CertID is the certificate's (4.1.1), under whatever hash: nothing rests on it."""
+    asked = _asking(issued, single.hash_algorithm).build()
     return (
-        isinstance(single.hash_algorithm, hashes.SHA1)
-        and single.serial_number == asked.serial_number
+        single.serial_number == asked.serial_number
         and single.issuer_name_hash == asked.issuer_name_hash
         and single.issuer_key_hash == asked.issuer_key_hash
     )

@@ -32,3 +32,8 @@ def is_signed(
     except InvalidSignature:
         return False
     return False
+
+
+def is_strong(certificate: Certificate) -> bool:
+    """Whether a certificate is signed with a hash that counts."""
+    return isinstance(certificate.signature_hash_algorithm, _HASHES)

@@ -17,7 +17,7 @@ from sra.remote.revocation.cache import Cache
 from sra.remote.revocation.checker import PolicyChecker
 from sra.remote.revocation.shelf import Shelf
 from sra.remote.revocation.trust_folder import TrustFolder
-from tests.chains import NOW, card, root
+from tests.chains import NOW, Authority, card, root
 
 ROOT = root()
 SUB = ROOT.authority("Sub")
@@ -35,13 +35,16 @@ class Remote:
     def __post_init__(self) -> None:
         self.trust = self.folder / "trust"
         self.trust.mkdir()
-        pem = b"".join(each.certificate.public_bytes(Encoding.PEM) for each in (ROOT, SUB))
-        (self.trust / "authorities.pem").write_bytes(pem)
+        self.trusting(ROOT, SUB)
         self.restart()
 
     def restart(self) -> None:
         self.shelf = Shelf(Cache(self.folder / "kept"), self.policy.max_age, self.policy.timeout)
         self.checker = PolicyChecker(self.policy, TrustFolder(self.trust, self.trust), self.shelf)
+
+    def trusting(self, *authorities: Authority) -> None:
+        pem = b"".join(each.certificate.public_bytes(Encoding.PEM) for each in authorities)
+        (self.trust / "authorities.pem").write_bytes(pem)
 
     def file(self, name: str, data: bytes) -> None:
         (self.trust / f"{name}.crl").write_bytes(data)

@@ -18,10 +18,11 @@ from sra.errors import RefusalCode, RefusedError
 from sra.identity.authorities import Issued
 from sra.identity.certificates import CardCertificate
 from sra.identity.policy import CertificatePolicy, Certificates
-from sra.remote.revocation import checker as module
+from sra.remote.revocation import answers as module
 from sra.remote.revocation import sources
 from sra.remote.revocation.shelf import RETRY_AFTER
 from tests.chains import (
+    AUTHORITY,
     DAY,
     NOW,
     RESPONDER,
@@ -33,6 +34,8 @@ from tests.chains import (
     points,
     responder,
     root,
+    scope,
+    usage,
 )
 from tests.remote.revocation.policy_remote import REVOKING, ROOT, SUB, Remote
 from tests.remote.revocation.servers import Handler, Reply, Server, content, drip, serving
@@ -117,6 +120,78 @@ def test_a_responder_decides_and_its_answer_is_kept(filed: Remote) -> None:
         assert filed.refusal(alice).code is RefusalCode.REVOKED
     with ocsp(replace(DELEGATED, status=library.OCSPCertStatus.UNKNOWN)) as (_, alice):
         assert "doesn't know the certificate" in filed.refusal(alice).text
+
+
+PLAIN = Responder(SUB.issue("Plain", RESPONDER[:1]), key("Plain"))
+"""As in the field: authorised, but without id-pkix-ocsp-nocheck."""
+REVOKED = library.OCSPCertStatus.REVOKED
+
+
+def test_revoked_is_heard_of_a_responder_without_nocheck_though_a_list_is_empty(filed: Remote) -> None:
+    with ocsp(replace(PLAIN, status=REVOKED)) as (_, alice):
+        assert filed.refusal(alice).code is RefusalCode.REVOKED
+    with ocsp(replace(PLAIN, status=REVOKED, this_update=NOW - 9 * DAY, next_update=NOW - 8 * DAY)) as (_, alice):
+        assert filed.refusal(alice).code is RefusalCode.REVOKED
+        filed.file("sub", SUB.revocation_list())  # it was kept, and a list that is good now does not undo it
+        assert filed.refusal(alice).code is RefusalCode.REVOKED
+
+
+def test_good_of_a_responder_without_nocheck_needs_a_list_that_does_not_revoke_it(filed: Remote) -> None:
+    parted = scope(only_some_reasons=frozenset({x509.ReasonFlags.superseded}))
+    with ocsp(PLAIN) as (_, alice):
+        assert "could itself be revoked, and no list here says that it is not" in filed.refusal(alice).text
+        filed.file("sub", SUB.revocation_list([Entry(serial(PLAIN.signer))], [parted]))
+        assert "the OCSP responder “Plain” was itself revoked" in filed.refusal(alice).text
+        filed.file("sub", SUB.revocation_list())
+        filed.check(alice)
+
+
+def test_a_stale_list_that_was_fetched_revokes_and_is_not_forgotten(filed: Remote) -> None:
+    names = ("old", "new")
+    with serving(**{name: content(b"") for name in names}) as server:
+        addresses = [points(server.url(f"/{name}")) for name in names]
+        both = x509.CRLDistributionPoints([point for each, _ in addresses for point in each])  # type: ignore[attr-defined]
+        alice = SUB.issue("Alice", [(both, False)])
+        stale = (NOW - 3 * DAY, NOW - 2 * DAY)
+        server.replies["/old"] = content(SUB.revocation_list([Entry(serial(alice))], dates=stale))
+        server.replies["/new"] = content(SUB.revocation_list())
+
+        async def work() -> None:
+            for _ in range(2):
+                with pytest.raises(RefusedError, match="was revoked"):
+                    await filed.checker.check(card(alice), NOW)
+
+        asyncio.run(work())
+
+
+def test_deltas_are_fetched_where_a_list_or_a_card_names_them(filed: Remote) -> None:
+    delta: Extensions = [(x509.CRLNumber(6), False), (x509.DeltaCRLIndicator(5), True)]
+    with serving(delta=content(b"")) as server:
+        address = [x509.UniformResourceIdentifier(server.url("/delta"))]
+        named = x509.FreshestCRL([x509.DistributionPoint(address, None, None, None)])
+        bob, alice = SUB.issue("Bob"), SUB.issue("Alice", [(named, False)])
+        server.replies["/delta"] = content(SUB.revocation_list([Entry(serial(bob)), Entry(serial(alice))], delta))
+        filed.file("sub", SUB.revocation_list(extensions=[(x509.CRLNumber(5), False)]))
+        assert filed.refusal(alice).code is RefusalCode.REVOKED
+        filed.file("sub", SUB.revocation_list(extensions=[(x509.CRLNumber(5), False), (named, False)]))
+        assert filed.refusal(bob).code is RefusalCode.REVOKED
+        filed.check(SUB.issue("Carol"))
+        assert server.asked == ["/delta"]
+
+
+def test_an_indirect_list_is_fetched_and_believed_of_its_issuer(filed: Remote) -> None:
+    lister = ROOT.authority("Lister", (AUTHORITY[0], (usage("crl_sign"), True)))
+    filed.trusting(ROOT, SUB, lister)
+    with serving(all=content(b"")) as server:
+        name = [x509.UniformResourceIdentifier(server.url("/all"))]
+        issuer = [x509.DirectoryName(lister.certificate.subject)]
+        point = x509.CRLDistributionPoints([x509.DistributionPoint(name, None, None, issuer)])
+        alice, bob = (SUB.issue(each, [(point, False)]) for each in ("Alice", "Bob"))
+        whose = (x509.CertificateIssuer([x509.DirectoryName(SUB.certificate.subject)]), True)
+        entry = Entry(serial(bob), extensions=[whose])
+        server.replies["/all"] = content(lister.revocation_list([entry], [scope(indirect_crl=True)]))
+        filed.check(alice)
+        assert filed.refusal(bob).code is RefusalCode.REVOKED
 
 
 def test_where_the_responder_fails_the_list_decides(filed: Remote) -> None:

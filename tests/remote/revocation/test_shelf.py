@@ -12,10 +12,11 @@ from cryptography import x509
 from sra.identity import crl
 from sra.identity.authorities import Issued
 from sra.identity.revocation import EvidenceError
+from sra.identity.status import Answer
 from sra.remote.revocation import shelf as module
 from sra.remote.revocation.cache import Cache
 from sra.remote.revocation.shelf import FORGET_AFTER, RENEW_AFTER, RETRY_AFTER, Shelf
-from sra.remote.revocation.sources import Answer, ListSource
+from sra.remote.revocation.sources import ListSource
 from tests.chains import DAY, NOW, Entry, root
 
 ROOT = root()
@@ -172,6 +173,9 @@ def test_a_stale_answer_or_one_older_than_before_is_not_taken(cache: Cache) -> N
         with pytest.raises(EvidenceError, match="stale since 2030-01-14"):
             await shelf.ask(source, NOW + 2 * MINUTE)
         assert await shelf.at_hand(source, NOW) is answer
+        unfit = shelf.unfit(source)
+        assert unfit is not None
+        assert unfit.fresh_until == NOW - DAY
 
     run(cache, work)
     kept = cache.read(source.key)

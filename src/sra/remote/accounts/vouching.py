@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from sra.identity.authorities import Authorities
 from sra.identity.certificates import CardCertificate
 from sra.identity.policy import CertificatePolicy
-from sra.identity.usage import check_usage
+from sra.identity.usage import check_purpose, check_usage
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Vouching:
 
         Raises ``RefusedError`` that says why there is no path, or why the certificate can't authenticate anybody.
         """
-        path = self.authorities().path(card, datetime.now(UTC))
+        check_purpose(card, CertificatePolicy())
+        path = self.authorities().path(card, datetime.now(UTC)).certificates
         check_usage(path, CertificatePolicy())
         return frozenset(authority.fingerprint(SHA256()).hex() for authority in path[1:])

@@ -9,19 +9,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
 
 from sra.errors import RefusalCode, RefusedError, SraError
-from sra.identity import revocation
-from sra.identity.authorities import Issued, shown, steps
+from sra.identity.authorities import Issued, public_bytes, shown, steps
 from sra.identity.certificates import CardCertificate
+from sra.identity.paths import Path
 from sra.identity.policy import CertificatePolicy, PolicyFinding
-from sra.identity.revocation import Evidence, EvidenceError
+from sra.identity.revocation import RevokedError
 from sra.identity.slots import check_slot
-from sra.identity.usage import check_usage
+from sra.identity.status import Evidence
+from sra.identity.usage import check_purpose, check_usage, listed
+from sra.remote.revocation.answers import Answers, Question
 from sra.remote.revocation.shelf import Shelf
-from sra.remote.revocation.sources import ListSource, ResponderSource, Source
 from sra.remote.revocation.trust_folder import Trusted, TrustFolder
-
-DECISION_DEADLINE = 20.0
-"""Seconds for all questions of one decision: the admin waits 30 for its Welcome."""
 
 log = logging.getLogger("sra.revocation")
 
@@ -80,55 +78,59 @@ class PolicyChecker:
     async def _rules(self, card: CardCertificate, now: datetime) -> AsyncIterator[PolicyFinding]:
         yield PolicyFinding("policy", str(self._policy.certificates))
         yield PolicyFinding("slot", check_slot(card, may_decrypt=self._policy.allow_decrypting_keys))
+        yield PolicyFinding("purpose", check_purpose(card, self._policy))
         if not self._policy.needs_authority:
             return
-        trusted = await self._trusted()
-        path = trusted.authorities.path(card, now)
-        yield PolicyFinding("path", " ← ".join(f"“{shown(each.subject)}”" for each in path))
-        yield PolicyFinding("usage", check_usage(path, self._policy))
-        if not self._policy.needs_revocation:
-            return
-        found = [self._not_revoked(issued, trusted, now) for issued in steps(path)]
-        for issued, evidence in zip(steps(path), await _all(found), strict=True):
-            outcome = f"no, says {evidence.source}; it counts until {evidence.fresh_until:%Y-%m-%d %H:%M} UTC"
-            yield PolicyFinding(f"is “{shown(issued.certificate.subject)}” revoked", outcome)
+        async for finding in self._ways(card, await self._trusted(), now):
+            yield finding
+
+    async def _ways(self, card: CardCertificate, trusted: Trusted, now: datetime) -> AsyncIterator[PolicyFinding]:
+        """What is found on the card's paths, up to the first that is good to its end; raise the first one's refusal.
+
+        That one certificate of an authority is revoked ends that path only, except if its key may be known to others.
+        """
+        refusals: list[RefusedError] = []
+        condemned: set[bytes] = set()
+        valid_paths = trusted.authorities.paths(card, now, self._policy.policies)
+        for valid in filter(lambda each: not condemned.intersection(map(public_bytes, each.certificates)), valid_paths):
+            path = valid.certificates
+            yield PolicyFinding("path", " ← ".join(f"“{shown(each.subject)}”" for each in path))
+            yield PolicyFinding("policies", listed(valid.policies))
+            try:
+                check_usage(path, self._policy)
+                found = await self._not_revoked(path, trusted, now)
+            except RevokedError as refusal:
+                log.warning("%s (%s)", refusal, refusal.source)
+                if refusal.issued.certificate == path[0]:
+                    raise
+                if refusal.revocation.is_of_key:
+                    condemned.add(public_bytes(refusal.issued.certificate))
+                refusals.append(refusal)
+            except RefusedError as refusal:
+                refusals.append(refusal)
+            else:
+                for finding in found:
+                    yield finding
+                return
+        raise refusals[0]
 
     async def _trusted(self) -> Trusted:
         current = self._trust.current
         return await asyncio.to_thread(self._trust.read) if current is None else current
 
-    async def _not_revoked(self, issued: Issued, trusted: Trusted, now: datetime) -> Evidence:
-        """The evidence that it isn't; what is at hand first, then whoever can be asked, the smallest answer first."""
-        sources, problems = self._sources(issued), list(trusted.problems[:1])
-        evidence: list[Evidence] = [*trusted.lists.get(issued.issuer, ())]
-        evidence += [each for source in sources if (each := await self._shelf.at_hand(source, now)) is not None]
-        if (found := revocation.decide(issued, evidence, now)) is not None:
-            return found
-        try:
-            async with asyncio.timeout(DECISION_DEADLINE):
-                for source in sources:
-                    found = await self._ask(source, issued, problems, now)
-                    if found is not None:
-                        return found
-        except TimeoutError:
-            problems.append("the servers take too long")
-        raise revocation.unknown(issued, evidence, problems, now)
+    async def _not_revoked(self, path: Path, trusted: Trusted, now: datetime) -> list[PolicyFinding]:
+        """That nothing on the path is revoked, and what says so; raise ``RefusedError`` if that isn't known."""
+        if not self._policy.needs_revocation:
+            return []
+        found = await _all([self._good(issued, path, trusted, now) for issued in steps(path)])
+        outcomes = [f"no, says {each.source}; it counts until {each.fresh_until:%Y-%m-%d %H:%M} UTC" for each in found]
+        names = [f"is “{shown(each.subject)}” revoked" for each in path[:-1]]
+        return [PolicyFinding(name, outcome) for name, outcome in zip(names, outcomes, strict=True)]
 
-    async def _ask(self, source: Source, issued: Issued, problems: list[str], now: datetime) -> Evidence | None:
-        try:
-            return revocation.decide(issued, [await self._shelf.ask(source, now)], now)
-        except EvidenceError as error:
-            problems.append(str(error))
-            return None
-
-    def _sources(self, issued: Issued) -> Sequence[Source]:
-        places = revocation.places(issued.certificate)
-        responders = places.responders if self._policy.ask_ocsp else ()
-        points = places.distribution_points if self._policy.ask_distribution_points else ()
-        return [
-            *(ResponderSource(address, issued, self._policy.ocsp_nonce) for address in responders),
-            *(ListSource(address, issued.issuer) for address in points),
-        ]
+    async def _good(self, issued: Issued, path: Path, trusted: Trusted, now: datetime) -> Evidence:
+        """The evidence that one certificate isn't revoked."""
+        question = Question(issued, path, trusted, self._policy, now)
+        return await Answers(question, self._shelf).good()
 
 
 async def _all(found: Sequence[Awaitable[Evidence]]) -> list[Evidence]:

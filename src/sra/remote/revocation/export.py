@@ -23,7 +23,7 @@ from sra.errors import UsageError
 from sra.identity import crl
 from sra.identity.authorities import Authorities
 from sra.identity.crl import RevocationList
-from sra.identity.revocation import EvidenceError
+from sra.identity.revocation import CLOCK_TOLERANCE, EvidenceError
 from sra.logs import clean
 from sra.piv import tlv
 from sra.remote.revocation.cache import Cache
@@ -72,13 +72,24 @@ class LoginTrust:
 
 
 def login_trust(trusted: Trusted, cache: Cache, max_age: timedelta, now: datetime) -> LoginTrust:
-    """What the login should trust now: the authorities, and for each the newest list, filed or kept. Blocks."""
-    newest: dict[tuple[x509.Certificate, bytes], RevocationList] = {}
-    for issuer, found in [*_filed(trusted), *_kept(trusted.authorities, cache, max_age)]:
-        key = issuer, found.scope.public_bytes() if found.scope else b""
-        if now <= found.fresh_until and (key not in newest or newest[key].this_update < found.this_update):
-            newest[key] = found
+    """What the login should trust now: the authorities, and for each the newest list, filed or kept. Blocks.
+
+    Only whole lists are handed on: pam_pkcs11 takes the first list of an authority for all that it has to say, a delta
+    as well. What the others revoke is taken out of the login's map instead.
+    """
+    newest: dict[tuple[str, bytes, bytes], RevocationList] = {}
+    for found in [*trusted.lists, *_kept(trusted.authorities, cache, max_age)]:
+        if not is_whole(found) or not found.this_update <= now + CLOCK_TOLERANCE <= found.fresh_until + CLOCK_TOLERANCE:
+            continue
+        if found.series not in newest or newest[found.series].this_update < found.this_update:
+            newest[found.series] = found
     return LoginTrust(trusted.authorities, tuple(newest.values()))
+
+
+def is_whole(found: RevocationList) -> bool:
+    """Whether the list says for every reason which certificates are revoked, as every program expects."""
+    is_part = found.scope is not None and (found.scope.indirect_crl or bool(found.scope.only_some_reasons))
+    return found.base is None and not found.problem and not is_part
 
 
 def write_folder(folder: Path, content: Mapping[str, bytes]) -> None:
@@ -135,22 +146,15 @@ def _numbered(items: Iterable[tuple[x509.Name, bytes]], separator: str) -> dict[
     return names
 
 
-def _filed(trusted: Trusted) -> Iterator[tuple[x509.Certificate, RevocationList]]:
-    for issuer, lists in trusted.lists.items():
-        for each in lists:
-            yield issuer, each
-
-
-def _kept(
-    authorities: Authorities, cache: Cache, max_age: timedelta
-) -> Iterator[tuple[x509.Certificate, RevocationList]]:
+def _kept(authorities: Authorities, cache: Cache, max_age: timedelta) -> Iterator[RevocationList]:
     """The lists on the disk that one of these authorities has signed."""
     issuers = {digest(issuer): issuer for issuer in authorities.all}
     for key, kept in cache.all():
         issuer = issuers.get(kept.issuer)
         if issuer is not None and ListSource(kept.address, issuer).key == key:
             try:
-                yield issuer, crl.verify(kept.body, issuer).at_most_until(kept.fetched + max_age)
+                named = authorities.finder.named(issuer.subject)
+                yield crl.verify(kept.body, *named).at_most_until(kept.fetched + max_age)
             except EvidenceError as error:
                 log.warning("what was kept of %s is not used: %s", clean(kept.address), error)
 

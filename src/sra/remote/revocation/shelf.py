@@ -14,10 +14,12 @@ from cryptography import x509
 
 from sra.identity.authorities import day
 from sra.identity.crl import RevocationList
+from sra.identity.ocsp import OcspAnswer
 from sra.identity.revocation import CLOCK_TOLERANCE, EvidenceError
+from sra.identity.status import Answer
 from sra.logs import clean
 from sra.remote.revocation.cache import Cache, Kept
-from sra.remote.revocation.sources import Answer, ListSource, Source, digest
+from sra.remote.revocation.sources import ListSource, Source, digest
 
 MAX_ANSWERS = 4096
 """OCSP answers and lists in memory."""
@@ -51,12 +53,16 @@ log = logging.getLogger("sra.revocation")
 
 @dataclass
 class _Place:
-    """What is known of one source: its answer, when that came, when it was last needed, and the last failure."""
+    """What is known of one source: its answer, when that came, when it was last needed, and the last failure.
+
+    ``unfit``: an answer that is too old or too new to say that a certificate is good; what it revokes is revoked.
+    """
 
     source: Source
     needed: datetime
     is_recalled: bool = False
     answer: Answer | None = None
+    unfit: Answer | None = None
     fetched: datetime | None = None
     failed: datetime | None = None
     problem: str = ""
@@ -100,6 +106,11 @@ class Shelf:
                 self._forget()
         return place.answer
 
+    def unfit(self, source: Source) -> Answer | None:
+        """The last answer that was not taken, though it is signed: it only counts for what it revokes."""
+        place = self._places.get(source.key)
+        return None if place is None else place.unfit
+
     async def ask(self, source: Source, now: datetime) -> Answer:
         """A new answer; raise ``EvidenceError`` if there is none. Who asks while another does gets the same."""
         return await self._shared(self._place(source, now), now)
@@ -138,7 +149,7 @@ class Shelf:
             loop = asyncio.get_running_loop()
             asked = loop.run_in_executor(self._threads, place.source.ask, now, self._timeout)
             body, answer = await asyncio.wait_for(asked, self._timeout + TIME_TO_READ)
-            _check_newer(answer, place.answer, now)
+            _check_newer(answer, place, now)
         except (EvidenceError, TimeoutError) as error:
             self._forget()
             place.failed, place.problem = now, str(error) or f"{clean(place.source.address)}: no answer in time"
@@ -146,6 +157,7 @@ class Shelf:
             raise EvidenceError(place.problem) from error
         finally:
             place.asking = None
+        place.unfit = None
         place.answer, place.fetched, place.failed = answer.at_most_until(now + self._max_age), now, None
         place.is_recalled = True
         self._forget()
@@ -159,8 +171,9 @@ class Shelf:
         if kept is None:
             return None
         try:
-            fetched = _check_past(kept.fetched, now)
-            return source.verify(kept.body, now).at_most_until(fetched + self._max_age), fetched
+            answer = source.verify(kept.body, now)
+            fetched = now if _is_final(answer) else _check_past(kept.fetched, now)
+            return answer.at_most_until(fetched + self._max_age), fetched
         except EvidenceError as error:
             log.warning("what was kept of %s is not used: %s", clean(source.address), error)
             self._cache.remove(source.key)
@@ -168,7 +181,7 @@ class Shelf:
 
     def _kept_lists(self, known: dict[str, x509.Certificate]) -> list[ListSource]:
         sources = [
-            (key, ListSource(kept.address, known[kept.issuer]))
+            (key, ListSource(kept.address, known[kept.issuer], tuple(known.values())))
             for key, kept in self._cache.all()
             if kept.issuer in known
         ]
@@ -191,6 +204,14 @@ class Shelf:
                 del self._places[key]
 
 
+class OfflineShelf(Shelf):
+    """A shelf that asks nobody: what is at hand, in memory or on the disk, is all there is."""
+
+    async def ask(self, source: Source, now: datetime) -> Answer:
+        """Raise ``EvidenceError``."""
+        raise EvidenceError("nobody is asked here")
+
+
 def _check_past(fetched: datetime, now: datetime) -> datetime:
     """The moment; raise ``EvidenceError`` if it is still to come: then a clock was wrong."""
     if fetched > now + CLOCK_TOLERANCE:
@@ -198,18 +219,32 @@ def _check_past(fetched: datetime, now: datetime) -> datetime:
     return fetched
 
 
-def _check_newer(answer: Answer, old: Answer | None, now: datetime) -> None:
+def _check_newer(answer: Answer, place: _Place, now: datetime) -> None:
     """Raise ``EvidenceError`` for an answer that is stale or from the future, or a list older than one from before.
 
-    OCSP answers are made new by their nonces; those of several servers may differ by the seconds of their clocks.
+    It stays at hand as ``unfit``. A revocation for good is always taken, and no other answer takes it back. OCSP
+    answers are made new by their nonces; those of several servers may differ by the seconds of their clocks.
     """
+    if _is_final(answer):
+        return
+    if place.answer is not None and _is_final(place.answer):
+        raise EvidenceError(f"{answer.source} says that it is good, after it was revoked before")
+    latest, old, problem = now + CLOCK_TOLERANCE, place.answer, ""
     if answer.fresh_until < now:
-        raise EvidenceError(f"{answer.source} is stale since {day(answer.fresh_until)}")
-    latest = now + CLOCK_TOLERANCE
-    if answer.this_update > latest:
-        raise EvidenceError(f"{answer.source} is not valid before {day(answer.this_update)}: check the remote's clock")
-    if isinstance(old, RevocationList) and answer.this_update < old.this_update <= latest:
-        raise EvidenceError(f"{answer.source} is an older one than came before")
+        problem = f"{answer.source} is stale since {day(answer.fresh_until)}"
+    elif answer.this_update > latest:
+        problem = f"{answer.source} is not valid before {day(answer.this_update)}: check the remote's clock"
+    elif isinstance(old, RevocationList) and answer.this_update < old.this_update <= latest:
+        problem = f"{answer.source} is an older one than came before"
+    if problem:
+        place.unfit = answer
+        raise EvidenceError(problem)
+
+
+def _is_final(answer: Answer) -> bool:
+    """Whether it says that the certificate is revoked for good (RFC 5280, 5.3.1)."""
+    revocation = answer.revocation if isinstance(answer, OcspAnswer) else None
+    return revocation is not None and not revocation.is_on_hold
 
 
 def _look_at(task: asyncio.Task[Answer]) -> None:

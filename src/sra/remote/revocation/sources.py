@@ -13,11 +13,8 @@ from cryptography.hazmat.primitives import hashes
 
 from sra.identity import crl, ocsp
 from sra.identity.authorities import Issued
-from sra.identity.crl import RevocationList
-from sra.identity.ocsp import OcspAnswer
+from sra.identity.status import Answer
 from sra.remote.revocation.fetch import Question, fetch
-
-Answer = RevocationList | OcspAnswer
 
 
 class Source(Protocol):
@@ -44,10 +41,15 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class ListSource:
-    """A CRL distribution point."""
+    """A CRL distribution point.
+
+    ``issuer`` is one certificate of the authority whose list is there; ``others`` are those of the same name, any of
+    whose keys may have signed it.
+    """
 
     address: str
     issuer: x509.Certificate
+    others: tuple[x509.Certificate, ...] = ()
 
     @property
     def key(self) -> str:
@@ -61,7 +63,7 @@ class ListSource:
 
     def verify(self, body: bytes, _: datetime) -> Answer:
         """The list, signed by the issuer."""
-        return crl.verify(body, self.issuer)
+        return crl.verify(body, self.issuer, *self.others)
 
 
 @dataclass(frozen=True)

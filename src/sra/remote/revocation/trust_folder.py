@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from cryptography import x509
 
 from sra import files
-from sra.errors import SraError
-from sra.identity import crl
-from sra.identity.authorities import MALFORMED, Authorities, read_certificates, sort_authorities
+from sra.errors import RefusedError, SraError
+from sra.identity import crl, lists
+from sra.identity.authorities import Authorities, Issued, read_certificates, sort_authorities, split
 from sra.identity.crl import RevocationList
+from sra.identity.names import comparable
+from sra.identity.paths import MALFORMED
 from sra.identity.revocation import EvidenceError
 
 MAX_FILES = 1000
@@ -30,15 +33,46 @@ _Stamps = tuple[tuple[Path, tuple[int, ...]], ...]
 
 
 @dataclass(frozen=True)
-class Trusted:
-    """What the folders held. ``lists`` were verified; each stands under the certificate that verified it.
+class Problem:
+    """A file that is not used, and why; of a list, the name of the issuer that it gives, if that could be read."""
 
-    ``problems``: the files that are not used, and why, for the log and for people.
-    """
+    text: str
+    issuer: str = ""
+
+    def __str__(self) -> str:
+        """The text, for the log and for people."""
+        return self.text
+
+
+@dataclass(frozen=True)
+class Trusted:
+    """What the folders held. ``lists`` were verified, each by the certificates that it names itself."""
 
     authorities: Authorities = field(default_factory=Authorities)
-    lists: dict[x509.Certificate, tuple[RevocationList, ...]] = field(default_factory=dict)
-    problems: tuple[str, ...] = ()
+    lists: tuple[RevocationList, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    def lists_about(self, issued: Issued) -> list[RevocationList]:
+        """The lists that say anything of the certificate, whoever of its issuer's name has signed them."""
+        own = self._by_issuer.get(comparable(issued.certificate.issuer), ())
+        return [*own, *(each for each in self._of_others if each not in own and lists.speaks_of(each, issued))]
+
+    def problems_about(self, issued: Issued) -> list[str]:
+        """What is wrong with the lists of the certificate's issuer: another's are no reason to be told of here."""
+        issuer = comparable(issued.certificate.issuer)
+        return [each.text for each in self.problems if each.issuer == issuer]
+
+    @cached_property
+    def _by_issuer(self) -> dict[str, list[RevocationList]]:
+        found: dict[str, list[RevocationList]] = {}
+        for each in self.lists:
+            found.setdefault(comparable(each.issuer), []).append(each)
+        return found
+
+    @cached_property
+    def _of_others(self) -> tuple[RevocationList, ...]:
+        """The lists that have entries for other issuers' certificates, or say that they could."""
+        return tuple(each for each in self.lists if each.is_indirect or each.serials.keys() - {comparable(each.issuer)})
 
 
 class TrustFolder:
@@ -58,57 +92,62 @@ class TrustFolder:
     def read(self) -> Trusted:
         """What is in the folders. Blocks: 0.4 s for a list of 100,000."""
         stamps = self._look()
-        problems: list[str] = []
+        problems: list[Problem] = []
         authorities, others = sort_authorities(self._certificates(problems))
-        problems += [f"a certificate in {self._authorities} is none of an authority" for _ in others[:1]]
+        problems += [Problem(f"a certificate in {self._authorities} is none of an authority") for _ in others[:1]]
         trusted = Trusted(authorities, self._verified_lists(authorities, problems), tuple(problems))
         for problem in problems:
             log.warning("%s", problem)
+        for each in trusted.lists:
+            if each.problem:
+                log.warning("%s only counts for what it revokes: %s", each.source, each.problem)
         self._trusted, self._stamps = trusted, stamps
         return trusted
 
-    def _certificates(self, problems: list[str]) -> list[x509.Certificate]:
+    def _certificates(self, problems: list[Problem]) -> list[x509.Certificate]:
         found: list[x509.Certificate] = []
         for path in _named(self._authorities, CERTIFICATES):
             try:
                 content = files.read_trusted(path, MAX_CERTIFICATES)
-                found += read_certificates(content.data) if content else ()
+                for der in split(content.data) if content else ():
+                    found += _read_one(path, der, problems)
             except (SraError, OSError) as error:
-                problems.append(f"{path} is not used: {error}")
+                problems.append(Problem(f"{path} is not used: {error}"))
         return found
 
-    def _verified_lists(
-        self, authorities: Authorities, problems: list[str]
-    ) -> dict[x509.Certificate, tuple[RevocationList, ...]]:
-        found: dict[x509.Certificate, tuple[RevocationList, ...]] = {}
+    def _verified_lists(self, authorities: Authorities, problems: list[Problem]) -> tuple[RevocationList, ...]:
+        found: list[RevocationList] = []
         for path in _named(self._lists, LISTS):
+            issuer = ""
             try:
                 content = files.read_trusted(path, crl.MAX_LIST)
-                issuer, verified = _verified(content.data if content else b"", authorities)
-                found[issuer] = (*found.get(issuer, ()), verified)
+                data = content.data if content else b""
+                issuer = _issuer(data)
+                found.append(crl.verify(data, *authorities.finder.named_alike(issuer)))
             except (SraError, OSError) as error:
-                problems.append(f"{path} is not used: {error}")
-        return found
+                problems.append(Problem(f"{path} is not used: {error}", issuer))
+        return tuple(found)
 
     def _look(self) -> _Stamps:
         paths = [*_named(self._authorities, CERTIFICATES), *_named(self._lists, LISTS)]
         return tuple((path, files.stamp(path)) for path in paths)
 
 
-def _verified(data: bytes, authorities: Authorities) -> tuple[x509.Certificate, RevocationList]:
-    """The list, and which authority signed it; raise ``EvidenceError`` if none of these did."""
+def _read_one(path: Path, der: bytes, problems: list[Problem]) -> tuple[x509.Certificate, ...]:
+    """A certificate of a file: one that can't be read says nothing against the others."""
     try:
-        issuer = crl.read(data).issuer
+        return read_certificates(der)
+    except RefusedError as error:
+        problems.append(Problem(f"a certificate in {path} is not used: {error}"))
+        return ()
+
+
+def _issuer(data: bytes) -> str:
+    """The issuer of what could be a list, comparable."""
+    try:
+        return comparable(crl.read(data).issuer)
     except MALFORMED as error:
         raise EvidenceError("the revocation list can't be read") from error
-    candidates = [each for each in authorities.all if each.subject == issuer]
-    problem = EvidenceError("its issuer is none of the authorities here")
-    for candidate in candidates:
-        try:
-            return candidate, crl.verify(data, candidate)
-        except EvidenceError as error:
-            problem = error
-    raise problem
 
 
 def _named(folder: Path, endings: tuple[str, ...]) -> list[Path]:
