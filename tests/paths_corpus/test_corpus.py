@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.paths_corpus import answers, constraints, paths, revocations
+from tests.paths_corpus import answers, constraints, indirect_lists, paths, revocations
 from tests.paths_corpus.building import CASES, Case
 from tests.paths_corpus.differences import LIBRARY, OPENSSL
 from tests.paths_corpus.judges import library, openssl, ours
 
-SECTIONS = (answers, constraints, paths, revocations)
+SECTIONS = (answers, constraints, indirect_lists, paths, revocations)
 
 
 def differing(cases: Iterable[tuple[Case, bool | None]]) -> set[str]:

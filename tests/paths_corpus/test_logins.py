@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.paths_corpus import constraints, paths, revocations
+from tests.paths_corpus import constraints, indirect_lists, paths, revocations
 from tests.paths_corpus.building import CASES, Case
 from tests.paths_corpus.differences import PAM_PKCS11, SSSD
 from tests.paths_corpus.logins import Login, make_empty_card
 
-SECTIONS = (constraints, paths, revocations)
+SECTIONS = (constraints, indirect_lists, paths, revocations)
 ASKED = [each for each in CASES if not each.answers]
 """The login asks no responder."""
 

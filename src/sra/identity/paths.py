@@ -74,6 +74,8 @@ class PathFinder:
     """Finds paths among these authorities, and judges them."""
 
     def __init__(self, anchors: Sequence[x509.Certificate], intermediates: Sequence[x509.Certificate]) -> None:
+        import pyhanko_certvalidator.validate  # noqa: F401, PLC0415 - 0.1 s: where authorities are read, not at a login
+
         self._anchors = frozenset(anchors)
         self._by_name: dict[str, list[x509.Certificate]] = {}
         self._issuers: dict[x509.Certificate, tuple[x509.Certificate, ...]] = {}
@@ -252,7 +254,7 @@ def _extension(certificate: x509.Certificate, kind: type[Any]) -> Any:
 def _context(now: datetime) -> ValidationContext:
     """Nothing is fetched, and revocation is judged elsewhere: the library's own search of a list is linear.
 
-    The library is imported when the first path is judged: that takes 0.1 s, and many commands judge none.
+    The library is imported when the first authorities are read: that takes 0.1 s, and many commands need none.
     """
     from pyhanko_certvalidator import policy_decl  # noqa: PLC0415
     from pyhanko_certvalidator.context import ValidationContext  # noqa: PLC0415

@@ -42,3 +42,10 @@ def test_a_certificate_that_is_not_for_signatures_authenticates_nobody() -> None
         else:
             with pytest.raises(RefusedError, match="not meant for signatures"):
                 vouching(card, AUTHORITY)
+
+
+@pytest.mark.parametrize("purpose", ["1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.3", "1.3.6.1.5.5.7.3.9"])
+def test_nobody_vouches_for_the_names_of_a_certificate_for_another_purpose(purpose: str) -> None:
+    card = AUTHORITY.issue(more=[x509.ExtendedKeyUsage([x509.ObjectIdentifier(purpose)])]).card
+    with pytest.raises(RefusedError, match="for another purpose"):
+        vouching(card, AUTHORITY)

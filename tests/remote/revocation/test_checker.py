@@ -17,11 +17,13 @@ from tests.chains import (
     card,
     key,
     large_list,
+    points,
     policies,
     root,
     usage,
 )
 from tests.remote.revocation.policy_remote import ROOT, SUB, Remote
+from tests.remote.revocation.servers import content, serving
 
 CARD_AUTHENTICATION = (x509.ExtendedKeyUsage([x509.ObjectIdentifier("2.16.840.1.101.3.6.8")]), False)
 DECRYPTS = (usage("key_encipherment"), True)
@@ -147,17 +149,16 @@ def test_a_file_that_can_not_be_read_is_no_reason_told_about_another_certificate
 
 
 def test_a_list_counts_under_every_certificate_of_its_authority(filed: Remote) -> None:
-    """Filed under the certificate that verified it, it was not found by a path through another one of the same key."""
-    bob = SUB.issue("Bob")
-    older, newer = (
-        ROOT.issue("Sub", AUTHORITY, dates) for dates in ((NOW - 90 * DAY, NOW + DAY), (NOW - DAY, NOW + 9 * DAY))
-    )
-    pem = [each.public_bytes(Encoding.PEM) for each in (older, SUB.certificate, newer, ROOT.certificate)]
-    filed.file("sub", SUB.revocation_list([Entry(serial(bob))]))
-    for order in itertools.permutations(pem):
-        (filed.trust / "authorities.pem").write_bytes(b"".join(order))
-        assert filed.refusal(bob).code is RefusalCode.REVOKED
-        filed.check(SUB.issue("Alice"))
+    """Filed under the expired one, it was not found by a path through the other, and an older list let the card in."""
+    old = ROOT.issue("Sub", AUTHORITY, (NOW - 90 * DAY, NOW - DAY))
+    pem = [each.public_bytes(Encoding.PEM) for each in (old, SUB.certificate, ROOT.certificate)]
+    with serving(sub=content(SUB.revocation_list(dates=(NOW - 2 * DAY, NOW + DAY)))) as server:
+        bob = SUB.issue("Bob", [points(server.url("/sub"))])
+        filed.file("sub", SUB.revocation_list([Entry(serial(bob))]))
+        for order in itertools.permutations(pem):
+            (filed.trust / "authorities.pem").write_bytes(b"".join(order))
+            assert filed.refusal(bob).code is RefusalCode.REVOKED
+            filed.check(SUB.issue("Alice"))
 
 
 def test_a_list_signed_by_another_key_of_the_authority_counts(filed: Remote) -> None:

@@ -117,13 +117,14 @@ class TrustFolder:
 
     def _verified_lists(self, authorities: Authorities, problems: list[Problem]) -> tuple[RevocationList, ...]:
         found: list[RevocationList] = []
+        finder = authorities.finder
         for path in _named(self._lists, LISTS):
             issuer = ""
             try:
                 content = files.read_trusted(path, crl.MAX_LIST)
                 data = content.data if content else b""
                 issuer = _issuer(data)
-                found.append(crl.verify(data, *authorities.finder.named_alike(issuer)))
+                found.append(crl.verify(data, *finder.named_alike(issuer)))
             except (SraError, OSError) as error:
                 problems.append(Problem(f"{path} is not used: {error}", issuer))
         return tuple(found)
