@@ -27,6 +27,7 @@ from sra.admin.pins import PinMemory
 from sra.admin.rules import Rule
 from sra.audit import Audit
 from sra.piv.keys import Algorithm, KeyDescription, KeyReply, KeyRequest, Operation, PinPolicy, PinRequest, Slot
+from sra.piv.objects import CardContents
 
 RUNS = 2000
 RULES = 20
@@ -77,6 +78,7 @@ class _NoCard:
 
     name = "none"
     has_pin_pad = False
+    contents = CardContents({}, ())
 
     async def use_key(self, request: KeyRequest) -> KeyReply:
         return KeyReply(request.input)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 MIN_FILL = 8
 """Bytes of FF that PKCS#1 v1.5 demands at least (RFC 8017, 9.2)."""
+MIN_BLOCK = 128
+"""Bytes of the smallest RSA key of PIV (SP 800-78-4, table 5): in less, a quarter leaves random bytes a chance."""
 FREE_SHARE = 4
 """A block may be free in one part of this many: what a remote chooses while the rest of the block stays the same."""
 PSS_TRAILER = 0xBC
@@ -82,7 +84,7 @@ def read_ec(digest: bytes) -> Signed | None:
 
 
 def _is_bounded(free: int, block: bytes) -> bool:
-    return free * FREE_SHARE <= len(block)
+    return len(block) >= MIN_BLOCK and free * FREE_SHARE <= len(block)
 
 
 def _read_pkcs1(block: bytes) -> Signed | None:
