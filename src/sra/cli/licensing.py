@@ -29,4 +29,4 @@ def issuers_folder(paths: Paths) -> Path:
 
 def latest_time(paths: Paths) -> LatestTime:
     """The latest time that this remote's clock has shown."""
-    return LatestTime(paths.latest_time)
+    return LatestTime(paths.state / "latest-time")
