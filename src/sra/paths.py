@@ -83,11 +83,6 @@ class Paths:
         return self.state / "recent-admins.json"
 
     @property
-    def latest_time(self) -> Path:
-        """The latest time that the clock has shown (docs/license.md)."""
-        return self.state / "latest-time"
-
-    @property
     def audit(self) -> Path:
         """Every decision, one line each."""
         return self.root / "var/log/sra/audit.jsonl"
