@@ -11,12 +11,15 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.processes import LabError
 from soak.place import CLOCK, Person, Place, command_of
 
 AT_ONCE = 1.0
 """Seconds in which a card is gone when its cause can be seen at once: something ended, or the person said so."""
 SILENCE = 10.0
 """Seconds in which it is gone when the cause is silence: a link is dead after 8, and the reader is empty by then."""
+TIME_TO_END = 10.0
+"""Seconds for a process that was told to end."""
 SHORT, LONG = 2.0, 11.0
 """Seconds of silence that nobody is to notice, and that everybody is."""
 DAY = 24 * 60 * 60
@@ -89,8 +92,18 @@ def killed(part: str, number: signal.Signals) -> Fault:
         effect = _effect(place, part, person, AT_ONCE)
         os.kill(pid, number)
         yield effect
+        _wait_ended(pid)
 
     return Fault("killed", f"{part} gets {number.name}", stand, part in SHARING, kills=True)
+
+
+def _wait_ended(pid: int) -> None:
+    """What was told to end takes a moment, and only then is started again, as systemd does."""
+    deadline = time.monotonic() + TIME_TO_END
+    while command_of(pid):
+        if time.monotonic() > deadline:
+            raise LabError(f"a process did not end: {command_of(pid)}")
+        time.sleep(0.05)
 
 
 def stopped(part: str, seconds: float) -> Fault:
