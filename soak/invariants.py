@@ -17,6 +17,7 @@ from soak.faults import Effect
 from soak.place import PIN, Place, command_of
 from soak.readers import Event
 from sra import audit
+from sra.ledger import refusals_path
 
 SETTLES = 4.0
 """Seconds after a step for what it began to end: a stopped process's last words, a viewer, a screen server."""
@@ -27,12 +28,10 @@ FOLDERS = {
     "remote": ("tmp", "dev/shm", "run", "root/work", "etc/sra", "var/lib/sra", "var/log/sra"),
 }
 """Where the product writes, and where everybody may."""
-CHANGING = (
-    (re.compile(r"/sessions/\d+\.socket$"), "/sessions/N.socket"),
-    (re.compile(r"/audit-\d{6}\.jsonl$"), "/audit.jsonl"),
-    (re.compile(r"/sra\.log\.\d$"), "/sra.log"),
-)
-"""Names that may change: numbers of processes and of full logs."""
+SOCKET = re.compile(r"/sessions/\d+\.socket$")
+"""Its name has the number of a process."""
+LOG = re.compile(r"audit(-refusals)?(-\d{6})?\.jsonl|sra\.log(\.\d)?")
+"""Made with the first line and kept; what is in them is looked at, and not whether they are there."""
 OF_THE_CLOCK = "faketime_"
 """In the names of files that libfaketime makes for each process, and leaves."""
 LISTENS = "0A"
@@ -112,12 +111,9 @@ def _files(host: Host) -> Iterator[str]:
     root = Path(f"/proc/{host.first_process}/root")
     for folder in FOLDERS[host.name]:
         for path in (root / folder).rglob("*"):
-            if OF_THE_CLOCK in path.name:
+            if OF_THE_CLOCK in path.name or LOG.fullmatch(path.name):
                 continue
-            name = f"/{path.relative_to(root)}"
-            for pattern, constant in CHANGING:
-                name = pattern.sub(constant, name)
-            yield name
+            yield SOCKET.sub("/sessions/N.socket", f"/{path.relative_to(root)}")
 
 
 def _locks() -> list[int]:
@@ -148,11 +144,12 @@ def broken_chains(logs: Iterable[Path]) -> list[str]:
 
 
 def audits(place: Place) -> list[Path]:
-    """The audit logs of both sides."""
+    """The audit logs of both sides: of decisions, and of what was refused."""
     ours = Path(f"/proc/{place.admin.first_process}/root")
     theirs = Path(f"/proc/{place.remote.first_process}/root")
     people = [ours / person.config.lstrip("/") / "audit.jsonl" for person in place.people.values()]
-    return [theirs / "var/log/sra/audit.jsonl", *people]
+    decisions = [theirs / "var/log/sra/audit.jsonl", *people]
+    return [*decisions, *map(refusals_path, decisions)]
 
 
 def bad_lines(lines: Sequence[str], secret: str = PIN) -> list[str]:
