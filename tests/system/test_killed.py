@@ -4,6 +4,7 @@ The reader is empty at once, a program gets an error instead of hanging, nobody 
 come back comes back by itself.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -159,9 +160,13 @@ def test_sra_remote_run(world: World, ann: Process, bob: Process, watch: ReaderW
     again.process.wait()
 
 
+OURS = re.compile(r"\bimport sra\.|/bin/srad?( |$)|/sra-(card|screen|virtual-screen)( |$)")
+"""A program of the product, wherever the checkout is."""
+
+
 def parts_running(world: World) -> list[str]:
     """The product's processes that run on the remote."""
-    return [command for command in processes(world.remote) if "sra" in command]
+    return [command for command in processes(world.remote) if OURS.search(command)]
 
 
 def test_nothing_is_left_when_all_has_ended(world: World) -> None:
@@ -170,7 +175,7 @@ def test_nothing_is_left_when_all_has_ended(world: World) -> None:
     world.service.process.terminate()
     world.service.process.wait()
     assert parts_running(world) == []
-    assert [command for command in processes(world.admin) if "sra" in command] == []
+    assert [command for command in processes(world.admin) if OURS.search(command)] == []
     assert world.remote.run(["find", "/run/sra", "-type", "s"]).stdout == ""
     listening = world.remote.run(["ss", "--listening", "--tcp", "--numeric", "--no-header"]).stdout
     assert [port for port in ("4116", "4117") if f":{port}" in listening] == []
