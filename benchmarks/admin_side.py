@@ -21,14 +21,14 @@ from benchmarks.keys import PIN
 from benchmarks.links import read_lines
 from benchmarks.softcard import open_verified
 from sra.admin import session
-from sra.admin.cards.base import Card
 from sra.admin.events import Event
-from sra.admin.lending import Lender, Switch, Terms
-from sra.admin.person import PinGiven, PinQuestion, Reply, UseQuestion
-from sra.admin.pin_entry import PinEntry
-from sra.admin.pins import PinMemory
+from sra.admin.guard.lending import Lender, Switch, Terms
+from sra.admin.guard.pin_entry import PinEntry
+from sra.admin.guard.pin_memory import PinMemory
+from sra.admin.guard.questions import PinGiven, PinQuestion, Reply, UseQuestion
+from sra.admin.guard.unlocking import Unlocking
 from sra.admin.session import Remote, Session
-from sra.admin.unlocking import Unlocking
+from sra.cards.base import Card
 from sra.errors import SraError
 from sra.piv.keys import Slot
 from sra.transport.known_remotes import KnownRemotes

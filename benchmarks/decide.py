@@ -24,13 +24,13 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPri
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sra.cli.accounts import open_finder
-from sra.cli.policy import open_policy
 from sra.config import DaemonConfig, PolicyConfig
 from sra.identity import challenges
 from sra.identity.certificates import CardCertificate, parse
 from sra.paths import Paths
 from sra.remote.accounts.pairing import PairingStore
+from sra.remote.build import open_finder
+from sra.remote.build_policy import open_policy
 
 REVOKED = 100_000
 PAIRINGS = 1000

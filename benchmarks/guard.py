@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import cast
 
 from sra.admin.audit_trail import AuditTrail
-from sra.admin.cards.base import Card
 from sra.admin.events import Event
-from sra.admin.guard import Guard
-from sra.admin.lending import Lender, Lending, Switch, Terms
-from sra.admin.meter import MAX_RATE
-from sra.admin.person import Person
-from sra.admin.pin_entry import PinEntry
-from sra.admin.pins import PinMemory
-from sra.admin.rules import Rule
+from sra.admin.guard.guard import Guard
+from sra.admin.guard.lending import Lender, Lending, Switch, Terms
+from sra.admin.guard.pin_entry import PinEntry
+from sra.admin.guard.pin_memory import PinMemory
+from sra.admin.guard.questions import Person
+from sra.admin.guard.rate import MAX_RATE
+from sra.admin.guard.rules import Rule
 from sra.audit import Audit
+from sra.cards.base import Card
 from sra.piv.keys import Algorithm, KeyDescription, KeyReply, KeyRequest, Operation, PinPolicy, PinRequest, Slot
 from sra.piv.objects import CardContents
 

@@ -13,10 +13,9 @@ from pathlib import Path
 from cryptography import x509
 
 from benchmarks.keys import PIN, Credential, KeyKind, make_authority
-from sra.admin.cards import softcard_certificates as certificates
-from sra.admin.cards import softcard_maker as maker
-from sra.admin.cards.softcard_file import CardFolder
-from sra.admin.cards.software import SoftwareBackend, SoftwareCard
+from sra.cards.software import certificates, maker
+from sra.cards.software.backend import SoftwareBackend, SoftwareCard
+from sra.cards.software.file import CardFolder
 from sra.piv.keys import Algorithm, KeyRequest, Operation, Slot
 
 NAME = "bench"

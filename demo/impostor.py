@@ -9,14 +9,14 @@ import asyncio
 import sys
 from pathlib import Path
 
-from sra.admin.cards.base import Card
-from sra.admin.cards.software import SoftwareBackend
 from sra.admin.events import Event
-from sra.admin.lending import Lender, Switch, Terms
-from sra.admin.person import PinGiven, PinQuestion, Reply, UseQuestion
-from sra.admin.pins import PinMemory
+from sra.admin.guard.lending import Lender, Switch, Terms
+from sra.admin.guard.pin_memory import PinMemory
+from sra.admin.guard.questions import PinGiven, PinQuestion, Reply, UseQuestion
+from sra.admin.guard.unlocking import Unlocking
 from sra.admin.session import Remote, connect
-from sra.admin.unlocking import Unlocking
+from sra.cards.base import Card
+from sra.cards.software.backend import SoftwareBackend
 from sra.errors import RefusedError
 from sra.piv.keys import KeyReply, KeyRequest
 from sra.piv.objects import CardContents

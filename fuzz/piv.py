@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fuzz.target import attempt, counted, must, run, target
-from sra.admin.cards import pcsc_pad, pkcs11_rsa
-from sra.admin.cards.pcsc_contents import read_card
-from sra.admin.cards.pcsc_piv import PivApplication, way_to_card
-from sra.admin.key_review import review
+from sra.admin.guard.review import review
+from sra.cards.pcsc import pad as pcsc_pad
+from sra.cards.pcsc.contents import read_card
+from sra.cards.pcsc.piv import PivApplication, way_to_card
+from sra.cards.pkcs11 import rsa as pkcs11_rsa
 from sra.errors import CardError, PinWrongError, ProtocolError, RefusedError, UsageError
 from sra.piv import apdu, objects, tlv
 from sra.piv.apdu import MAX_EXTENDED_RESPONSE, ApduError, Command, Status

@@ -8,10 +8,11 @@ from typing import Any, cast
 
 from fuzz.target import attempt, must, run, target
 from sra.errors import LinkError, ProtocolError
-from sra.remote.screen_sharing import console_x11, displays_linux, plain_login, size_x11, x11
-from sra.remote.screen_sharing.console_x11 import ConsoleError
-from sra.remote.screen_sharing.plain_login import Claim
-from sra.remote.screen_sharing.x11 import RequestError
+from sra.remote.screen_sharing.wayland import plain_login
+from sra.remote.screen_sharing.wayland.plain_login import Claim
+from sra.remote.screen_sharing.x11 import console_x11, displays_linux, size_x11, x11
+from sra.remote.screen_sharing.x11.console_x11 import ConsoleError
+from sra.remote.screen_sharing.x11.x11 import RequestError
 from sra.transport.stream import Stream
 
 _RFB = (b"RFB 003.008\n", b"\x13", b"\x00\x02", b"\x00\x00\x01\x00", b"\x00\x00\x00\x03\x00\x00\x00\x03annpin")

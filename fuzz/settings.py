@@ -12,13 +12,12 @@ import msgspec
 
 from fuzz.target import attempt, must, target
 from sra import audit, config
-from sra.admin import rules
-from sra.admin.cards import softcard_file
+from sra.admin.guard import rules
 from sra.audit import Audit
+from sra.cards.software import file as softcard_file
 from sra.cli import log
-from sra.cli import rules as rules_command
+from sra.cli.admin import rules as rules_command
 from sra.errors import CardError, IdentityChangedError, SraError, UsageError
-from sra.files import FileError
 from sra.identity.fingerprints import parse_fingerprint
 from sra.remote.accounts import attribute_mapping, local_directory, pairing_file
 from sra.remote.accounts.pairing_file import DamagedError, Pairing
@@ -28,6 +27,7 @@ from sra.remote.license.latest_time import LatestTime
 from sra.remote.logins import mapping, services, stacks
 from sra.remote.logins.stacks import State, Wish
 from sra.remote.revocation.cache import Cache
+from sra.system.files import FileError
 from sra.transport import identity_choice, known_remotes, tls_identity
 from sra.transport.known_remotes import KnownRemotes, address, parse_address
 from sra.transport.tls_identity import TlsIdentityError

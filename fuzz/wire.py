@@ -7,7 +7,7 @@ import logging
 from fuzz.target import attempt, must, pieces, target
 from sra.errors import ProtocolError
 from sra.logs import MAX_PEER_TEXT, LineFormatter, clean
-from sra.remote.screen_sharing import vocabulary
+from sra.remote.screen_sharing import messages as vocabulary
 from sra.remote.virtual_card.reader_frames import MAX_COMMAND, Kind, Question, ReaderConversation
 from sra.wire import frames
 from sra.wire.connection import Connection

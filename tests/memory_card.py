@@ -10,9 +10,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sra.admin.cards import softcard_keys
-from sra.admin.cards.pin_policies import check_pin, pin_policy
-from sra.admin.cards.softcard_keys import PrivateKey, UsableKey
+from sra.cards.pin_policies import check_pin, pin_policy
+from sra.cards.software import keys as softcard_keys
+from sra.cards.software.keys import PrivateKey, UsableKey
 from sra.errors import KeyMissingError, PinBlockedError, PinNeededError, PinWrongError, PukWrongError
 from sra.piv.certificates import build_certificate
 from sra.piv.keys import Algorithm, KeyDescription, KeyReply, KeyRequest, Operation, PinPolicy, Slot, purpose

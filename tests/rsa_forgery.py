@@ -11,7 +11,7 @@ import math
 import secrets
 from dataclasses import dataclass
 
-from sra.admin import signing_blocks
+from sra.admin.guard import signing_blocks
 
 Point = tuple[int, int]
 

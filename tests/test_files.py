@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sra import files
-from sra.files import FileError
+from sra.system import files
+from sra.system.files import FileError
 
 NOBODY = 65534
 

@@ -36,10 +36,10 @@ HOME = f"usr/lib/{NAME}"
 SITE = f"{HOME}/lib/python{PYTHON}/site-packages"
 PROGRAMS = {
     "sra": ("usr/bin", "sra.cli.main"),
-    "srad": ("usr/sbin", "sra.cli.srad"),
-    "sra-card": ("usr/sbin", "sra.cli.virtual_card"),
-    "sra-screen": ("usr/sbin", "sra.cli.screen_helper"),
-    "sra-virtual-screen": ("usr/sbin", "sra.cli.virtual_screen"),
+    "srad": ("usr/sbin", "sra.programs.srad"),
+    "sra-card": ("usr/sbin", "sra.programs.sra_card"),
+    "sra-screen": ("usr/sbin", "sra.programs.sra_screen"),
+    "sra-virtual-screen": ("usr/sbin", "sra.programs.sra_virtual_screen"),
 }
 """Program -> where it is called from, and the module that it is."""
 PROGRAM = """\

@@ -25,9 +25,9 @@ from typing import BinaryIO
 
 import msgspec
 
-from sra import files
 from sra.errors import SraError
 from sra.logs import clean
+from sra.system import files
 
 MAX_LINE = 64 * 1024
 """Bytes of a line: a record has some 300; more than this is damage."""

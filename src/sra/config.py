@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from sra import files
 from sra.errors import UsageError
+from sra.system import files
 
 MAX_FILE = 256 * 1024
 """Bytes of a configuration: a thousand times what one holds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
-from sra.admin.person import PinGiven, PinQuestion, Reply, UseQuestion
+from sra.admin.guard.questions import PinGiven, PinQuestion, Reply, UseQuestion
 from sra.errors import CardError
 from tests.memory_card import MemoryCard
 

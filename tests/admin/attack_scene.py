@@ -11,12 +11,12 @@ from pathlib import Path
 from sra import audit
 from sra.admin import session as session_module
 from sra.admin.audit_trail import AuditTrail, rule_for
-from sra.admin.lending import Lender, Switch, Terms
-from sra.admin.pin_entry import PinEntry
-from sra.admin.pins import PinMemory
-from sra.admin.rules import Rule
+from sra.admin.guard.lending import Lender, Switch, Terms
+from sra.admin.guard.pin_entry import PinEntry
+from sra.admin.guard.pin_memory import PinMemory
+from sra.admin.guard.rules import Rule
+from sra.admin.guard.unlocking import Unlocking
 from sra.admin.session import Session
-from sra.admin.unlocking import Unlocking
 from sra.errors import LinkError, RefusalCode, RefusedError, SraError
 from sra.ledger import Ledger, refusals_path
 from sra.piv.keys import PinReply, PinRequest, Slot

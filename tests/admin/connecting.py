@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from sra.admin import session
-from sra.admin.cards.base import Card
-from sra.admin.lending import Lender, Terms
+from sra.admin.guard.lending import Lender, Terms
+from sra.admin.guard.unlocking import Unlocking
 from sra.admin.session import Remote, Session
-from sra.admin.unlocking import Unlocking
+from sra.cards.base import Card
 from sra.transport.known_remotes import KnownRemotes
 from sra.transport.tls_trust import TrustPolicy
 from tests.admin.watching import Person, Watching, lender

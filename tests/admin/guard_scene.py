@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sra.admin.events import Refused
-from sra.admin.guard import Guard
-from sra.admin.lending import Lending, Terms
+from sra.admin.guard.guard import Guard
+from sra.admin.guard.lending import Lending, Terms
 from sra.errors import (
     RefusedError,
 )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from sra.admin.guard import Guard
-from sra.admin.lending import Lending, Terms
-from sra.admin.pin_entry import PinEntry
-from sra.admin.rules import Rule
+from sra.admin.guard.guard import Guard
+from sra.admin.guard.lending import Lending, Terms
+from sra.admin.guard.pin_entry import PinEntry
+from sra.admin.guard.rules import Rule
 from sra.errors import CardError, RefusedError
 from sra.piv.keys import KeyReply, KeyRequest, PinReply, PinRequest, Slot
 from tests.admin.asking import Slow, turns

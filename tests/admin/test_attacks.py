@@ -10,11 +10,11 @@ import pytest
 from sra.admin import session as session_module
 from sra.admin.audit_trail import NAMES, AuditTrail
 from sra.admin.events import Event
-from sra.admin.meter import MAX_RATE
-from sra.admin.person import MAX_NOES
-from sra.admin.pin_entry import PinEntry
-from sra.admin.rules import Rule
-from sra.admin.session_code import TRIES
+from sra.admin.guard.pin_entry import PinEntry
+from sra.admin.guard.questions import MAX_NOES
+from sra.admin.guard.rate import MAX_RATE
+from sra.admin.guard.rules import Rule
+from sra.admin.guard.session_code import TRIES
 from sra.errors import CardRemovedError, LinkError, ProtocolError, SraError
 from sra.piv.keys import KeyReply, KeyRequest, Operation, PinOutcome, PinReply, PinRequest, Slot
 from sra.transport.channel import Channel

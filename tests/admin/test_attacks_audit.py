@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sra import audit
-from sra.admin.meter import MAX_RATE
+from sra.admin.guard.rate import MAX_RATE
 from sra.piv.keys import KeyReply, KeyRequest, PinRequest, Slot
 from sra.wire.messages import Cancel, Message
 from tests.admin.asking import NO, YES

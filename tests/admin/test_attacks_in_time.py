@@ -12,16 +12,16 @@ import msgspec
 import pytest
 
 from sra import audit
+from sra.admin import reconnect as staying_module
 from sra.admin import session as session_module
-from sra.admin import staying as staying_module
 from sra.admin.audit_trail import AuditTrail, rule_for
-from sra.admin.lending import Lender, Switch, Terms
-from sra.admin.pin_entry import PinEntry
-from sra.admin.pins import PinMemory
-from sra.admin.rules import Rule
+from sra.admin.guard.lending import Lender, Switch, Terms
+from sra.admin.guard.pin_entry import PinEntry
+from sra.admin.guard.pin_memory import PinMemory
+from sra.admin.guard.rules import Rule
+from sra.admin.guard.unlocking import Unlocking
+from sra.admin.reconnect import Staying, Wishes
 from sra.admin.session import Session
-from sra.admin.staying import Staying, Wishes
-from sra.admin.unlocking import Unlocking
 from sra.errors import LinkError, ProtocolError, RefusalCode, RefusedError, SraError
 from sra.ledger import Ledger
 from sra.piv.keys import PinRequest, Slot

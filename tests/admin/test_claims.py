@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sra.admin.claims import shown_account, shown_remark
+from sra.admin.guard.claims import shown_account, shown_remark
 from sra.errors import ProtocolError
 
 QUOTES = "\"'`´‘’‚‛“”„‟‹›«»′″‵‶〝〞〟「」『』＂＇\u02b9\u02ba\u02bc\u055a\u05f3\u05f4\u275b\u275c\u275d\u275e\u2e42"

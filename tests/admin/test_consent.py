@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sra.admin import rules
-from sra.admin.consent import PIN_COUNTS_FOR, Consent, Need
-from sra.admin.rules import Rule
+from sra.admin.guard import rules
+from sra.admin.guard.consent import PIN_COUNTS_FOR, Consent, Need
+from sra.admin.guard.rules import Rule
 from sra.piv.keys import Slot
 from tests.admin.guard_scene import Clock
 

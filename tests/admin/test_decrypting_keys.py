@@ -10,9 +10,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from sra.admin.decrypting_keys import MAY_SIGN, UNREADABLE, withheld
-from sra.admin.lending import Terms
-from sra.admin.rules import Rule
+from sra.admin.guard.decrypting_keys import MAY_SIGN, UNREADABLE, withheld
+from sra.admin.guard.lending import Terms
+from sra.admin.guard.rules import Rule
 from sra.errors import RefusedError
 from sra.identity import certificates, challenges
 from sra.piv.certificates import build_certificate

@@ -8,8 +8,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sra.admin.events import Flooded, KeyUsed, Refused
-from sra.admin.guard import Guard
-from sra.admin.meter import MAX_RATE, RATE_PERIOD
+from sra.admin.guard.guard import Guard
+from sra.admin.guard.rate import MAX_RATE, RATE_PERIOD
 from sra.errors import (
     RefusalCode,
     RefusedError,

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from sra.admin.events import KeyUsed, PinAsked, Refused
-from sra.admin.guard import CUT_OFF, DEFECT, NOBODY_WAITS
-from sra.admin.rules import Rule
+from sra.admin.guard.guard import CUT_OFF, DEFECT, NOBODY_WAITS
+from sra.admin.guard.rules import Rule
 from sra.errors import CardError, UsageError
 from sra.piv.keys import KeyReply, KeyRequest, PinOutcome
 from tests.admin.asking import turns

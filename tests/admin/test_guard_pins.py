@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from sra.admin.cards.base import Card
-from sra.admin.cards.softcard_certificates import Holder, parse_subject, validity
-from sra.admin.cards.softcard_file import CardFolder
-from sra.admin.cards.softcard_maker import Order, make
-from sra.admin.cards.software import SoftwareBackend
 from sra.admin.events import PinAsked
-from sra.admin.guard import Guard
-from sra.admin.lending import Lending
-from sra.admin.session_code import TRIES as TYPED_TRIES
+from sra.admin.guard.guard import Guard
+from sra.admin.guard.lending import Lending
+from sra.admin.guard.session_code import TRIES as TYPED_TRIES
+from sra.cards.base import Card
+from sra.cards.software.backend import SoftwareBackend
+from sra.cards.software.certificates import Holder, parse_subject, validity
+from sra.cards.software.file import CardFolder
+from sra.cards.software.maker import Order, make
 from sra.errors import (
     PinBlockedError,
     PinNeededError,

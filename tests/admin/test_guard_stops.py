@@ -6,14 +6,14 @@ import asyncio
 
 import pytest
 
-from sra.admin import guard as guard_module
 from sra.admin.events import CardWaits, CodeClosed, Flooded, KeyUsed, Paused, PinAsked, Refused
-from sra.admin.guard import MAX_USES, Guard
-from sra.admin.lending import REMARK_COUNTS_FOR
-from sra.admin.meter import MAX_RATE
-from sra.admin.person import MAX_WAITING, PinGiven, PinQuestion, UseQuestion
-from sra.admin.rules import Rule
-from sra.admin.session_code import TRIES
+from sra.admin.guard import guard as guard_module
+from sra.admin.guard.guard import MAX_USES, Guard
+from sra.admin.guard.lending import REMARK_COUNTS_FOR
+from sra.admin.guard.questions import MAX_WAITING, PinGiven, PinQuestion, UseQuestion
+from sra.admin.guard.rate import MAX_RATE
+from sra.admin.guard.rules import Rule
+from sra.admin.guard.session_code import TRIES
 from sra.errors import RefusalCode, RefusedError
 from sra.piv.keys import KeyRequest, PinOutcome, PinReply, PinRequest, Slot
 from tests.admin.asking import NO, UNANSWERED, YES, turns

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sra.admin.key_review import RAW, review
-from sra.admin.signing_blocks import Signed
+from sra.admin.guard.review import RAW, review
+from sra.admin.guard.signing_blocks import Signed
 from sra.errors import RefusalCode, RefusedError
 from sra.identity import challenges
 from sra.piv.keys import Algorithm, KeyDescription, KeyRequest, Operation, PinPolicy, Slot

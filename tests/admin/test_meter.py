@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sra.admin.meter import MAX_RATE, RATE_PERIOD, Meter
+from sra.admin.guard.rate import MAX_RATE, RATE_PERIOD, Meter
 
 
 def test_so_many_in_a_second_are_admitted_and_more_when_it_is_over() -> None:

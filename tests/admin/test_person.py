@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from sra.admin.person import (
+from sra.admin.guard.questions import (
     LONGEST_CALM,
     MAX_IN_VAIN,
     MAX_NOES,

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sra.admin.person import Asker, Person, PinGiven, Queue
-from sra.admin.pin_entry import ASKED, FLOOR, PinDesk, PinEntry
-from sra.admin.pins import PinMemory
-from sra.admin.session_code import TRIES, SessionCode
+from sra.admin.guard.pin_entry import ASKED, FLOOR, PinDesk, PinEntry
+from sra.admin.guard.pin_memory import PinMemory
+from sra.admin.guard.questions import Asker, Person, PinGiven, Queue
+from sra.admin.guard.session_code import TRIES, SessionCode
 from sra.errors import CardError, PinBlockedError, PinNeededError, PinWrongError, RefusalCode, RefusedError
 from sra.piv.keys import PinOutcome, PinReply, PinRequest
 from tests.admin.asking import NO, UNANSWERED, YES, PadCard, Scripted, SlowCard, typing

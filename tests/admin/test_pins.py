@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sra.admin.pins import LONGEST_SLEEP, MAX_KNOWN_WRONG, PinMemory, Timer
+from sra.admin.guard.pin_memory import LONGEST_SLEEP, MAX_KNOWN_WRONG, PinMemory, Timer
 from tests.admin.guard_scene import Clock
 
 PIN = b"271828"

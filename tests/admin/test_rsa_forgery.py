@@ -13,8 +13,8 @@ from typing import cast
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from sra.admin.guard import MAX_USES
-from sra.admin.signing_blocks import DIGEST_INFOS, MASK_HASHES, PSS_HASHES, read_rsa
+from sra.admin.guard.guard import MAX_USES
+from sra.admin.guard.signing_blocks import DIGEST_INFOS, MASK_HASHES, PSS_HASHES, read_rsa
 from sra.errors import RefusedError
 from sra.identity import certificates, challenges
 from sra.piv.keys import Algorithm, KeyReply, KeyRequest, Operation, Slot

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sra.admin.rules import (
+from sra.admin.guard.rules import (
     MAX_MINUTES,
     MAX_RULES,
     Answer,

@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from sra.admin import screen
 from sra.admin.events import ScreenClosed, ScreenOpened, ScreenRecorded
-from sra.admin.screen import ScreenSharing
-from sra.admin.screen_viewer import Viewer
+from sra.admin.screen import sharing as screen
+from sra.admin.screen.sharing import ScreenSharing
+from sra.admin.screen.viewer import Viewer
 from sra.admin.session import Session
 from sra.errors import LinkError, RefusalCode, RefusedError
 from sra.transport import tls_identity

@@ -11,9 +11,9 @@ from contextlib import suppress
 
 import pytest
 
-from sra.admin.screen_door import open_door
-from sra.admin.screen_viewer import Credential, running, tigervnc
-from sra.remote.screen_sharing import plain_login
+from sra.admin.screen.door import open_door
+from sra.admin.screen.viewer import Credential, running, tigervnc
+from sra.remote.screen_sharing.wayland import plain_login
 from sra.transport.stream import Stream
 from tests.loopback import run, until
 

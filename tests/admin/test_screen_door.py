@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sra.admin import screen_door
-from sra.admin.screen_door import Door, open_door
+from sra.admin.screen import door as screen_door
+from sra.admin.screen.door import Door, open_door
 from tests.loopback import DEADLINE, run
 
 BOTH = pytest.mark.parametrize("by_path", [True, False])

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sra.admin import screen_viewer
-from sra.admin.screen_door import open_door
-from sra.admin.screen_viewer import Credential, Viewer, choose, macos, running, tigervnc
+from sra.admin.screen import viewer as screen_viewer
+from sra.admin.screen.door import open_door
+from sra.admin.screen.viewer import Credential, Viewer, choose, macos, running, tigervnc
 from sra.errors import UsageError
 from tests.loopback import run, until
 
@@ -71,7 +71,7 @@ def test_the_url_of_macos_is_quoted() -> None:
 
 @pytest.mark.parametrize(("argv", "text"), [(("xtigervncviewer",), "No VNC viewer"), (("no-viewer",), "“no-viewer”")])
 def test_one_that_is_not_installed_is_named(argv: tuple[str, ...], text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sra.admin.screen_viewer.shutil.which", lambda _: None)
+    monkeypatch.setattr("sra.admin.screen.viewer.shutil.which", lambda _: None)
 
     async def body() -> None:
         with open_door(by_path=True) as door, pytest.raises(UsageError, match=text):

@@ -13,7 +13,7 @@ import pytest
 
 from sra.admin import session as session_module
 from sra.admin.events import Connected
-from sra.admin.person import PinGiven, PinQuestion
+from sra.admin.guard.questions import PinGiven, PinQuestion
 from sra.admin.session import Remote
 from sra.errors import (
     KeyMissingError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sra.admin.session_code import DIGITS, TRIES, SessionCode
+from sra.admin.guard.session_code import DIGITS, TRIES, SessionCode
 
 
 def typed(code: SessionCode) -> bytes:

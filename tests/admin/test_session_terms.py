@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from sra.admin import session as session_module
-from sra.admin.lending import Terms
-from sra.admin.pin_entry import PinEntry
-from sra.admin.unlocking import Unlocking
+from sra.admin.guard.lending import Terms
+from sra.admin.guard.pin_entry import PinEntry
+from sra.admin.guard.unlocking import Unlocking
 from sra.errors import LinkError, ProtocolError, RefusedError
 from sra.piv.certificates import build_certificate
 from sra.piv.keys import Algorithm, KeyRequest, Operation, PinRequest, Slot

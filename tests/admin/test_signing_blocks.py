@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sra.admin import signing_blocks
-from sra.admin.signing_blocks import Signed
+from sra.admin.guard import signing_blocks
+from sra.admin.guard.signing_blocks import Signed
 from sra.identity import challenges
 from sra.piv.keys import Algorithm
 from tests.memory_card import private_key

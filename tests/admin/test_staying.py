@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from sra.admin import staying
+from sra.admin import reconnect as staying
 from sra.admin.events import Ejected, Inserted, LinkLost
+from sra.admin.reconnect import Staying, Wishes
 from sra.admin.session import Session
-from sra.admin.staying import Staying, Wishes
 from sra.errors import CardRemovedError, LinkError, PinWrongError, RefusalCode, RefusedError
 from sra.piv.keys import Slot
 from tests.admin.connecting import Pins, connect

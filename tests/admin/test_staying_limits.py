@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from sra.admin import staying
+from sra.admin import reconnect as staying
 from sra.admin.events import Inserted
+from sra.admin.reconnect import Staying, Wishes
 from sra.admin.session import Session
-from sra.admin.staying import Staying, Wishes
 from sra.errors import LinkError, RefusalCode, RefusedError
 from sra.piv.keys import Slot
 from sra.wire.messages import NO_LIMITS

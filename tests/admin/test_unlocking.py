@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import pytest
 
-from sra.admin.lending import Lender, Switch, Terms
-from sra.admin.person import PinGiven
-from sra.admin.pins import PinMemory
-from sra.admin.unlocking import Unlocking
+from sra.admin.guard.lending import Lender, Switch, Terms
+from sra.admin.guard.pin_memory import PinMemory
+from sra.admin.guard.questions import PinGiven
+from sra.admin.guard.unlocking import Unlocking
 from sra.errors import CardError, PinBlockedError, PinNeededError, PinWrongError, RefusedError
 from sra.piv.keys import Algorithm, Slot
 from tests.admin.asking import NO, UNANSWERED, YES, PadCard, Scripted, typing

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from sra.admin import clock as clocks
-from sra.admin.cards.base import Card
 from sra.admin.events import Event
-from sra.admin.lending import Lender, Switch, Terms
-from sra.admin.person import Person as PersonLike
-from sra.admin.person import PinGiven, PinQuestion, Reply, UseQuestion
-from sra.admin.pin_entry import PinEntry
-from sra.admin.pins import PinMemory
+from sra.admin.guard.lending import Lender, Switch, Terms
+from sra.admin.guard.pin_entry import PinEntry
+from sra.admin.guard.pin_memory import PinMemory
+from sra.admin.guard.questions import Person as PersonLike
+from sra.admin.guard.questions import PinGiven, PinQuestion, Reply, UseQuestion
+from sra.cards.base import Card
+from sra.system import clock as clocks
 from tests.memory_card import PIN
 
 E = TypeVar("E")

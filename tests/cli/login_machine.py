@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sra.cli.run import status
+from sra.programs.run import status
 from tests.chains import card_file
 from tests.cli.whole import app
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from sra.cli.accounts import open_directory, open_finder
 from sra.config import AccountsConfig, DirectoryConfig, directory_address, load_daemon_config
 from sra.errors import RefusalCode, UsageError
 from sra.paths import Paths
 from sra.remote.accounts.ldap_connection import Server
+from sra.remote.build import open_directory, open_finder
 from tests.remote.accounts.issuing import Authority, principal
 
 AUTHORITY = Authority()

@@ -10,11 +10,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sra.cli import activation, activation_machine
-from sra.cli.run import status
+from sra.cli.remote import activation
 from sra.identity import handover
 from sra.paths import Paths
+from sra.programs.run import status
 from sra.remote.activation import steps_linux
+from sra.remote.activation import this_machine as activation_machine
 from sra.transport import identity_choice, tls_identity
 from tests.cli.test_identity import pkcs12_file
 from tests.cli.whole import app

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from sra.cli import activation_machine
 from sra.errors import UsageError
+from sra.remote.activation import this_machine as activation_machine
 from sra.remote.activation.machine import ActivationError, Screen
-from sra.remote.screen_sharing import displays_linux
-from sra.remote.screen_sharing.displays_linux import RunningProcess
+from sra.remote.screen_sharing.x11 import displays_linux
+from sra.remote.screen_sharing.x11.displays_linux import RunningProcess
 from sra.transport import tls_identity
 
 

@@ -5,9 +5,9 @@ import pytest
 
 from sra.audit import Audit, Bounds
 from sra.cli.audit import find_log
-from sra.cli.run import status
 from sra.ledger import refusals_path
 from sra.paths import AdminPaths, Paths
+from sra.programs.run import status
 from tests.cli.whole import app
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from sra.cli import softcard
-from sra.cli.card import app
+from sra.cli.admin import softcard
+from sra.cli.admin.card import app
 from sra.errors import (
     CardError,
     PinBlockedError,
@@ -32,9 +32,7 @@ from tests.admin.cards.private_pcscd import private_pcscd
 from tests.admin.cards.soft_hsm import SO_PIN, SoftHsm
 
 PIN, NEW, WRONG = "123456", "777777", "000000"
-PROGRAM = (
-    "import sys; from sra.cli.run import status; from sra.cli.card import app; sys.exit(status(app, sys.argv[1:]))"
-)
+PROGRAM = "import sys; from sra.programs.run import status; from sra.cli.admin.card import app; sys.exit(status(app, sys.argv[1:]))"
 ON_ANN = ("--card", "software:ann")
 
 

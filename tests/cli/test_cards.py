@@ -13,8 +13,8 @@ from tests.admin.cards.card_in_reader import __file__ as card_in_reader
 from tests.admin.cards.private_pcscd import private_pcscd
 from tests.admin.cards.soft_hsm import SoftHsm
 
-COMMAND = "import typer; from sra.cli.cards import cards; typer.run(cards)"
-CREATE = "from sra.cli.softcard import app; app()"
+COMMAND = "import typer; from sra.cli.admin.cards import cards; typer.run(cards)"
+CREATE = "from sra.cli.admin.softcard import app; app()"
 
 
 def python(program: str, *words: str, env: dict[str, str] | None = None, given: str = "") -> str:
@@ -82,7 +82,7 @@ def test_the_library_for_modules_is_not_loaded_without_one(tmp_path: Path) -> No
     program = """
 import sys
 from pathlib import Path
-from sra.cli.cards import card_backends
+from sra.cli.admin.cards import card_backends
 card_backends(Path(sys.argv[1]))
 print("pkcs11" in sys.modules)
 """

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from sra.cli import checks
-from sra.cli.checks import Check, Finding, NotHereError, WrongError
+from sra import checks
+from sra.checks import Check, Finding, NotHereError, WrongError
 from sra.errors import UsageError
-from sra.files import FileError
+from sra.system.files import FileError
 
 
 def broken(_: str) -> str:

@@ -17,21 +17,21 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sra.admin.cards.softcard_certificates import Holder, parse_subject, validity
-from sra.admin.cards.softcard_file import CardFolder
-from sra.admin.cards.softcard_maker import Order, make
-from sra.admin.pin_entry import PinEntry
+from sra.admin.guard.pin_entry import PinEntry
 from sra.audit import verify
-from sra.cli import terminal
-from sra.cli.connect import Options, _lender, parse_slots
-from sra.cli.run import status
-from sra.cli.status_view import StatusView
+from sra.cards.software.certificates import Holder, parse_subject, validity
+from sra.cards.software.file import CardFolder
+from sra.cards.software.maker import Order, make
+from sra.cli.admin.connect import Options, _lender, parse_slots
+from sra.cli.console import terminal
+from sra.cli.console.status_view import StatusView
 from sra.config import load_admin_config
 from sra.errors import UsageError
 from sra.identity.certificates import parse
 from sra.identity.fingerprints import fingerprint
 from sra.paths import admin_paths
 from sra.piv.keys import Algorithm, Slot
+from sra.programs.run import status
 from tests.cli.remote_in_thread import RemoteInThread, remote_in_thread
 from tests.cli.whole import app
 from tests.loopback import HOST, identity, until

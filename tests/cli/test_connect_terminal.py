@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from sra.admin.cards.softcard_certificates import Holder, parse_subject, validity
-from sra.admin.cards.softcard_file import CardFolder
-from sra.admin.cards.softcard_maker import Order, make
+from sra.cards.software.certificates import Holder, parse_subject, validity
+from sra.cards.software.file import CardFolder
+from sra.cards.software.maker import Order, make
 from sra.identity.certificates import parse
 from sra.piv.keys import Algorithm, Slot
 from tests.cli.remote_in_thread import RemoteInThread, remote_in_thread

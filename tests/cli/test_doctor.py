@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from sra.cli.run import status
 from sra.errors import RefusalCode, RefusedError
 from sra.identity.fingerprints import fingerprint
 from sra.paths import AdminPaths, Paths
+from sra.programs.run import status
 from sra.transport.known_remotes import KnownRemotes, address
 from tests.cli.remote_in_thread import RemoteInThread, remote_in_thread
 from tests.cli.whole import app
@@ -73,7 +73,7 @@ def test_what_the_remote_says_is_shown(doctor: Doctor, code: RefusalCode, check:
 
 
 def test_without_a_card_that_is_wrong(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sra.cli.doctor_admin.card_backends", lambda *_: {})
+    monkeypatch.setattr("sra.admin.checks.card_backends", lambda *_: {})
     with remote_in_thread() as running:
         ended, found = doctor.ask(f"{HOST}:{running.remote.port}")
     assert ended == 1

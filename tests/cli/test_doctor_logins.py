@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from sra.cli import checks
-from sra.cli.checks import Finding
-from sra.cli.doctor_remote import CHECKS, Remote
+from sra import checks
+from sra.checks import Finding
 from sra.paths import Paths
+from sra.remote.checks.remote import CHECKS, Remote
 from sra.remote.logins.login_paths import LoginPaths
 from tests.cli.login_machine import ACCOUNT, make_card, make_machine, run
 

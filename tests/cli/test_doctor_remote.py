@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 
 from lab.licenses import DAY, a_license, files_of
+from sra import checks
 from sra.audit import Audit
-from sra.cli import checks, doctor_remote
-from sra.cli.checks import Finding
-from sra.cli.doctor_remote import CHECKS, Remote, listen_address
-from sra.cli.licensing import latest_time
+from sra.checks import Finding
 from sra.config import DaemonConfig
 from sra.paths import Paths
 from sra.remote.activation import virtual_screen_linux
-from sra.remote.screen_sharing import displays_linux
-from sra.remote.screen_sharing.displays_linux import RunningProcess
+from sra.remote.build_license import latest_time
+from sra.remote.checks import remote as doctor_remote
+from sra.remote.checks.remote import CHECKS, Remote, listen_address
+from sra.remote.screen_sharing.x11 import displays_linux
+from sra.remote.screen_sharing.x11.displays_linux import RunningProcess
 from sra.transport import tls_identity
 
 

@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 
 from sra import audit
+from sra.admin import evidence as evidence_module
 from sra.admin.events import Refused
-from sra.cli import evidence as evidence_module
-from sra.cli.evidence import Evidence
-from sra.cli.status_view import StatusView
+from sra.admin.evidence import Evidence
+from sra.cli.console.status_view import StatusView
 from sra.ledger import refusals_path
 from tests.loopback import run
 

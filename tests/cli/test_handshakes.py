@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sra.cli import handshakes
 from sra.errors import LinkError, RefusalCode, RefusedError
+from sra.transport import probe as handshakes
 from tests.cli.remote_in_thread import RemoteInThread, remote_in_thread
 from tests.loopback import HOST, identity
 

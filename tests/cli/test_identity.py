@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from sra.cli.run import status
 from sra.identity import handover
 from sra.paths import Paths
+from sra.programs.run import status
 from sra.transport import identity_choice, tls_identity
 from tests.cli.whole import app
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab.licenses import DAY, a_license, files_of
-from sra.cli.run import status
+from sra.programs.run import status
 from tests.cli.whole import app
 
 PASSPHRASE = b"correct horse\n"

@@ -3,8 +3,8 @@ import time
 from pathlib import Path
 
 from lab.licenses import a_license, files_of
-from sra.cli.licensing import issuers_folder, latest_time, open_licenses
 from sra.paths import Paths
+from sra.remote.build_license import issuers_folder, latest_time, open_licenses
 
 
 def test_a_remote_s_license_is_found_below_its_root(tmp_path: Path) -> None:

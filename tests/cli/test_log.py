@@ -8,9 +8,9 @@ import pytest
 from sra.audit import Audit
 from sra.cli import log
 from sra.cli.log import journal_command, lines_of, lines_since, log_file, parse_since
-from sra.cli.run import status
 from sra.errors import UsageError
 from sra.paths import AdminPaths, Paths
+from sra.programs.run import status
 from tests.cli.whole import app
 
 NOW = datetime(2027, 1, 15, 8, 0, tzinfo=UTC)

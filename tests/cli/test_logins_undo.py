@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sra.cli import logins_undo
 from sra.errors import UsageError
+from sra.remote.logins import undo as logins_undo
 from sra.remote.logins.login_paths import LoginPaths
 from tests.cli.login_machine import ACCOUNT, STACK, make_card, make_machine, run, states, tree
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from sra.cli import logins, logins_watch
 from sra.errors import RefusalCode, RefusedError
 from sra.identity.certificates import CardCertificate
 from sra.paths import Paths
 from sra.remote.logins import mapping
+from sra.remote.logins import refresh as logins
+from sra.remote.logins import watch as logins_watch
 from sra.remote.logins.login_paths import LoginPaths
 from tests.loopback import run, until
 from tests.remote.accounts.issuing import Authority

@@ -5,8 +5,8 @@ import socket
 import pytest
 
 from sra import __version__
-from sra.cli import machine
-from sra.cli.machine import count_connections, count_established
+from sra.system import machine
+from sra.system.machine import count_connections, count_established
 
 TABLE = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sra.cli import notifications
+from sra.cli.console import notifications
 
 
 @pytest.fixture

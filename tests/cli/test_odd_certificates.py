@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sra.cli import logins
 from sra.config import load_daemon_config
 from sra.errors import RefusalCode, RefusedError
 from sra.identity.authorities import sort_authorities
@@ -23,6 +22,7 @@ from sra.remote.accounts.certificate_fields import FIELDS, FieldMissingError, re
 from sra.remote.accounts.pairing import PairingStore
 from sra.remote.accounts.vouching import Vouching
 from sra.remote.logins import mapping, sssd
+from sra.remote.logins import refresh as logins
 from sra.remote.logins.login_paths import LoginPaths
 from sra.remote.logins.sssd import SssdSettings
 from tests.cli.login_machine import ACCOUNT, make_card, make_machine, run

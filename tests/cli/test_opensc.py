@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sra.cli import opensc
-from sra.cli.checks import WrongError
+from sra.checks import WrongError
+from sra.remote.checks import opensc
 
 SAID = """\
 Available slots:

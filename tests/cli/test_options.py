@@ -1,4 +1,4 @@
-from sra.cli.options import examples
+from sra.cli.console.options import examples
 
 
 def test_examples_keep_their_lines() -> None:

@@ -3,7 +3,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from sra.cli.output import print_error, print_facts, print_json, print_note, print_table
+from sra.cli.console.output import print_error, print_facts, print_json, print_note, print_table
 from sra.remote.accounts.pairing_file import Pairing
 
 

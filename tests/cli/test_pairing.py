@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from sra.admin.cards.softcard_certificates import Holder, issue, parse_subject, validity
-from sra.admin.cards.softcard_keys import generate
-from sra.cli.run import status
+from sra.cards.software.certificates import Holder, issue, parse_subject, validity
+from sra.cards.software.keys import generate
 from sra.identity.certificates import CardCertificate, parse, parse_file
 from sra.paths import Paths
 from sra.piv.keys import Algorithm, Slot
+from sra.programs.run import status
 from sra.remote.accounts.pairing import PairingStore
 from tests.chains import card_file, usage
 from tests.cli.whole import app

@@ -8,7 +8,7 @@ import pytest
 
 from sra.paths import Paths
 from sra.remote.logins.login_paths import LoginPaths
-from sra.remote.logins.settings import Pkcs11Settings, modules_in
+from sra.remote.logins.pam_pkcs11 import Pkcs11Settings, modules_in
 from tests.cli.login_machine import ACCOUNT, STACK, make_card, make_machine, run, states, tree
 from tests.remote.accounts.issuing import Authority
 

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from sra.cli.passphrases import PASSPHRASE, read_new_passphrase, read_passphrase
+from sra.cli.console.passphrases import PASSPHRASE, read_new_passphrase, read_passphrase
 from sra.errors import UsageError
 
-ASK = "from sra.cli.passphrases import read_new_passphrase as read; print('got', read('Passphrase: ', None))"
+ASK = "from sra.cli.console.passphrases import read_new_passphrase as read; print('got', read('Passphrase: ', None))"
 
 
 def descriptor(content: bytes) -> int:

@@ -9,10 +9,10 @@ import sys
 
 import pytest
 
-from sra.cli.pins import read_new_pin, read_pin
+from sra.cli.console.pins import read_new_pin, read_pin
 from sra.errors import UsageError
 
-ASK = "from sra.cli.pins import read_new_pin; print('got', read_new_pin('PIN: ', None))"
+ASK = "from sra.cli.console.pins import read_new_pin; print('got', read_new_pin('PIN: ', None))"
 
 
 def descriptor(content: bytes) -> int:

@@ -7,15 +7,15 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sra.cli.house import open_house
-from sra.cli.pairing import app
-from sra.cli.policy import open_trust, policy_of, verdict
-from sra.cli.run import status
+from sra.cli.remote.pairing import app
 from sra.config import DaemonConfig, PolicyConfig
 from sra.errors import RefusalCode, RefusedError
 from sra.identity.policy import CertificatePolicy, Certificates
 from sra.paths import Paths
+from sra.programs.remote_setup import open_house
+from sra.programs.run import status
 from sra.remote.accounts.pairing import PairingStore
+from sra.remote.build_policy import open_trust, policy_of, verdict
 from tests.chains import Entry, card, root
 
 NOW = datetime.now(UTC)

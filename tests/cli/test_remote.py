@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from sra import logs
-from sra.cli import remote
-from sra.cli.remote import Process, User, Users
+from sra.cli.remote import remote
+from sra.cli.remote.remote import Process, User, Users
 from sra.config import DaemonConfig
 from sra.errors import UsageError
 from sra.paths import Paths
@@ -125,11 +125,11 @@ def test_there_is_srad_and_a_virtual_card_for_each_reader() -> None:
 
 def test_the_helper_for_the_screen_is_among_them_where_its_account_is(monkeypatch: pytest.MonkeyPatch) -> None:
     users = Users(User(61416, 61416), User(61417, 61417))
-    monkeypatch.setattr("sra.cli.remote.pwd.getpwnam", lambda name: name)
+    monkeypatch.setattr("sra.cli.remote.remote.pwd.getpwnam", lambda name: name)
     helper = remote._processes(Paths(), DaemonConfig(), users, "info")[-1]
     assert (helper.name, helper.user) == ("sra-screen", User(None, None))
     assert helper.argv[3:] == (
-        "import sra.cli.screen_helper; sra.cli.screen_helper.main()",
+        "import sra.programs.sra_screen; sra.programs.sra_screen.main()",
         "--daemon-uid", "61416", "--root", "/", "--log-level", "info",
     )  # fmt: skip
     without_root = remote._processes(Paths(), DaemonConfig(), Users(ONESELF, ONESELF), "info")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sra.cli import removal
 from sra.paths import Paths
+from sra.remote.logins import card_removal as removal
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sra.admin.rules import Rule
-from sra.cli import rules
-from sra.cli.run import status
+from sra.admin.guard.rules import Rule
+from sra.cli.admin import rules
 from sra.errors import UsageError
+from sra.programs.run import status
 from tests.cli.whole import app
 
 

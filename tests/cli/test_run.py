@@ -7,10 +7,10 @@ import typer
 
 from sra import errors
 from sra.audit import AuditError
-from sra.cli.run import EXIT_CODES, exit_code, run, status
 from sra.errors import RefusalCode, SraError, UntrustedRemoteError
-from sra.files import FileError
+from sra.programs.run import EXIT_CODES, exit_code, run, status
 from sra.remote.accounts.pairing import PairingFileError
+from sra.system.files import FileError
 from sra.transport.tls_identity import TlsIdentityError
 
 

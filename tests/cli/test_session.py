@@ -16,7 +16,7 @@ import pytest
 
 from sra.admin import control
 from sra.admin.control import Control, Order, Standing
-from sra.cli.run import status
+from sra.programs.run import status
 from tests.cli.whole import app
 
 

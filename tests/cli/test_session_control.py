@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from sra.admin.control import Order, Standing, tell
-from sra.admin.lending import Lender
+from sra.admin.guard.lending import Lender
+from sra.admin.reconnect import Staying, Wishes
 from sra.admin.session import Session
-from sra.admin.staying import Staying, Wishes
-from sra.cli.session_control import SessionControl
+from sra.admin.session_control import SessionControl
 from sra.piv.keys import Slot
 from tests.admin.connecting import Pins, connect
 from tests.admin.watching import Watching, lender

@@ -8,9 +8,9 @@ from typing import cast
 import pytest
 
 from sra.admin.events import Refused
-from sra.admin.screen import ScreenSharing
+from sra.admin.screen.sharing import ScreenSharing
+from sra.admin.screen.shown import Screen
 from sra.admin.session import Session
-from sra.cli.shown_screen import Screen
 from sra.errors import CardRemovedError, LinkError, RefusalCode, RefusedError, SraError
 from tests.admin.watching import Watching
 from tests.loopback import run

@@ -12,9 +12,9 @@ import pytest
 from cryptography import x509
 from typer.testing import CliRunner, Result
 
-from sra.admin.cards.software import SoftwareBackend
-from sra.cli.pins import PIN
-from sra.cli.softcard import app
+from sra.cards.software.backend import SoftwareBackend
+from sra.cli.admin.softcard import app
+from sra.cli.console.pins import PIN
 from sra.errors import CardRemovedError, KeyMissingError, SraError, UsageError
 
 PIN_LINE = b"123456\n"

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from sra.cli import srad
-from sra.cli.house import Recorder
 from sra.config import Limits, load_daemon_config
 from sra.errors import LinkError, RefusalCode, RefusedError
 from sra.identity.fingerprints import fingerprint
 from sra.ledger import refusals_path
 from sra.paths import Paths
+from sra.programs import srad
+from sra.programs.remote_setup import Recorder
 from sra.remote.virtual_card import daemon_link
 from sra.transport import tls_identity
 from sra.wire.messages import Hello
@@ -47,7 +47,14 @@ def prepare(root: Path, settings: str = SETTINGS) -> Paths:
 
 
 def start(root: Path, *options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", "import sra.cli.srad; sra.cli.srad.main()", "--root", str(root), *options]
+    command = [
+        sys.executable,
+        "-c",
+        "import sra.programs.srad; sra.programs.srad.main()",
+        "--root",
+        str(root),
+        *options,
+    ]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from lab.licenses import a_license, files_of
 from sra.audit import Audit
-from sra.cli.run import status
 from sra.paths import AdminPaths, Paths
+from sra.programs.run import status
 from sra.transport import tls_identity
 from sra.transport.known_remotes import KnownRemotes, address
 from tests.cli.remote_in_thread import remote_in_thread

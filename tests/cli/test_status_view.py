@@ -30,7 +30,7 @@ from sra.admin.events import (
     TooMany,
     Withheld,
 )
-from sra.cli.status_view import StatusView
+from sra.cli.console.status_view import StatusView
 from sra.piv.keys import Operation, PinOutcome, Slot
 
 DIGEST = bytes(range(32))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sra.cli import terminal
+from sra.cli.console import terminal
 from sra.errors import UsageError
 from tests.loopback import DEADLINE, run
 

@@ -12,10 +12,10 @@ from typing import TypeVar
 import pytest
 from rich.console import Console
 
-from sra.admin.person import Asker, PinGiven, PinQuestion, Queue, Reply, UseQuestion
-from sra.cli import terminal
-from sra.cli.status_view import StatusView
-from sra.cli.terminal_person import TerminalPerson, show_code
+from sra.admin.guard.questions import Asker, PinGiven, PinQuestion, Queue, Reply, UseQuestion
+from sra.cli.console import terminal
+from sra.cli.console.status_view import StatusView
+from sra.cli.console.terminal_person import TerminalPerson, show_code
 from sra.piv.keys import Operation, Slot
 from tests.cli.test_terminal import Terminal
 from tests.loopback import run

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from sra.cli.run import status
 from sra.identity.fingerprints import fingerprint
 from sra.paths import AdminPaths
+from sra.programs.run import status
 from sra.transport.known_remotes import KnownRemotes, address
 from tests.cli.whole import app
 

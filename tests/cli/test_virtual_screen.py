@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sra.cli.virtual_screen import for_xvfb, size
 from sra.paths import Paths
-from sra.remote.screen_sharing import displays_linux
-from sra.remote.screen_sharing.displays_linux import processes
+from sra.programs.sra_virtual_screen import for_xvfb, size
+from sra.remote.screen_sharing.x11 import displays_linux
+from sra.remote.screen_sharing.x11.displays_linux import processes
 
 OURS = ["-nolisten", "tcp", "-screen", "0", "1280x800x24"]
 
@@ -51,7 +51,14 @@ def test_settings_that_can_not_be_read_leave_a_screen_on_which_to_mend_them(
 
 def test_it_becomes_an_xvfb_that_can_be_shared_and_listens_nowhere() -> None:
     options = ["-seat", "seat0", "-nolisten", "tcp", "-listen", "tcp", "vt7", "-novtswitch"]
-    command = [sys.executable, "-c", "from sra.cli.virtual_screen import main; main()", "-displayfd", "1", *options]
+    command = [
+        sys.executable,
+        "-c",
+        "from sra.programs.sra_virtual_screen import main; main()",
+        "-displayfd",
+        "1",
+        *options,
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None

@@ -7,8 +7,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sra.admin.cards.softcard_certificates import Holder, issue, parse_subject, validity
-from sra.admin.cards.softcard_keys import generate
+from sra.cards.software.certificates import Holder, issue, parse_subject, validity
+from sra.cards.software.keys import generate
 from sra.errors import RefusalCode, RefusedError
 from sra.identity.certificates import CardCertificate, parse
 from sra.identity.slots import check_slot, only_decrypts, says_its_use

@@ -23,7 +23,7 @@ from sra.identity.revocation import EvidenceError
 from sra.identity.status import Answer
 from sra.remote.revocation.cache import Cache
 from sra.remote.revocation.checker import PolicyChecker
-from sra.remote.revocation.shelf import Shelf
+from sra.remote.revocation.evidence_store import Shelf
 from sra.remote.revocation.sources import ResponderSource, Source
 from sra.remote.revocation.trust_folder import TrustFolder
 from tests.chains import card

@@ -15,11 +15,11 @@ from sra.errors import RefusedError
 from sra.identity import policy
 from sra.identity.policy import CertificatePolicy, Certificates
 from sra.remote.logins import mapping
-from sra.remote.logins.settings import Pkcs11Settings
+from sra.remote.logins.pam_pkcs11 import Pkcs11Settings
 from sra.remote.revocation.cache import Cache
 from sra.remote.revocation.checker import PolicyChecker
+from sra.remote.revocation.evidence_store import OfflineShelf
 from sra.remote.revocation.export import login_trust, write_folder
-from sra.remote.revocation.shelf import OfflineShelf
 from sra.remote.revocation.trust_folder import TrustFolder
 from tests.chains import card
 from tests.paths_corpus.building import NOW, Case

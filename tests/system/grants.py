@@ -16,11 +16,11 @@ import threading
 from pathlib import Path
 
 from lab.product import CARDS, PIN
-from sra.admin.cards.software import SoftwareBackend
-from sra.admin.lending import Lender, Switch, Terms
-from sra.admin.pins import PinMemory
+from sra.admin.guard.lending import Lender, Switch, Terms
+from sra.admin.guard.pin_memory import PinMemory
+from sra.admin.guard.unlocking import Unlocking
 from sra.admin.session import Remote, Session, connect
-from sra.admin.unlocking import Unlocking
+from sra.cards.software.backend import SoftwareBackend
 from sra.errors import SraError
 from sra.transport.known_remotes import KnownRemotes
 from sra.transport.stream import Stream, join, open_stream

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from sra.admin.cards.base import Card
-from sra.admin.cards.software import SoftwareBackend
+from sra.cards.base import Card
+from sra.cards.software.backend import SoftwareBackend
 from sra.errors import RefusalCode, RefusedError
 from sra.identity import certificates, challenges
 from sra.piv.certificates import certificate_in

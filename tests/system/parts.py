@@ -28,7 +28,7 @@ def command_of(pid: int) -> str:
 def find(world: World, part: str) -> int:
     """The process id of ``srad`` or of the virtual card of a reader (``sra-card 0``)."""
     name, _, reader = part.partition(" ")
-    word = {"srad": "sra.cli.srad", "sra-card": f"--reader {reader} "}[name]
+    word = {"srad": "sra.programs.srad", "sra-card": f"--reader {reader} "}[name]
     return next(pid for pid in children(world.service.process.pid) if word in command_of(pid))
 
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from lab import product
 from lab.hosts import Host, two_hosts
 from lab.product import SRA, Service
-from sra.cli.remote import DAEMON_UID
+from sra.cli.remote.remote import DAEMON_UID
 from tests.remote.accounts.issuing import Authority, Issued, principal
 from tests.system.directory_server import BASE, READER, READER_PASSWORD, DirectoryServer
 

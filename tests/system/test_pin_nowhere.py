@@ -94,7 +94,7 @@ def search_processes(remote: Host) -> int:
         assert not in_words(pid, WANTED)
         looked += size
     names = " ".join(name_of(pid) for pid in processes_of(remote))
-    for program in ("sra.cli.srad", "--reader 0", "pcscd", "su ann", "sudo", "lightdm", "Xvfb", "openbox"):
+    for program in ("sra.programs.srad", "--reader 0", "pcscd", "su ann", "sudo", "lightdm", "Xvfb", "openbox"):
         assert program in names
     assert looked > MUCH
     return looked

@@ -13,7 +13,7 @@ from lab.hosts import Host
 from lab.login import MODULE
 from lab.processes import wait_until
 from lab.product import PIN, PYTHON, SRA, World, code_of, tries_left
-from sra.admin.person import MAX_NOES
+from sra.admin.guard.questions import MAX_NOES
 from tests.system.opensc import pkcs11_tool
 from tests.system.pin_pad import ASKS, DONE, PROGRAMS, at_pad, prepare, records, session, start
 

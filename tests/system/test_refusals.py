@@ -19,9 +19,9 @@ from lab import product
 from lab.hosts import two_hosts
 from lab.licenses import DAY, a_license, files_of
 from lab.product import CARDS, PIN, SRA, Terminal, World
-from sra.admin.cards.softcard_certificates import Holder, parse_subject, validity
-from sra.admin.cards.softcard_file import CardFolder
-from sra.admin.cards.softcard_maker import Order, make, new_puk
+from sra.cards.software.certificates import Holder, parse_subject, validity
+from sra.cards.software.file import CardFolder
+from sra.cards.software.maker import Order, make, new_puk
 from sra.piv.keys import Algorithm, Slot
 from tests.chains import DAY as A_DAY
 from tests.chains import NOW, Entry, Extensions, Key, card, root

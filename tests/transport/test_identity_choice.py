@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from sra.errors import UsageError
-from sra.files import FileError
+from sra.system.files import FileError
 from sra.transport import identity_choice, tls_identity
 from sra.transport.identity_choice import Candidate, Found
 from sra.transport.tls_identity import IdentityFiles, TlsIdentityError

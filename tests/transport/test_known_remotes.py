@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sra.errors import IdentityChangedError, SraError, UsageError
-from sra.files import FileError
 from sra.identity.fingerprints import fingerprint
+from sra.system.files import FileError
 from sra.transport.known_remotes import Address, KnownRemote, KnownRemotes, address, parse_address
 
 TODAY = date(2026, 1, 2)

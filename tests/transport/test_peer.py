@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sra.transport import peer
-from sra.transport.peer import is_ours, is_ours_by_tcp, is_ours_or_roots, peer_user, tcp_user
+from sra.system import peer
+from sra.system.peer import is_ours, is_ours_by_tcp, is_ours_or_roots, peer_user, tcp_user
 
 SOURCES = Path(__file__).resolve().parents[2] / "src"
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from sra.errors import LinkError, SraError
-from sra.transport.peer import is_ours
+from sra.system.peer import is_ours
 from sra.wire.rates import Bucket, Rate
 
 MAX_LINE = 4096

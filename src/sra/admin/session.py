@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import msgspec
 
-from sra.admin import claims, decrypting_keys
-from sra.admin.cards.base import Card
 from sra.admin.events import Connected, Ejected, Inserted, TooMany, Withheld
-from sra.admin.guard import Guard
-from sra.admin.lending import Lender, Lending
-from sra.admin.pin_entry import PinEntry
-from sra.admin.unlocking import Unlocking
+from sra.admin.guard import claims, decrypting_keys
+from sra.admin.guard.guard import Guard
+from sra.admin.guard.lending import Lender, Lending
+from sra.admin.guard.pin_entry import PinEntry
+from sra.admin.guard.unlocking import Unlocking
+from sra.cards.base import Card
 from sra.errors import (
     CardRemovedError,
     KeyMissingError,

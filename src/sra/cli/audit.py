@@ -14,8 +14,8 @@ import typer
 
 from sra import audit
 from sra.audit import AuditRecord
-from sra.cli.options import AsJson, ConfigDir, SessionId, examples
-from sra.cli.output import print_json, print_note
+from sra.cli.console.options import AsJson, ConfigDir, SessionId, examples
+from sra.cli.console.output import print_json, print_note
 from sra.errors import SraError
 from sra.ledger import refusals_path
 from sra.logs import clean

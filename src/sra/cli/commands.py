@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from sra import __version__, logs
-from sra.cli.options import examples
+from sra.cli.console.options import examples
 
 
 @dataclass(frozen=True)

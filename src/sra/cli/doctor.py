@@ -8,12 +8,14 @@ from typing import Annotated
 
 import typer
 
-from sra.cli import checks, doctor_admin, doctor_remote
-from sra.cli.cards import CardsDir
-from sra.cli.options import AsJson, ConfigDir, examples
+from sra import checks
+from sra.admin import checks as doctor_admin
+from sra.cli.admin.cards import CardsDir
+from sra.cli.console.options import AsJson, ConfigDir, examples
 from sra.errors import RefusedError, UsageError
 from sra.identity.certificates import MAX_CERTIFICATE, CardCertificate, parse_file
 from sra.paths import AdminPaths, Paths, admin_paths
+from sra.remote.checks import remote as doctor_remote
 from sra.transport.known_remotes import DEFAULT_PORT, Address, parse_address
 
 EXAMPLES = examples("sra doctor", "sra doctor remote.example.com", "sra doctor --certificate alice.pem --json")

@@ -15,7 +15,7 @@ from typing import Annotated, TextIO
 import typer
 
 from sra.cli.audit import is_of, logs_at, read_both, record_line
-from sra.cli.options import ConfigDir, SessionId, examples
+from sra.cli.console.options import ConfigDir, SessionId, examples
 from sra.errors import UsageError
 from sra.logs import clean
 from sra.paths import Paths, admin_paths

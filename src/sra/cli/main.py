@@ -1,4 +1,4 @@
-"""``sra``: the commands of both machines. Their exit status is explained in ``sra.cli.run``."""
+"""``sra``: the commands of both machines. Their exit status is explained in ``sra.programs.run``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from typer._completion_classes import completion_init
 
 from sra.cli.commands import build
-from sra.cli.run import run
+from sra.programs.run import run
 
 
 def main() -> None:

@@ -11,16 +11,17 @@ from typing import Annotated
 
 import typer
 
-from sra.cli import handshakes, machine
-from sra.cli.checks import WrongError
-from sra.cli.doctor_remote import Remote, check_clock, listen_address
-from sra.cli.licensing import open_licenses
-from sra.cli.options import AsJson, ConfigDir, examples
-from sra.cli.output import print_facts, print_json
+from sra.checks import WrongError
+from sra.cli.console.options import AsJson, ConfigDir, examples
+from sra.cli.console.output import print_facts, print_json
 from sra.errors import LinkError, SraError
 from sra.paths import AdminPaths, Paths, admin_paths
 from sra.remote.accounts.pairing import PairingStore
+from sra.remote.build_license import open_licenses
+from sra.remote.checks.remote import Remote, check_clock, listen_address
 from sra.remote.license.statement import day
+from sra.system import machine
+from sra.transport import probe as handshakes
 from sra.transport import tls_identity
 from sra.transport.known_remotes import KnownRemotes
 

@@ -24,10 +24,10 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
-from sra import files
 from sra.errors import UsageError
 from sra.identity.fingerprints import fingerprint
 from sra.logs import clean
+from sra.system import files
 from sra.transport.tls_identity import MAX_FILE, IdentityFiles, TlsIdentityError, names_of
 
 AskPassword = Callable[[Path], bytes]

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from sra import files
 from sra.errors import IdentityChangedError, UsageError
 from sra.identity.fingerprints import parse_fingerprint
 from sra.logs import clean
+from sra.system import files
 
 DEFAULT_PORT = 4116
 

@@ -28,11 +28,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from sra import files
 from sra.errors import UsageError
 from sra.identity import handover
 from sra.identity.fingerprints import fingerprint
 from sra.logs import clean
+from sra.system import files
 
 CERTIFICATE_FILE = "certificate.pem"
 KEY_FILE = "key.pem"

@@ -19,8 +19,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from sra.admin.cards.base import Card
-from sra.admin.cards.software import PREFIX, SoftwareBackend
+from sra.cards.base import Card
+from sra.cards.software.backend import PREFIX, SoftwareBackend
 from sra.errors import PinBlockedError, PinWrongError
 from sra.piv.keys import PinOutcome, PinReply, PinRequest
 from sra.remote.virtual_card.applet import Applet

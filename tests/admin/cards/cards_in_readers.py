@@ -7,11 +7,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from sra.admin.cards import pcsc_reader
-from sra.admin.cards.base import Card
-from sra.admin.cards.pcsc import PcscBackend, PcscCard
-from sra.admin.cards.pcsc_reader import ReaderConnection
-from sra.admin.cards.softcard_file import CardFolder
+from sra.cards.base import Card
+from sra.cards.pcsc import reader as pcsc_reader
+from sra.cards.pcsc.backend import PcscBackend, PcscCard
+from sra.cards.pcsc.reader import ReaderConnection
+from sra.cards.software.file import CardFolder
 from sra.remote.virtual_card.applet import Applet
 from sra.remote.virtual_card.driver_connection import VirtualCard
 from tests.admin.cards.card_in_reader import Typist, inserted

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sra.admin.cards import pcsc_reader
-from sra.admin.cards.softcard_certificates import Holder, parse_subject, validity
-from sra.admin.cards.softcard_file import CardFolder
-from sra.admin.cards.softcard_maker import Order, make
+from sra.cards.pcsc import reader as pcsc_reader
+from sra.cards.software.certificates import Holder, parse_subject, validity
+from sra.cards.software.file import CardFolder
+from sra.cards.software.maker import Order, make
 from sra.piv.keys import Algorithm, Slot
 from tests.admin.cards.private_pcscd import PrivatePcscd, environment, private_pcscd
 

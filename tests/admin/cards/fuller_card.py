@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from sra.admin.cards.base import Card
+from sra.cards.base import Card
 from sra.errors import PinBlockedError, PinWrongError, PukBlockedError, PukWrongError, UsageError
 from sra.piv.apdu import Command, Instruction, Status, parse_command, tries_remaining
 from sra.piv.keys import Slot

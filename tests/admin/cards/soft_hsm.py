@@ -11,8 +11,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from sra.admin.cards.softcard_certificates import Holder, issue, parse_subject, validity
-from sra.admin.cards.softcard_keys import PrivateKey
+from sra.cards.software.certificates import Holder, issue, parse_subject, validity
+from sra.cards.software.keys import PrivateKey
 from sra.piv.keys import Algorithm, Operation, Slot, purpose
 from tests.memory_card import private_key
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from sra.admin.cards.pcsc import PcscBackend, PcscCard
-from sra.admin.cards.softcard_file import CardFolder
+from sra.cards.pcsc.backend import PcscBackend, PcscCard
+from sra.cards.software.file import CardFolder
 from sra.errors import (
     CardError,
     CardRemovedError,

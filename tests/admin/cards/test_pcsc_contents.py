@@ -10,9 +10,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from sra.admin.cards.pcsc_contents import read_card
-from sra.admin.cards.pcsc_piv import PivApplication, way_to_card
-from sra.admin.cards.softcard_certificates import Holder, issue, parse_subject, validity
+from sra.cards.pcsc.contents import read_card
+from sra.cards.pcsc.piv import PivApplication, way_to_card
+from sra.cards.software.certificates import Holder, issue, parse_subject, validity
 from sra.piv import objects
 from sra.piv.certificates import build_certificate, build_compressed_certificate
 from sra.piv.keys import Algorithm, KeyDescription, KeyReply, KeyRequest, PinPolicy, PinReply, PinRequest, Slot

@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from sra.admin.cards.base import Card
-from sra.admin.cards.pcsc import PcscCard
-from sra.admin.cards.pcsc_contents import read_card
-from sra.admin.cards.pcsc_metadata import KeyMetadata, read_metadata
-from sra.admin.cards.pcsc_piv import PivApplication, way_to_card
-from sra.admin.cards.softcard_file import CardFolder
+from sra.cards.base import Card
+from sra.cards.pcsc.backend import PcscCard
+from sra.cards.pcsc.contents import read_card
+from sra.cards.pcsc.metadata import KeyMetadata, read_metadata
+from sra.cards.pcsc.piv import PivApplication, way_to_card
+from sra.cards.software.file import CardFolder
 from sra.errors import CardError, PinNeededError
 from sra.piv.certificates import build_certificate, build_compressed_certificate
 from sra.piv.keys import PinPolicy, Slot

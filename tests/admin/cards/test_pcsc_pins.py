@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from sra.admin.cards.base import Card
-from sra.admin.cards.pcsc import PcscCard
-from sra.admin.cards.softcard_file import CardFolder
+from sra.cards.base import Card
+from sra.cards.pcsc.backend import PcscCard
+from sra.cards.software.file import CardFolder
 from sra.errors import (
     CardError,
     PinBlockedError,

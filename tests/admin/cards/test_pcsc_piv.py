@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sra.admin.cards.pcsc_contents import read_card
-from sra.admin.cards.pcsc_piv import PivApplication, way_to_card
+from sra.cards.pcsc.contents import read_card
+from sra.cards.pcsc.piv import PivApplication, way_to_card
 from sra.errors import (
     CardError,
     KeyMissingError,

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from sra.admin.cards.base import Card
-from sra.admin.cards.pcsc import PcscBackend, PcscCard
-from sra.admin.cards.softcard_file import CardFolder
-from sra.admin.cards.software import SoftwareBackend
+from sra.cards.base import Card
+from sra.cards.pcsc.backend import PcscBackend, PcscCard
+from sra.cards.software.backend import SoftwareBackend
+from sra.cards.software.file import CardFolder
 from sra.errors import (
     CardError,
     CardRemovedError,
@@ -167,14 +167,14 @@ def test_a_card_in_a_process_of_its_own(pcscd: PrivatePcscd, folder: CardFolder)
 
 
 def test_without_the_service_there_is_no_reader(folder: CardFolder) -> None:
-    program = "import asyncio; from sra.admin.cards.pcsc import PcscBackend; asyncio.run(PcscBackend().find())"
+    program = "import asyncio; from sra.cards.pcsc.backend import PcscBackend; asyncio.run(PcscBackend().find())"
     nowhere = {"PCSCLITE_CSOCK_NAME": str(folder.path / "nowhere"), "PATH": "/usr/bin:/bin"}
     run = subprocess.run([sys.executable, "-c", program], env=nowhere, capture_output=True, text=True, check=False)
     assert "NoReaderError: The smart card service isn't running; start it" in run.stderr
 
 
 def test_without_a_reader_the_person_is_told(folder: CardFolder) -> None:
-    program = "import asyncio; from sra.admin.cards.pcsc import PcscBackend; asyncio.run(PcscBackend().find())"
+    program = "import asyncio; from sra.cards.pcsc.backend import PcscBackend; asyncio.run(PcscBackend().find())"
     with private_pcscd(readers=0) as empty:
         run = subprocess.run(
             [sys.executable, "-c", program],

@@ -9,10 +9,10 @@ from collections.abc import Callable
 import pytest
 from smartcard import scard
 
-from sra.admin.cards import pcsc_reader
-from sra.admin.cards.pcsc import PcscBackend, PcscCard
-from sra.admin.cards.pcsc_session import NOTICE_AFTER
-from sra.admin.cards.softcard_file import CardFolder
+from sra.cards.pcsc import reader as pcsc_reader
+from sra.cards.pcsc.backend import PcscBackend, PcscCard
+from sra.cards.pcsc.session import NOTICE_AFTER
+from sra.cards.software.file import CardFolder
 from sra.errors import (
     CardBusyError,
     PinNeededError,

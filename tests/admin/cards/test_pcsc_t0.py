@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from sra.admin.cards.pcsc_contents import read_card
-from sra.admin.cards.pcsc_piv import PivApplication, way_to_card
-from sra.admin.cards.softcard_file import CardFolder
-from sra.admin.cards.software import SoftwareBackend, SoftwareCard
+from sra.cards.pcsc.contents import read_card
+from sra.cards.pcsc.piv import PivApplication, way_to_card
+from sra.cards.software.backend import SoftwareBackend, SoftwareCard
+from sra.cards.software.file import CardFolder
 from sra.piv.keys import Slot
 from sra.remote.virtual_card.applet import Applet
 from tests.admin.cards.card_in_reader import applet_for

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from sra.admin.cards.pkcs11 import Pkcs11Backend, Pkcs11Card
+from sra.cards.pkcs11.backend import Pkcs11Backend, Pkcs11Card
 from sra.errors import (
     CardBusyError,
     CardError,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sra.admin.cards.pkcs11 import Pkcs11Backend, Pkcs11Card
-from sra.admin.cards.softcard_file import CardFolder
+from sra.cards.pkcs11.backend import Pkcs11Backend, Pkcs11Card
+from sra.cards.software.file import CardFolder
 from sra.errors import CardRemovedError, KeyMissingError, PinNeededError, PinUnfitError, PinWrongError
 from sra.piv.keys import PinOutcome, PinPolicy, Slot
 from tests.admin.cards.card_in_reader import Typist, inserted

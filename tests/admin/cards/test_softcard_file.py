@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sra.admin.cards.softcard_file import CardFolder
-from sra.admin.cards.softcard_objects import describe
+from sra.cards.software.file import CardFolder
+from sra.cards.software.objects import describe
 from sra.errors import CardError, CardRemovedError, UsageError
 
 FULL_DISK = """
 import sys
 from pathlib import Path
-from sra.admin.cards.softcard_file import CardFolder
-from sra.admin.cards.softcard_pin import open_with_pin
+from sra.cards.software.file import CardFolder
+from sra.cards.software.pin import open_with_pin
 from sra.errors import CardError
 
 folder = CardFolder(Path(sys.argv[1]))

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from sra.admin.cards.softcard_file import CardFolder
-from sra.admin.cards.softcard_maker import is_sealed, make, new_puk, open_key
-from sra.admin.cards.softcard_pin import open_with_pin
+from sra.cards.software.file import CardFolder
+from sra.cards.software.maker import is_sealed, make, new_puk, open_key
+from sra.cards.software.pin import open_with_pin
 from sra.errors import CardError, UsageError
 from sra.piv.keys import Algorithm, Slot
 from tests.admin.cards.conftest import PIN, PUK, order_for

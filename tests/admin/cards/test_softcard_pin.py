@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 import pytest
 
-from sra.admin.cards.softcard_file import CardFolder, StoredCode
-from sra.admin.cards.softcard_pin import change_pin, open_with_pin, unblock_pin
+from sra.cards.software.file import CardFolder, StoredCode
+from sra.cards.software.pin import change_pin, open_with_pin, unblock_pin
 from sra.errors import (
     CardError,
     CardRemovedError,
@@ -27,8 +27,8 @@ PIN, PUK, WRONG = b"123456", b"PUKPUKPU", b"654321"
 TRY = """
 import sys
 from pathlib import Path
-from sra.admin.cards.softcard_file import CardFolder
-from sra.admin.cards.softcard_pin import open_with_pin
+from sra.cards.software.file import CardFolder
+from sra.cards.software.pin import open_with_pin
 
 folder = CardFolder(Path(sys.argv[1]))
 try:

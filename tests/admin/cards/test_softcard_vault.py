@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sra.admin.cards import softcard_vault as vault
+from sra.cards.software import vault
 
 SECRET = b"s" * vault.SECRET_SIZE
 

@@ -11,9 +11,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, utils
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 
-from sra.admin.cards.base import Card
-from sra.admin.cards.softcard_file import CardFolder
-from sra.admin.cards.software import SoftwareBackend, SoftwareCard
+from sra.cards.base import Card
+from sra.cards.software.backend import SoftwareBackend, SoftwareCard
+from sra.cards.software.file import CardFolder
 from sra.errors import (
     CardError,
     CardRemovedError,

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from sra.errors import RefusalCode, RefusedError, UsageError
-from sra.files import FileError
 from sra.identity.certificates import CardCertificate, parse
 from sra.remote.accounts.pairing import Finding, PairingStore
+from sra.system.files import FileError
 from sra.transport import tls_identity
 
 HASH = "sha1:" + "ab" * 20

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from sra.errors import UsageError
-from sra.files import FileError
 from sra.remote.accounts.watched_file import WatchedFile
+from sra.system.files import FileError
 
 
 def decode(data: bytes | None) -> list[str]:

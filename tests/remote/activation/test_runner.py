@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from sra.files import FileContent
 from sra.remote.activation import journal, runner
 from sra.remote.activation.journal import Wanted
 from sra.remote.activation.machine import ActivationError
 from sra.remote.activation.steps_linux import Identity, ScreenFiles, Setup, all_steps, steps
 from sra.remote.activation.undo import LOGIN_WINDOW
+from sra.system.files import FileContent
 from tests.remote.activation.world import World
 
 SETUP = Setup(

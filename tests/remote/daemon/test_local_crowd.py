@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from sra.transport.peer import loopback_user_linux
+from sra.system.peer import loopback_user_linux
 from tests.loopback import run
 from tests.memory_remote import MemoryReader, running_remote
 

@@ -17,9 +17,9 @@ from sra.remote.daemon import recordings
 from sra.remote.daemon.recordings import Record, collect_recordings
 from sra.remote.screen_sharing.helper import Helper
 from sra.remote.screen_sharing.password import OnePassword
-from sra.remote.screen_sharing.sharing import Place, Policy
-from sra.remote.screen_sharing.shelf import Shelf, new_name
-from sra.remote.screen_sharing.vnc_linux import Account
+from sra.remote.screen_sharing.recording.folder import Shelf, new_name
+from sra.remote.screen_sharing.share import Place, Policy
+from sra.remote.screen_sharing.x11.vnc_linux import Account
 from tests.loopback import run, until
 
 CONTENT = b"pictures"

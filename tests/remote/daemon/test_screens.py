@@ -13,9 +13,9 @@ import pytest
 
 from sra.errors import RefusalCode, RefusedError
 from sra.remote.daemon.screens import Screens
-from sra.remote.screen_sharing import vocabulary
+from sra.remote.screen_sharing import messages as vocabulary
 from sra.remote.screen_sharing.link import NOT_SET_UP
-from sra.remote.screen_sharing.vocabulary import Done, Ended, Failed, Grant, Granted, Open, Reply
+from sra.remote.screen_sharing.messages import Done, Ended, Failed, Grant, Granted, Open, Reply
 from sra.transport.stream import Stream
 from sra.wire.messages import NoScreen, ScreenGrant
 from tests.loopback import DEADLINE, run, until

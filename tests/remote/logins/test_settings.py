@@ -4,7 +4,7 @@ import pytest
 
 from sra.identity.policy import CertificatePolicy, Certificates, settings
 from sra.remote.logins import marks
-from sra.remote.logins.settings import HEAD, Pkcs11Settings
+from sra.remote.logins.pam_pkcs11 import HEAD, Pkcs11Settings
 
 
 @pytest.mark.parametrize("certificates", list(Certificates))

@@ -15,7 +15,7 @@ from sra.errors import RefusedError
 from sra.identity.policy import CertificatePolicy, Certificates
 from sra.remote.revocation.cache import Cache
 from sra.remote.revocation.checker import PolicyChecker
-from sra.remote.revocation.shelf import Shelf
+from sra.remote.revocation.evidence_store import Shelf
 from sra.remote.revocation.trust_folder import TrustFolder
 from tests.chains import NOW, Authority, card, root
 

@@ -20,7 +20,7 @@ from sra.identity.certificates import CardCertificate
 from sra.identity.policy import CertificatePolicy, Certificates
 from sra.remote.revocation import answers as module
 from sra.remote.revocation import sources
-from sra.remote.revocation.shelf import RETRY_AFTER
+from sra.remote.revocation.evidence_store import RETRY_AFTER
 from tests.chains import (
     AUTHORITY,
     DAY,
@@ -259,7 +259,7 @@ def test_after_a_failure_the_next_ones_are_refused_at_once(filed: Remote) -> Non
 def test_in_the_background_lists_are_renewed_so_that_no_login_waits(
     filed: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sra.remote.revocation.shelf.ROUND", 0.01)
+    monkeypatch.setattr("sra.remote.revocation.evidence_store.ROUND", 0.01)
     with serving(sub=content(SUB.revocation_list(dates=(NOW - HOUR, NOW + HOUR)))) as server:
         filed.check(SUB.issue("Alice", [points(server.url("/sub"))]))
         server.replies["/sub"] = content(SUB.revocation_list(dates=(NOW, NOW + 9 * HOUR)))

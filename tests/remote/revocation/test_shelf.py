@@ -13,9 +13,9 @@ from sra.identity import crl
 from sra.identity.authorities import Issued
 from sra.identity.revocation import EvidenceError
 from sra.identity.status import Answer
-from sra.remote.revocation import shelf as module
+from sra.remote.revocation import evidence_store as module
 from sra.remote.revocation.cache import Cache
-from sra.remote.revocation.shelf import FORGET_AFTER, RENEW_AFTER, RETRY_AFTER, Shelf
+from sra.remote.revocation.evidence_store import FORGET_AFTER, RENEW_AFTER, RETRY_AFTER, Shelf
 from sra.remote.revocation.sources import ListSource
 from tests.chains import DAY, NOW, Entry, root
 

@@ -12,16 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from sra.remote.screen_sharing import recording_linux, vnc_linux
-from sra.remote.screen_sharing.displays_linux import Display, NoDisplayError, RunningProcess
 from sra.remote.screen_sharing.helper import Helper
 from sra.remote.screen_sharing.link import ScreenLink
 from sra.remote.screen_sharing.password import LOCKED, OnePassword
-from sra.remote.screen_sharing.recording_linux import MEBIBYTE, Recorder
-from sra.remote.screen_sharing.sharing import Place, Policy
-from sra.remote.screen_sharing.shelf import Shelf
-from sra.remote.screen_sharing.vnc_linux import Account
-from sra.remote.screen_sharing.wlroots_linux import Compositor
+from sra.remote.screen_sharing.recording import recorder as recording_linux
+from sra.remote.screen_sharing.recording.folder import Shelf
+from sra.remote.screen_sharing.recording.recorder import MEBIBYTE, Recorder
+from sra.remote.screen_sharing.share import Place, Policy
+from sra.remote.screen_sharing.wayland.wlroots_linux import Compositor
+from sra.remote.screen_sharing.x11 import vnc_linux
+from sra.remote.screen_sharing.x11.displays_linux import Display, NoDisplayError, RunningProcess
+from sra.remote.screen_sharing.x11.vnc_linux import Account
 from tests.loopback import DEADLINE, until
 
 SERVER = """\

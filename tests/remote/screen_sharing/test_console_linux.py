@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sra.remote.screen_sharing import console_linux, vnc_linux
-from sra.remote.screen_sharing.console_linux import BlankedConsole, ConsoleError
-from sra.remote.screen_sharing.vnc_linux import Account, ServerError
+from sra.remote.screen_sharing.x11 import console_linux, vnc_linux
+from sra.remote.screen_sharing.x11.console_linux import BlankedConsole, ConsoleError
+from sra.remote.screen_sharing.x11.vnc_linux import Account, ServerError
 from tests.loopback import run
 
 PUTS_BACK = """\

@@ -8,9 +8,9 @@ from typing import cast
 
 import pytest
 
-from sra.remote.screen_sharing import console_x11
-from sra.remote.screen_sharing.console_x11 import MARK, ConsoleError, Word, keep_dark
-from sra.remote.screen_sharing.x11 import Connection, RequestError, Screen
+from sra.remote.screen_sharing.x11 import console_x11
+from sra.remote.screen_sharing.x11.console_x11 import MARK, ConsoleError, Word, keep_dark
+from sra.remote.screen_sharing.x11.x11 import Connection, RequestError, Screen
 
 SIZE = 4
 RAMP = struct.pack("<4H", 0, 20, 40, 60) * 3

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sra.files import FileError
-from sra.remote.screen_sharing import displays_linux
-from sra.remote.screen_sharing.displays_linux import (
+from sra.remote.screen_sharing.x11 import displays_linux
+from sra.remote.screen_sharing.x11.displays_linux import (
     NO_DISPLAY,
     WAYLAND,
     Display,
@@ -20,6 +19,7 @@ from sra.remote.screen_sharing.displays_linux import (
     find,
     is_somebody_logged_in,
 )
+from sra.system.files import FileError
 
 LIGHTDM = ("/usr/lib/xorg/Xorg", ":0", "-seat", "seat0", "-auth", "/var/run/lightdm/root/:0", "-nolisten", "tcp", "vt7")
 GDM = ("/usr/lib/xorg/Xorg", "vt2", "-displayfd", "3", "-auth", "/run/user/1000/gdm/Xauthority", ":1", "-verbose", "3")

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from sra.cli import screen_burn
 from sra.errors import RefusalCode, RefusedError
+from sra.programs import screen_burn
 from sra.remote.screen_sharing import helper as helper_module
-from sra.remote.screen_sharing import sharing, vnc_linux
-from sra.remote.screen_sharing.displays_linux import RunningProcess
+from sra.remote.screen_sharing import share as sharing
 from sra.remote.screen_sharing.password import LOCKED
-from sra.remote.screen_sharing.sharing import Policy
-from sra.remote.screen_sharing.wlroots_linux import Compositor
+from sra.remote.screen_sharing.share import Policy
+from sra.remote.screen_sharing.wayland.wlroots_linux import Compositor
+from sra.remote.screen_sharing.x11 import vnc_linux
+from sra.remote.screen_sharing.x11.displays_linux import RunningProcess
 from tests.loopback import DEADLINE, run, until
 from tests.remote.screen_sharing.helper_scene import BY, DISPLAY, is_alive, raw, scene, use_programs_of_the_test
 

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from sra.errors import RefusalCode, RefusedError
-from sra.remote.screen_sharing import recording_linux, sharing, vocabulary
-from sra.remote.screen_sharing.displays_linux import RunningProcess
+from sra.remote.screen_sharing import messages as vocabulary
+from sra.remote.screen_sharing import share as sharing
+from sra.remote.screen_sharing.messages import Done, Recorded, Written
 from sra.remote.screen_sharing.password import LOCKED
-from sra.remote.screen_sharing.recording_linux import MEBIBYTE
-from sra.remote.screen_sharing.vocabulary import Done, Recorded, Written
-from sra.remote.screen_sharing.wlroots_linux import Compositor
+from sra.remote.screen_sharing.recording import recorder as recording_linux
+from sra.remote.screen_sharing.recording.recorder import MEBIBYTE
+from sra.remote.screen_sharing.wayland.wlroots_linux import Compositor
+from sra.remote.screen_sharing.x11.displays_linux import RunningProcess
 from tests.loopback import run
 from tests.remote.screen_sharing.helper_scene import BY, raw, scene, use_programs_of_the_test
 

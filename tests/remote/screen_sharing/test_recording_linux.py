@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from sra.remote.screen_sharing import recording_linux, vnc_linux
-from sra.remote.screen_sharing.recording_linux import MEBIBYTE, Recorder, Recording
-from sra.remote.screen_sharing.shelf import Shelf
-from sra.remote.screen_sharing.vnc_linux import Account, ServerError
+from sra.remote.screen_sharing.recording import recorder as recording_linux
+from sra.remote.screen_sharing.recording.folder import Shelf
+from sra.remote.screen_sharing.recording.recorder import MEBIBYTE, Recorder, Recording
+from sra.remote.screen_sharing.x11 import vnc_linux
+from sra.remote.screen_sharing.x11.vnc_linux import Account, ServerError
 from tests.loopback import run, until
 
 ACCOUNT = Account("_srascreen", 2**31, 2**31)

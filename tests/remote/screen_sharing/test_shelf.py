@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sra.errors import ProtocolError
-from sra.remote.screen_sharing.shelf import Shelf, Whole, new_name
+from sra.remote.screen_sharing.recording.folder import Shelf, Whole, new_name
 from tests.loopback import DEADLINE, run
 
 CONTENT = b"pictures" * 300_000

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sra.remote.screen_sharing import people_linux, recording_linux, templates, vnc_linux
-from sra.remote.screen_sharing.vnc_linux import Account, ServerError
+from sra.remote.screen_sharing import templates
+from sra.remote.screen_sharing.recording import recorder as recording_linux
+from sra.remote.screen_sharing.x11 import people_linux, vnc_linux
+from sra.remote.screen_sharing.x11.vnc_linux import Account, ServerError
 from tests.loopback import run
 
 ACCOUNT = Account("_srascreen", 999, 999)
@@ -93,7 +95,7 @@ def test_pam_burns_the_password_with_this_interpreter_and_this_socket() -> None:
     service = templates.pam_service(Path("/opt/sra/bin/python"), Path("/run/sra/screen/helper")).decode()
     last = service.splitlines()[-1].split()
     assert last[:4] == ["account", "required", "pam_exec.so", "quiet"]
-    assert last[4:] == ["/opt/sra/bin/python", "-I", "-m", "sra.cli.screen_burn", "/run/sra/screen/helper"]
+    assert last[4:] == ["/opt/sra/bin/python", "-I", "-m", "sra.programs.screen_burn", "/run/sra/screen/helper"]
     assert "@" not in service
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sra.errors import ProtocolError
-from sra.remote.screen_sharing import vocabulary
-from sra.remote.screen_sharing.vocabulary import (
+from sra.remote.screen_sharing import messages as vocabulary
+from sra.remote.screen_sharing.messages import (
     Burn,
     Collect,
     Done,

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sra.errors import LinkError, ProtocolError
-from sra.remote.screen_sharing import pam_linux, plain_login, wayvnc_door, wayvnc_linux
-from sra.remote.screen_sharing.displays_linux import RunningProcess
-from sra.remote.screen_sharing.vnc_linux import Account, ServerError
-from sra.remote.screen_sharing.wayvnc_door import MAX_GUESTS, Door
-from sra.remote.screen_sharing.wayvnc_linux import WlrootsScreen
-from sra.remote.screen_sharing.wlroots_linux import Compositor
+from sra.remote.screen_sharing.wayland import pam_linux, plain_login, wayvnc_door, wayvnc_linux
+from sra.remote.screen_sharing.wayland.wayvnc_door import MAX_GUESTS, Door
+from sra.remote.screen_sharing.wayland.wayvnc_linux import WlrootsScreen
+from sra.remote.screen_sharing.wayland.wlroots_linux import Compositor
+from sra.remote.screen_sharing.x11.displays_linux import RunningProcess
+from sra.remote.screen_sharing.x11.vnc_linux import Account, ServerError
 from sra.transport.stream import Stream
 from tests.loopback import run
 from tests.rfb_client import Attempt, RfbClient, attempt

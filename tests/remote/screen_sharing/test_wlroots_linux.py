@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sra.remote.screen_sharing.displays_linux import Display, NoDisplayError, RunningProcess
-from sra.remote.screen_sharing.wlroots_linux import Compositor, connect, find
+from sra.remote.screen_sharing.wayland.wlroots_linux import Compositor, connect, find
+from sra.remote.screen_sharing.x11.displays_linux import Display, NoDisplayError, RunningProcess
 
 ANN, GREETER = 1000, 110
 X = RunningProcess(7, 0, ("/usr/lib/xorg/Xorg", ":0", "vt7"))

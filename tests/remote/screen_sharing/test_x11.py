@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sra.remote.screen_sharing.x11 import Connection, RequestError, Screen, cookie_in
+from sra.remote.screen_sharing.x11.x11 import Connection, RequestError, Screen, cookie_in
 
 EVENT = bytes([12]) + bytes(31)
 LONG_EVENT = struct.pack("<BxHI24x", 35, 0, 2) + bytes(8)

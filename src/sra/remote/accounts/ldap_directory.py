@@ -13,7 +13,6 @@ from pathlib import Path
 
 from cryptography import x509
 
-from sra import files
 from sra.errors import UsageError
 from sra.identity.certificates import CardCertificate
 from sra.remote.accounts import ldap_messages
@@ -21,6 +20,7 @@ from sra.remote.accounts.directory import Accounts, AnswerCache, DirectoryError
 from sra.remote.accounts.ldap_connection import FAILURES, Server, connected
 from sra.remote.accounts.ldap_messages import Entry, Search
 from sra.remote.accounts.pairing_file import check_account_name
+from sra.system import files
 
 MAX_ENTRIES = 2
 """Entries that are asked for: two are one too many already."""

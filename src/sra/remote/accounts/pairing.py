@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from sra import files
 from sra.errors import RefusalCode, RefusedError, UsageError
 from sra.identity.certificates import CardCertificate
 from sra.logs import clean
 from sra.remote.accounts import pairing_file
 from sra.remote.accounts.pairing_file import HASHES, Pairing, Reading, check_account_name, parse_hash
+from sra.system import files
 
 MAX_FILE = 4 * 1024 * 1024
 """Bytes of the file: a pairing takes about 200, so some 20,000 cards."""

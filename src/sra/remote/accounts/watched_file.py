@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from sra import files
 from sra.errors import UsageError
+from sra.system import files
 
 T = TypeVar("T")
 

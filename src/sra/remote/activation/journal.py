@@ -10,9 +10,9 @@ from contextlib import suppress
 
 import msgspec
 
-from sra import files
 from sra.remote.activation.machine import MAX_FILE, UNITS, ActivationError, Machine, state
 from sra.remote.activation.undo import BACKUPS, AnyUndo
+from sra.system import files
 
 STATE = "/var/lib/sra-activation"
 JOURNAL = f"{STATE}/journal.json"

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from sra import files
 from sra.errors import UsageError
+from sra.system import files
 
 Execute = Callable[[Sequence[str]], tuple[int, str]]
 """Run a program (argv, no shell) to its end: its exit status and what it said."""

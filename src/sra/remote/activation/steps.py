@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
-from sra import files
 from sra.remote.activation.machine import ROOT_OWNER, UNITS, Machine, Owner, content, state
 from sra.remote.activation.undo import (
     CA_BUNDLE_PROGRAM,
@@ -23,6 +22,7 @@ from sra.remote.activation.undo import (
     keep_file,
     kept_file,
 )
+from sra.system import files
 
 NO_LOGIN = "/usr/sbin/nologin"
 NO_HOME = "/nonexistent"

@@ -11,8 +11,8 @@ from typing import ClassVar
 
 import msgspec
 
-from sra import files
 from sra.remote.activation.machine import ActivationError, Machine, Screen, content
+from sra.system import files
 
 BACKUPS = "/var/lib/sra-activation/before"
 """Where the files are kept that activation replaced."""

@@ -14,10 +14,10 @@ import ssl
 from sra.errors import LinkError, ProtocolError
 from sra.remote.daemon.readers import Reader
 from sra.remote.daemon.sessions import Sessions
+from sra.system.peer import loopback_user_linux
 from sra.transport.channel import Channel
 from sra.transport.gate import Gate, Limits
 from sra.transport.listener import Listener, Place
-from sra.transport.peer import loopback_user_linux
 from sra.wire.connection import Connection
 from sra.wire.messages import Attach, Attached
 from sra.wire.states import Role, State

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from sra import files
+from sra.system import files
 from sra.transport.gate import origins_of
 
 LASTING = 24 * 60 * 60.0

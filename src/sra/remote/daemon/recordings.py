@@ -14,9 +14,9 @@ from pathlib import Path
 
 from sra.audit import AuditError
 from sra.errors import LinkError, ProtocolError
-from sra.remote.screen_sharing import vocabulary
-from sra.remote.screen_sharing.vocabulary import MAX_PACKET, Collect, Done, Recorded, Reply, Request, Written
-from sra.transport.peer import is_ours_or_roots
+from sra.remote.screen_sharing import messages as vocabulary
+from sra.remote.screen_sharing.messages import MAX_PACKET, Collect, Done, Recorded, Reply, Request, Written
+from sra.system.peer import is_ours_or_roots
 
 TRY_AGAIN = 1.0
 """Seconds, where there is no helper, or the trail can't be written."""

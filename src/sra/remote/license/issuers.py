@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from sra import files
 from sra.errors import UsageError
+from sra.system import files
 
 MAX_FILE = 16 * 1024
 """Bytes of a key's file: it has some 300."""

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sra import files
 from sra.errors import UsageError
+from sra.system import files
 
 INTERVAL = 300.0
 """Seconds between two writes."""

@@ -17,12 +17,12 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from sra import files
 from sra.errors import UsageError
 from sra.remote.license import issuers, profile, statement
 from sra.remote.license.latest_time import LatestTime
 from sra.remote.license.problems import LicenseError, Problem
 from sra.remote.license.statement import License
+from sra.system import files
 
 MAX_PROFILE = 256 * 1024
 """Bytes: a profile with one license takes 3 KiB, and an envelope with a chain of certificates some 10 more."""

@@ -14,10 +14,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from sra import files
 from sra.errors import SraError
 from sra.identity import certificates
 from sra.identity.certificates import MAX_CERTIFICATE, CardCertificate
+from sra.system import files
 
 MAX_CARDS = 2000
 """Certificates in one folder: more people than share a machine. The one that was seen longest ago goes first."""

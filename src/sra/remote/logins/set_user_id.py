@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sra.remote.logins import settings
+from sra.remote.logins import pam_pkcs11 as settings
 from sra.remote.logins.login_paths import LoginPaths
 
 SERVICES = (

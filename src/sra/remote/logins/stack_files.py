@@ -6,12 +6,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sra import files
 from sra.errors import UsageError
 from sra.remote.logins import stacks
 from sra.remote.logins.login_paths import LoginPaths
 from sra.remote.logins.services import KNOWN, Service, is_name, service_of
 from sra.remote.logins.stacks import State, Wish
+from sra.system import files
 
 MAX_FILE = 64 * 1024
 """Bytes of a stack: the longest of a distribution have 5 KiB."""

@@ -18,7 +18,7 @@ from sra.identity.paths import Path
 from sra.identity.policy import CertificatePolicy
 from sra.identity.revocation import EvidenceError, Point
 from sra.identity.status import Answer, Evidence
-from sra.remote.revocation.shelf import Shelf
+from sra.remote.revocation.evidence_store import Shelf
 from sra.remote.revocation.sources import ListSource, ResponderSource, Source
 from sra.remote.revocation.trust_folder import Trusted
 

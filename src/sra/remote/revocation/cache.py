@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from sra import files
 from sra.errors import SraError
 from sra.identity.crl import MAX_LIST
+from sra.system import files
 
 MAX_FILES = 1000
 """Answers that are kept: a list of each authority, and an OCSP answer of each card that came lately."""

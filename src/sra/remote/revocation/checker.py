@@ -18,7 +18,7 @@ from sra.identity.slots import check_slot
 from sra.identity.status import Evidence
 from sra.identity.usage import check_purpose, check_usage, listed
 from sra.remote.revocation.answers import Answers, Question
-from sra.remote.revocation.shelf import Shelf
+from sra.remote.revocation.evidence_store import Shelf
 from sra.remote.revocation.trust_folder import Trusted, TrustFolder
 
 log = logging.getLogger("sra.revocation")

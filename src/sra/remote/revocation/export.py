@@ -18,7 +18,6 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sra import files
 from sra.errors import UsageError
 from sra.identity import crl
 from sra.identity.authorities import Authorities
@@ -29,6 +28,7 @@ from sra.piv import tlv
 from sra.remote.revocation.cache import Cache
 from sra.remote.revocation.sources import ListSource, digest
 from sra.remote.revocation.trust_folder import Trusted
+from sra.system import files
 
 MAX_FILE = 2 * crl.MAX_LIST
 """Bytes of one file in a folder: the longest list, in PEM."""

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from cryptography import x509
 
-from sra import files
 from sra.errors import RefusedError, SraError
 from sra.identity import crl, lists
 from sra.identity.authorities import Authorities, Issued, read_certificates, sort_authorities, split
@@ -17,6 +16,7 @@ from sra.identity.crl import RevocationList
 from sra.identity.names import comparable
 from sra.identity.paths import MALFORMED
 from sra.identity.revocation import EvidenceError
+from sra.system import files
 
 MAX_FILES = 1000
 """In one folder: the whole of a large public key infrastructure has some hundreds."""

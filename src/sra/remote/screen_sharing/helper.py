@@ -9,11 +9,8 @@ import socket
 from pathlib import Path
 
 from sra.errors import ProtocolError, SraError
-from sra.remote.screen_sharing import vocabulary
-from sra.remote.screen_sharing.password import OnePassword
-from sra.remote.screen_sharing.sharing import DeniedError, Place, Share
-from sra.remote.screen_sharing.shelf import Shelf
-from sra.remote.screen_sharing.vocabulary import (
+from sra.remote.screen_sharing import messages as vocabulary
+from sra.remote.screen_sharing.messages import (
     MAX_PACKET,
     Burn,
     Collect,
@@ -29,7 +26,10 @@ from sra.remote.screen_sharing.vocabulary import (
     Request,
     Written,
 )
-from sra.transport.peer import peer_user
+from sra.remote.screen_sharing.password import OnePassword
+from sra.remote.screen_sharing.recording.folder import Shelf
+from sra.remote.screen_sharing.share import DeniedError, Place, Share
+from sra.system.peer import peer_user
 
 BACKLOG = 16
 TURN_PATIENCE = 3.0

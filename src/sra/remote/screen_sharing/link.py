@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sra.errors import ProtocolError, RefusalCode, RefusedError
-from sra.remote.screen_sharing import vocabulary
-from sra.remote.screen_sharing.vocabulary import MAX_PACKET, Done, Ended, Failed, Grant, Granted, Open, Reply, Request
-from sra.transport.peer import is_ours_or_roots
+from sra.remote.screen_sharing import messages as vocabulary
+from sra.remote.screen_sharing.messages import MAX_PACKET, Done, Ended, Failed, Grant, Granted, Open, Reply, Request
+from sra.system.peer import is_ours_or_roots
 
 NOT_SET_UP = "Screen sharing is not set up on this remote: have “sra activate -s” run there as root."
 NOT_ROOTS = "What listens where this remote's screen is shared is not root's: have “sra doctor” run there as root."

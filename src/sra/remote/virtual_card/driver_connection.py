@@ -9,7 +9,7 @@ from typing import Protocol, cast
 
 from sra.errors import ProtocolError
 from sra.remote.virtual_card.reader_frames import Kind, Question, ReaderConversation
-from sra.transport.peer import peer_user
+from sra.system.peer import peer_user
 
 _log = logging.getLogger("sra.card")
 

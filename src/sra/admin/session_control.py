@@ -1,0 +1,81 @@
+"""What a running ``sra connect`` does when ``sra session`` tells it to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from sra.admin.control import Control, Order, Standing
+from sra.admin.guard.lending import Lender
+from sra.admin.reconnect import Staying
+from sra.cli.console.output import print_error
+from sra.errors import LinkError
+
+
+class SessionControl:
+    """Takes orders while it is entered."""
+
+    def __init__(self, folder: Path, staying: Staying, lender: Lender, remote: str) -> None:
+        self._staying = staying
+        self._lender = lender
+        self._remote = remote
+        self._control = Control(
+            folder,
+            {
+                Order.STATUS: self._status,
+                Order.EJECT: self._eject,
+                Order.INSERT: self._insert,
+                Order.PAUSE: self._pause,
+                Order.RESUME: self._resume,
+                Order.REOPEN: self._reopen,
+            },
+        )
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._control.open()
+        except LinkError as error:
+            print_error(f"sra session can't reach this connection. {error}")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._control.close()
+
+    async def _status(self) -> Standing:
+        session = self._staying.session
+        return Standing(
+            remote=self._remote,
+            account=session.account if session else "",
+            card=self._lender.card.name,
+            connected=session is not None,
+            inserted=session is not None and session.is_inserted,
+            paused=self._lender.switch.paused,
+            uses=self._lender.meter.uses,
+            process=os.getpid(),
+        )
+
+    async def _eject(self) -> Standing:
+        await self._staying.eject()
+        return await self._status()
+
+    async def _insert(self) -> Standing:
+        self._staying.insert()
+        return await self._status()
+
+    async def _pause(self) -> Standing:
+        self._lender.switch.pause(paused=True)
+        return await self._status()
+
+    async def _resume(self) -> Standing:
+        self._lender.resume()
+        return await self._status()
+
+    async def _reopen(self) -> Standing:
+        self._lender.code.reopen()
+        return msgspec.structs.replace(await self._status(), code=self._lender.code.shown)

@@ -1,0 +1,104 @@
+"""``srad``: the remote's daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sra import logs
+from sra.audit import Audit
+from sra.config import DaemonConfig, load_daemon_config
+from sra.paths import Paths
+from sra.programs.remote_setup import Recorder, open_house
+from sra.programs.run import run
+from sra.remote.daemon.announcements import Announcements
+from sra.remote.daemon.local_listener import LocalListener
+from sra.remote.daemon.network_listener import NetworkListener
+from sra.remote.daemon.recent_admins import RecentAdmins
+from sra.remote.daemon.recordings import collect_recordings
+from sra.remote.daemon.sessions import Sessions
+from sra.system import files
+from sra.transport import tls_identity
+from sra.transport.gate import Limits
+from sra.wire.messages import ALPN, SCREEN_ALPN
+
+SECRET_BYTES = 32
+
+log = logging.getLogger("sra.daemon")
+
+
+def main() -> None:
+    """Run ``srad``."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command()(srad)
+    run(app)
+
+
+def srad(
+    root: Annotated[Path, typer.Option(help="Where etc/sra, run/sra and the rest are.")] = Path("/"),
+    log_level: Annotated[str, typer.Option(help="error, warning, info, debug or traffic.")] = "info",
+) -> None:
+    """Serve the admins that come to this machine, until SIGTERM.
+
+    Example: srad --root /tmp/trial
+    """
+    logs.set_up(log_level, sys.stderr)
+    paths = Paths(root)
+    asyncio.run(_serve(paths, load_daemon_config(paths.config)))
+
+
+async def _serve(paths: Paths, config: DaemonConfig) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    identity = tls_identity.load(paths.identity)
+    record = Recorder(paths.audit)
+    house = open_house(paths, config, identity.certificate, record)
+    sessions = Sessions(house)
+    local = LocalListener(tls_identity.server_context(identity, [ALPN]), _local_secret(paths.local_secret), sessions)
+    context = tls_identity.server_context(identity, [ALPN, SCREEN_ALPN])
+    known = RecentAdmins(paths.recent_admins)
+    known.load()
+    network = NetworkListener(context, house, sessions, _limits(config), known)
+    announcements = Announcements(paths.announce, sessions.remark)
+    collecting = asyncio.create_task(collect_recordings(paths.screen_helper, Audit(paths.audit).record))
+    counting = asyncio.create_task(record.keep_counting())
+    try:
+        announcements.open()
+        local_port = await local.open(config.local_port)
+        port = await network.open(config.listen, config.port)
+        log.info("listening on port %d, and for the virtual card on 127.0.0.1 port %d", port, local_port)
+        log.info("this machine's fingerprint is %s", identity.fingerprint)
+        await stop.wait()
+        log.info("stopping")
+    finally:
+        collecting.cancel()
+        announcements.close()
+        await network.close()
+        await local.close()
+        counting.cancel()
+        await asyncio.gather(counting, return_exceptions=True)
+
+
+def _limits(config: DaemonConfig) -> Limits:
+    limits = config.limits
+    return Limits(limits.unauthenticated, limits.per_address, float(limits.per_seconds), per_second=limits.per_second)
+
+
+def _local_secret(path: Path) -> bytes:
+    """The secret that is there already (made by who started this process), or a new one."""
+    content = files.read(path, SECRET_BYTES + 1)
+    if content is not None and len(content.data) == SECRET_BYTES:
+        return content.data
+    files.make_folder(path.parent, 0o755)
+    secret = secrets.token_bytes(SECRET_BYTES)
+    files.replace(path, secret, 0o600 if os.geteuid() else 0o640)
+    return secret
