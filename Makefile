@@ -9,8 +9,8 @@ ROOMS := $(wildcard src tests lab benchmarks demo fuzz soak scripts)
 # Cards in a process of their own: PC/SC's library looks up where its service is once, when it is first used.
 test: setup
 	@$(MAKE) -C reader check
-	@$(BIN)/python -m pytest tests/admin/cards
-	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --ignore=tests/admin/cards
+	@$(BIN)/python -m pytest tests/cards
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --ignore=tests/cards
 	@$(BIN)/python -m fuzz --minutes=2 --jobs=2
 
 # What takes too long for every day.

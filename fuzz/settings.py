@@ -12,11 +12,10 @@ import msgspec
 
 from fuzz.target import attempt, must, target
 from sra import audit, config
-from sra.admin.guard import rules
+from sra.admin.guard import rules, rules_file
 from sra.audit import Audit
 from sra.cards.software import file as softcard_file
 from sra.cli import log
-from sra.cli.admin import rules as rules_command
 from sra.errors import CardError, IdentityChangedError, SraError, UsageError
 from sra.identity.fingerprints import parse_fingerprint
 from sra.remote.accounts import attribute_mapping, local_directory, pairing_file
@@ -92,11 +91,11 @@ def fuzz_rules_toml(data: bytes) -> None:
     path = _written("rules.toml", data)
     more = (rules.Rule("*", ("9A",), "deny"), *found)
     try:
-        rules_command._write(path, more)
+        rules_file.write(path, more)
     except UsageError:
         must(path.read_bytes() == data, "a file that can't be changed stays as it was")
     else:
-        must(rules_command.load(path) == more, "what was written is read")
+        must(rules_file.load(path) == more, "what was written is read")
 
 
 @target(

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from sra.cli.console.output import print_json
 from sra.errors import SraError
-from sra.logs import clean
-
-MAX_TEXT = 600
-"""Characters of a finding that are shown: the longest text of an error, and some to spare."""
 
 Subject = TypeVar("Subject")
 
@@ -81,20 +75,3 @@ def _command(error: SraError | OSError) -> str:
     if isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError):
         return AS_ROOT
     return error.command if isinstance(error, SraError) else ""
-
-
-def report(findings: Sequence[Finding], *, as_json: bool) -> bool:
-    """Print the findings; whether everything is right."""
-    if as_json:
-        print_json(findings)
-    else:
-        width = max((len(finding.check) for finding in findings), default=0)
-        for finding in findings:
-            sys.stdout.writelines(f"{line}\n" for line in _lines(finding, width))
-    return all(finding.ok for finding in findings)
-
-
-def _lines(finding: Finding, width: int) -> list[str]:
-    mark = "ok   " if finding.ok else "WRONG"
-    first = f"{mark}  {finding.check:<{width}}  {clean(' '.join(finding.text.split()), MAX_TEXT)}"
-    return [first, f"{'':{width + 7}}  run: {finding.command}"] if finding.command and not finding.ok else [first]

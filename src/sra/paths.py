@@ -33,6 +33,11 @@ class Paths:
         return self.etc / "identity"
 
     @property
+    def identities(self) -> Path:
+        """The folder of the identities that can be chosen with ``sra activate -c``."""
+        return self.etc / "identities"
+
+    @property
     def pairings(self) -> Path:
         """Which card opens which account."""
         return self.etc / "pairings.toml"

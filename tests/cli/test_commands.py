@@ -23,4 +23,4 @@ def test_no_command_loads_the_others() -> None:
     code = "import sys; from sra.cli.commands import build; build(['--debug', 'session', 'list']); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     ours = {name.removeprefix("sra.cli.") for name in loaded if name.startswith("sra.cli.")}
-    assert ours & {part.module for part in PARTS} == {"session"}
+    assert ours & {part.module for part in PARTS} == {"admin.session"}

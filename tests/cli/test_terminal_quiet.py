@@ -21,7 +21,7 @@ printf 'the shell read <%s>' "$line"
 PROGRAM = """\
 import asyncio, sys
 from contextlib import suppress
-from sra.cli import terminal
+from sra.cli.console import terminal
 
 async def ask(prompt, hidden, seconds):
     with suppress(TimeoutError):

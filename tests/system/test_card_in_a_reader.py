@@ -26,7 +26,7 @@ def world() -> Iterator[World]:
 def put_in(admin: Host, name: str) -> Process:
     """Put a card into the admin's first reader."""
     where = ["--cards-dir", CARDS, "--name", name, "--socket", "/run/sra/readers/0"]
-    card = admin.start([PYTHON, CHECKOUT / "tests/admin/cards/card_in_reader.py", *where])
+    card = admin.start([PYTHON, CHECKOUT / "tests/cards/card_in_reader.py", *where])
     card.wait_for("inserted")
     product.wait_for_card(admin)
     return card

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from sra.cards.choose import card_backends, chosen_modules, find_cards
 from sra.checks import Check, WrongError
-from sra.cli.admin.cards import card_backends, chosen_modules, find_cards
 from sra.config import load_admin_config
 from sra.errors import RefusalCode, RefusedError, UntrustedRemoteError
 from sra.identity.fingerprints import fingerprint
@@ -34,7 +34,7 @@ def _settings(admin: Admin) -> str:
 
 
 def _cards(admin: Admin) -> str:
-    modules = chosen_modules(load_admin_config(admin.paths.config), None)
+    modules = chosen_modules(load_admin_config(admin.paths.config).pkcs11_modules, None)
     listings = asyncio.run(find_cards(card_backends(admin.cards_dir, modules)))
     usable = [listing.name for listing in listings if not listing.problem]
     if not usable:

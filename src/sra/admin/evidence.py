@@ -1,24 +1,33 @@
-"""The audit trail of a running ``sra connect``, and the numbers of what is not told one by one."""
+"""The audit trail of a connection, and the numbers of what is not told one by one."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from sra.admin.audit_trail import rule_for
+from sra.admin.events import Watcher
 from sra.audit import AuditError
-from sra.cli.console.output import print_error
-from sra.cli.console.status_view import StatusView
 from sra.ledger import Ledger
 
 INTERVAL = 5.0
 """Seconds between looks at what was counted and is to be told."""
 
 
-class Evidence:
-    """Records events (``admin.audit_trail.Record``); one that can't be written is told on the terminal."""
+class CountingWatcher(Watcher, Protocol):
+    """A watcher that shows repetitions as numbers."""
 
-    def __init__(self, path: Path, view: StatusView) -> None:
+    def tell_counts(self, *, at_once: bool) -> None:
+        """Show the numbers that are due; all of them ``at_once``."""
+
+
+class Evidence:
+    """Records events (``admin.audit_trail.Record``); ``complain`` tells the person of one that can't be written."""
+
+    def __init__(self, path: Path, view: CountingWatcher, complain: Callable[[str], None]) -> None:
+        self._complain = complain
         self._ledger = Ledger(path, rule_for)
         self._view = view
         self._said = ""
@@ -28,7 +37,7 @@ class Evidence:
         try:
             self._ledger.record(event, **facts)
         except AuditError as error:
-            print_error(f"{event} could not be recorded: {error}")
+            self._complain(f"{event} could not be recorded: {error}")
 
     async def keep_counting(self) -> None:
         """Tell the numbers as they fall due, until cancelled; then all of them."""
@@ -47,4 +56,4 @@ class Evidence:
         except AuditError as error:
             if str(error) != self._said:  # once: a disk stays full for long
                 self._said = str(error)
-                print_error(f"Repeated events could not be recorded yet: {error}")
+                self._complain(f"Repeated events could not be recorded yet: {error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,14 +13,16 @@ import msgspec
 from sra.admin.control import Control, Order, Standing
 from sra.admin.guard.lending import Lender
 from sra.admin.reconnect import Staying
-from sra.cli.console.output import print_error
 from sra.errors import LinkError
 
 
 class SessionControl:
-    """Takes orders while it is entered."""
+    """Takes orders while it is entered; ``complain`` tells the person that none can reach it."""
 
-    def __init__(self, folder: Path, staying: Staying, lender: Lender, remote: str) -> None:
+    def __init__(
+        self, folder: Path, staying: Staying, lender: Lender, remote: str, complain: Callable[[str], None]
+    ) -> None:
+        self._complain = complain
         self._staying = staying
         self._lender = lender
         self._remote = remote
@@ -39,7 +42,7 @@ class SessionControl:
         try:
             await self._control.open()
         except LinkError as error:
-            print_error(f"sra session can't reach this connection. {error}")
+            self._complain(f"sra session can't reach this connection. {error}")
         return self
 
     async def __aexit__(

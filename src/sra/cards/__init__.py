@@ -1,1 +1,1 @@
-"""Say here what this room holds."""
+"""The ways to a card, on either machine."""

@@ -25,26 +25,31 @@ class Part:
     module: str
     words: tuple[str, ...]
 
+    @property
+    def name(self) -> str:
+        """The module's name without its room."""
+        return self.module.rpartition(".")[2]
+
 
 PARTS = (
-    Part("connect", ("connect",)),
-    Part("screen", ("screen",)),
-    Part("session", ("session",)),
-    Part("rules", ("rules",)),
-    Part("card", ("card",)),
-    Part("cards", ("cards",)),
-    Part("softcard", ("softcard",)),
-    Part("trust", ("trust",)),
-    Part("remote", ("remote",)),
-    Part("identity", ("identity",)),
-    Part("license", ("license",)),
+    Part("admin.connect", ("connect",)),
+    Part("admin.screen", ("screen",)),
+    Part("admin.session", ("session",)),
+    Part("admin.rules", ("rules",)),
+    Part("admin.card", ("card",)),
+    Part("admin.cards", ("cards",)),
+    Part("admin.softcard", ("softcard",)),
+    Part("admin.trust", ("trust",)),
+    Part("remote.remote", ("remote",)),
+    Part("remote.identity", ("identity",)),
+    Part("remote.license", ("license",)),
     Part("audit", ("audit",)),
     Part("log", ("log",)),
     Part("status", ("status",)),
     Part("doctor", ("doctor",)),
-    Part("pairing", ("pair", "unpair", "pairings", "whois")),
-    Part("pam", ("pam",)),
-    Part("activation", ("activate", "deactivate")),
+    Part("remote.pairing", ("pair", "unpair", "pairings", "whois")),
+    Part("remote.pam", ("pam",)),
+    Part("remote.activation", ("activate", "deactivate")),
 )
 """Help names them in this order, those with commands below them last."""
 
@@ -76,9 +81,9 @@ def _add(app: typer.Typer, part: Part) -> None:
     module = importlib.import_module(f"sra.cli.{part.module}")
     commands = getattr(module, "app", None)
     if commands is None:
-        app.command(part.module, epilog=module.EXAMPLES)(getattr(module, part.module))
+        app.command(part.name, epilog=module.EXAMPLES)(getattr(module, part.name))
     else:
-        app.add_typer(commands, name=part.module if part.words == (part.module,) else None)
+        app.add_typer(commands, name=part.name if part.words == (part.name,) else None)
 
 
 def _show_version(wanted: bool) -> None:

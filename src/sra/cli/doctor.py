@@ -12,6 +12,7 @@ from sra import checks
 from sra.admin import checks as doctor_admin
 from sra.cli.admin.cards import CardsDir
 from sra.cli.console.options import AsJson, ConfigDir, examples
+from sra.cli.console.output import print_findings
 from sra.errors import RefusedError, UsageError
 from sra.identity.certificates import MAX_CERTIFICATE, CardCertificate, parse_file
 from sra.paths import AdminPaths, Paths, admin_paths
@@ -49,7 +50,7 @@ def doctor(
         findings = checks.run(doctor_remote.CHECKS, doctor_remote.Remote(paths, card))
     else:
         findings = _of_admin(admin_paths(config_dir, os.environ), cards_dir, None)
-    if not checks.report(findings, as_json=as_json):
+    if not print_findings(findings, as_json=as_json):
         raise typer.Exit(1)
 
 

@@ -19,12 +19,10 @@ from sra.cli.console.options import ConfigDir, SessionId, examples
 from sra.errors import UsageError
 from sra.logs import clean
 from sra.paths import Paths, admin_paths
+from sra.system.service import is_service
 
 IDENTIFIERS = ("srad", "sra-card", "sra-screen")
 """By which the journal knows the remote's programs (``SyslogIdentifier=`` of their units)."""
-UNIT_FOLDERS = (Path("/etc/systemd/system"), Path("/usr/lib/systemd/system"), Path("/lib/systemd/system"))
-BOOTED = Path("/run/systemd/system")
-"""There if systemd runs this machine (sd_booted(3))."""
 LOOK_AGAIN = 0.2
 """Seconds between two looks at a file that is followed."""
 MAX_LINE = 64 * 1024
@@ -67,11 +65,6 @@ def log(
 def log_file(paths: Paths) -> Path:
     """Where the programs of a remote log that runs by hand."""
     return paths.audit.with_name("sra.log")
-
-
-def is_service() -> bool:
-    """Whether the remote's programs are services of this machine, so that the journal has what they say."""
-    return BOOTED.is_dir() and any((folder / "srad.service").exists() for folder in UNIT_FOLDERS)
 
 
 def journal_command(since: datetime | None, session: str | None, *, follow: bool) -> list[str]:

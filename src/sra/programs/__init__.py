@@ -1,1 +1,1 @@
-"""Say here what this room holds."""
+"""One process each: how it starts, and how it ends."""

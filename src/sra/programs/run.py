@@ -13,7 +13,6 @@ from typing import NoReturn
 
 import typer
 
-from sra.cli.console.output import print_error
 from sra.errors import (
     CardError,
     IdentityChangedError,
@@ -52,6 +51,11 @@ EXIT_CODES: dict[type, int] = {
 """Error -> exit status; an error that isn't listed has that of its nearest ancestor."""
 
 log = logging.getLogger("sra.cli")
+
+
+def print_error(text: str) -> None:
+    """Say on stderr what went wrong, and what to do."""
+    sys.stderr.write(f"sra: error: {text}\n")
 
 
 def run(app: typer.Typer) -> NoReturn:

@@ -1,1 +1,1 @@
-"""Say here what this room holds."""
+"""The operating system, wrapped once."""

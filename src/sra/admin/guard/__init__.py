@@ -1,1 +1,1 @@
-"""Say here what this room holds."""
+"""Every yes and no: what a remote may have the card do, and what the person is asked."""

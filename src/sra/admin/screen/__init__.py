@@ -1,1 +1,1 @@
-"""Say here what this room holds."""
+"""The remote's screen, on the admin's machine: the share, the viewer, and the socket between them."""

@@ -1,1 +1,1 @@
-"""Say here what this room holds."""
+"""PIV cards in readers, by PC/SC."""

@@ -1,1 +1,1 @@
-"""Say here what this room holds."""
+"""Cards behind a PKCS#11 module."""

@@ -1,1 +1,1 @@
-"""Say here what this room holds."""
+"""Cards in files, for trials and tests."""

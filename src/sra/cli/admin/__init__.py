@@ -1,1 +1,1 @@
-"""Say here what this room holds."""
+"""The commands of the machine that has the card."""

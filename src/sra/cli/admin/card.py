@@ -15,8 +15,8 @@ from typing import Annotated
 import typer
 
 from sra.cards.base import Card
-from sra.cli.admin.card_choice import open_card
-from sra.cli.admin.cards import CardsDir, Modules, card_backends, chosen_modules
+from sra.cards.choose import card_backends, chosen_modules, open_card
+from sra.cli.admin.cards import CardsDir, Modules
 from sra.cli.console.options import ConfigDir, examples
 from sra.cli.console.output import print_note
 from sra.cli.console.pins import NewPinFd, PinFd, PukFd, ask_code, ask_new_pin
@@ -45,8 +45,8 @@ class _Choice:
 
     async def open(self) -> Card:
         config = load_admin_config(admin_paths(self.config_dir, os.environ).config)
-        modules = chosen_modules(config, self.modules)
-        return await open_card(card_backends(self.cards_dir, modules), self.name or config.card)
+        modules = chosen_modules(config.pkcs11_modules, self.modules)
+        return await open_card(card_backends(self.cards_dir, modules, print_note), self.name or config.card)
 
 
 @app.command(epilog=examples("sra card verify", "sra card verify --card 'pcsc:My Reader 00 00'"))

@@ -7,30 +7,16 @@ import os
 import signal
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from sra.admin import session
-from sra.admin.audit_trail import AuditTrail, Record
-from sra.admin.events import Watcher
-from sra.admin.evidence import Evidence
-from sra.admin.guard.lending import Lender, Switch, Terms
+from sra.admin.build import Front, Options, Shown, stay_connected
 from sra.admin.guard.pin_entry import PinEntry
-from sra.admin.guard.pin_memory import PinMemory
-from sra.admin.guard.unlocking import Unlocking
-from sra.admin.reconnect import Staying, Wishes
-from sra.admin.screen.sharing import ScreenSharing
-from sra.admin.screen.shown import Screen
-from sra.admin.screen.viewer import choose
-from sra.admin.session_control import SessionControl
-from sra.cards.base import Card, CardBackend
-from sra.cli.admin import rules
-from sra.cli.admin.card_choice import open_card
-from sra.cli.admin.cards import CardsDir, Modules, card_backends, chosen_modules
+from sra.cards.choose import card_backends, chosen_modules, open_card
+from sra.cli.admin.cards import CardsDir, Modules
 from sra.cli.console import terminal
 from sra.cli.console.options import ConfigDir, examples
 from sra.cli.console.output import print_note
@@ -43,9 +29,9 @@ from sra.identity.fingerprints import parse_fingerprint
 from sra.logs import clean
 from sra.paths import AdminPaths, admin_paths
 from sra.piv.keys import Slot
+from sra.programs.run import print_error
 from sra.system import hardening
-from sra.transport.known_remotes import DEFAULT_PORT, KnownRemotes, parse_address
-from sra.transport.tls_trust import TrustPolicy
+from sra.transport.known_remotes import DEFAULT_PORT, address, parse_address
 
 DEFAULT_SLOTS = "9A,9C,9D,retired"
 """9E answers without a PIN, so it is inserted only by who asks for it."""
@@ -53,31 +39,14 @@ DEFAULT_SLOTS = "9A,9C,9D,retired"
 EXAMPLES = examples("sra connect remote.example.com", "sra connect 192.0.2.7:4116 --card software:alice --slots 9A,9D")
 
 
-class Shown(Enum):
-    """Whether the remote's screen is shown, and if the connection is there for it alone."""
-
-    NO = 0
-    TOO = 1
-    ALONE = 2
-
-
 @dataclass(frozen=True)
-class Options:
-    """What the person chose."""
+class Choice:
+    """The card that the person chose, and where it is looked for; ``pin_fd`` gives its PIN."""
 
     card: str
-    slots: frozenset[Slot]
     pin_fd: int | None
-    fingerprint: str | None
-    ca_file: Path | None
-    yes: bool
-    reconnect: bool
-    pin_entry: PinEntry
-    pin_cache: int | None
-    allow_raw_rsa: bool
-    shown: Shown = Shown.NO
-    view_only: bool = False
-    clipboard: bool | None = None
+    modules: list[Path] | None
+    cards_dir: Path
 
 
 RemoteName = Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="The remote; the port is 4116 if not given.")]
@@ -142,25 +111,21 @@ def connect(
     The remote's programs then see the card. Each use of a key comes back to this machine; the PIN stays here.
     """
     options = Options(
-        card, parse_slots(slots), pin_fd, parse_fingerprint(fingerprint) if fingerprint else None,
-        ca_file, yes, reconnect, pin_entry, pin_cache, allow_raw_rsa,
-        Shown.TOO if screen else Shown.NO, view_only, clipboard,
+        parse_slots(slots), parse_fingerprint(fingerprint) if fingerprint else None, ca_file, yes, reconnect,
+        pin_entry, pin_cache, allow_raw_rsa, Shown.TOO if screen else Shown.NO, view_only, clipboard,
     )  # fmt: skip
-    run_connection(remote, options, module, cards_dir, config_dir)
+    run_connection(remote, Choice(card, pin_fd, module, cards_dir), options, config_dir)
 
 
-def run_connection(
-    remote: str, options: Options, module: list[Path] | None, cards_dir: Path, config_dir: Path | None
-) -> None:
+def run_connection(remote: str, choice: Choice, options: Options, config_dir: Path | None) -> None:
     """Stay connected until the person, the remote or an error ends it."""
     hardening.keep_memory_private()
     paths = admin_paths(config_dir, os.environ)
     config = load_admin_config(paths.config)
-    backends = card_backends(cards_dir, chosen_modules(config, module))
     if config.unattended == "allow" and not terminal.is_there():
         options = replace(options, yes=True)
     with terminal.kept_quiet():
-        asyncio.run(_until_interrupted(_connect(remote, options, paths, config, backends)))
+        asyncio.run(_until_interrupted(_connect(remote, choice, options, paths, config)))
 
 
 def parse_slots(text: str) -> frozenset[Slot]:
@@ -192,90 +157,31 @@ async def _until_interrupted(work: Awaitable[None]) -> None:
     task.result()
 
 
-async def _connect(
-    remote: str, options: Options, paths: AdminPaths, config: AdminConfig, backends: dict[str, CardBackend]
-) -> None:
+async def _connect(remote: str, choice: Choice, options: Options, paths: AdminPaths, config: AdminConfig) -> None:
     host, port = parse_address(remote)
     if options.allow_raw_rsa:
         print_note(f"warning: --allow-raw-rsa: if {remote} is hostile, it can be you on every other remote")
-    target = session.Remote(host, port or DEFAULT_PORT, _trust(options, paths, config))
     console = Console(stderr=True)
-    view = StatusView(console, str(target))
-    evidence = Evidence(paths.audit, view)
-    lender = _lender(
-        await open_card(backends, options.card or config.card),
-        options,
-        paths,
-        config,
-        view,
-        str(target),
-        evidence,
-    )
-    unlocking = Unlocking(lender, config.resume_seconds)
-    screen = _screen(target, options, config, lender.watcher)
+    view = StatusView(console, str(address(host, port or DEFAULT_PORT)))
     shows_code = console.is_terminal or options.pin_entry is PinEntry.CODE
-
-    code = ""
-
-    async def dial(away: float) -> session.Session:
-        nonlocal code
-        with view.paused():  # the PIN and the fingerprint are asked here
-            await unlocking.was_away(away)
-            connected = await session.connect(target, lender, unlocking)
-        if shows_code and lender.code.shown != code:
-            code = lender.code.shown
-            show_code(console, code)
-        if screen is not None:
-            screen.begin(connected)
-        return connected
-
-    wishes = Wishes(options.slots, options.reconnect, config.idle_minutes * 60, config.total_minutes * 60)
-    staying = Staying(dial, wishes, lender.watcher)
-    counting = asyncio.create_task(evidence.keep_counting())
-    try:
-        async with SessionControl(paths.sessions, staying, lender, str(target)):
-            await (staying.run() if screen is None else screen.beside(staying))
-    finally:
-        counting.cancel()
-        await asyncio.gather(counting, return_exceptions=True)
-        view.stop()
-        lender.memory.forget()
-        await lender.card.close()
-
-
-def _screen(target: session.Remote, options: Options, config: AdminConfig, watcher: Watcher) -> Screen | None:
-    if options.shown is Shown.NO:
-        return None
-    clipboard = config.clipboard if options.clipboard is None else options.clipboard
-    viewer = choose(config.viewer, view_only=options.view_only, clipboard=clipboard)
-    sharing = ScreenSharing(target, viewer, watcher, view_only=options.view_only)
-    return Screen(sharing, watcher, is_all=options.shown is Shown.ALONE)
-
-
-def _lender(
-    card: Card, options: Options, paths: AdminPaths, config: AdminConfig, view: StatusView, remote: str, record: Record
-) -> Lender:
-    minutes = config.pin_cache_minutes if options.pin_cache is None else options.pin_cache
-    watcher = AuditTrail(record, remote, view)
-    return Lender(
-        card,
-        TerminalPerson(view, pin_fd=options.pin_fd, yes=options.yes),
-        watcher,
-        Terms(options.pin_entry, rules.load(paths.rules), options.allow_raw_rsa),
-        PinMemory(float("inf") if options.yes else minutes * 60, call_later=asyncio.get_running_loop().call_later),
-        Switch(watcher),
+    front = Front(
+        TerminalPerson(view, pin_fd=choice.pin_fd, yes=options.yes),
+        view,
+        _trusts,
+        view.paused,
+        (lambda code: show_code(console, code)) if shows_code else (lambda _: None),
+        print_error,
     )
+    backends = card_backends(choice.cards_dir, chosen_modules(config.pkcs11_modules, choice.modules), print_note)
+    card = await open_card(backends, choice.card or config.card)
+    try:
+        await stay_connected(remote, card, options, paths, config, front)
+    finally:
+        view.stop()
 
 
-def _trust(options: Options, paths: AdminPaths, config: AdminConfig) -> TrustPolicy:
-    loop = asyncio.get_running_loop()
-
-    def ask(remote: str, fingerprint: str) -> bool:
-        text = (
-            f"{remote} is not known yet. Its fingerprint is\n  {fingerprint}\n"
-            "(compare it with what “sra identity show” prints there). Trust it?"
-        )
-        return asyncio.run_coroutine_threadsafe(terminal.ask_yes_no(text), loop).result()
-
-    ca_file = options.ca_file or (Path(config.ca_file) if config.ca_file else None)
-    return TrustPolicy(KnownRemotes(paths.known_remotes), ask, options.fingerprint, ca_file)
+async def _trusts(remote: str, fingerprint: str) -> bool:
+    return await terminal.ask_yes_no(
+        f"{remote} is not known yet. Its fingerprint is\n  {fingerprint}\n"
+        "(compare it with what “sra identity show” prints there). Trust it?"
+    )

@@ -6,11 +6,9 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-import tomlkit
 import typer
-from tomlkit.exceptions import TOMLKitError
 
-from sra.admin.guard import rules
+from sra.admin.guard import rules, rules_file
 from sra.admin.guard.rules import Rule
 from sra.cli.console.options import AsJson, ConfigDir, examples
 from sra.cli.console.output import print_json, print_note, print_table
@@ -20,26 +18,13 @@ from sra.paths import admin_paths
 from sra.piv.keys import Slot
 from sra.system import files
 
-MAX_FILE = 256 * 1024
-"""Bytes of ``rules.toml``: a thousand rules."""
-_HEADER = """\
-# Which key which remote may use, and when you are asked. The first rule that fits decides; then the defaults do.
-# Answers: ask, ask once, ask every N minutes, allow, deny. Keys: 9A 9C 9D 9E 82 to 95, retired.
-"""
-
 app = typer.Typer(no_args_is_help=True, help="Which key which remote may use, and when you are asked.")
-
-
-def load(path: Path) -> tuple[Rule, ...]:
-    """The person's rules; raise ``UsageError`` if the file is damaged: then nothing is allowed."""
-    content = files.read_trusted(path, MAX_FILE)
-    return () if content is None else rules.parse_file(content.data, str(path))
 
 
 @app.command("list", epilog=examples("sra rules list", "sra rules list --json"))
 def list_(*, as_json: AsJson = False, config_dir: ConfigDir = None) -> None:
     """Show your rules in their order, and the defaults that come after them."""
-    own = load(_path(config_dir))
+    own = rules_file.load(_path(config_dir))
     if as_json:
         print_json({"rules": own, "defaults": rules.DEFAULTS})
         return
@@ -68,7 +53,7 @@ def add(
     path = _path(config_dir)
     files.make_folder(path.parent, 0o700)
     with files.locked(path):
-        _write(path, (rule, *load(path)))
+        rules_file.write(path, (rule, *rules_file.load(path)))
     print_note(f"added: {clean(remote)}, {' '.join(rule.keys)}: {rule.answer}")
 
 
@@ -83,11 +68,11 @@ def remove(
     if not path.exists():
         raise UsageError("There are no rules of yours.")
     with files.locked(path):
-        own = list(load(path))
+        own = list(rules_file.load(path))
         if number > len(own):
             raise UsageError(f"There is no rule {number}. “sra rules list” shows the numbers.")
         gone = own.pop(number - 1)
-        _write(path, own)
+        rules_file.write(path, own)
     print_note(f"removed: {clean(gone.remote)}, {' '.join(gone.keys)}: {gone.answer}")
 
 
@@ -103,29 +88,8 @@ def tell(
         slot = Slot(int(key, 16))
     except ValueError:
         raise UsageError(f"“{clean(key)}” is no key: 9A, 9C, 9D, 9E or 82 to 95.") from None
-    typer.echo(str(rules.decide(load(_path(config_dir)), remote, slot)))
+    typer.echo(str(rules.decide(rules_file.load(_path(config_dir)), remote, slot)))
 
 
 def _path(config_dir: ConfigDir) -> Path:
     return admin_paths(config_dir, os.environ).rules
-
-
-def _write(path: Path, own: list[Rule] | tuple[Rule, ...]) -> None:
-    """Write the rules; what stood round the table in the file stays, as far as it is a comment at its top."""
-    content = files.read_trusted(path, MAX_FILE)
-    try:
-        document = tomlkit.parse(content.data if content else _HEADER.encode())
-    except TOMLKitError as error:
-        raise UsageError(f"{path}: {error}. Correct it, and try again.") from error
-    document.pop("rule", None)
-    tables = tomlkit.aot()
-    for rule in own:
-        table = tomlkit.table()
-        table.update({"remote": rule.remote, "keys": list(rule.keys), "answer": rule.answer})
-        tables.append(table)
-    if own:
-        document.append("rule", tables)
-    data = tomlkit.dumps(document).encode()
-    if rules.parse_file(data, str(path)) != tuple(own):
-        raise UsageError(f"{path} has a form that can't be changed by program: edit it by hand.")
-    files.replace(path, data, 0o600)

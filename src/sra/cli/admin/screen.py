@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from sra.admin.build import Options, Shown
 from sra.admin.guard.pin_entry import PinEntry
 from sra.cli.admin.cards import CardsDir, Modules
 from sra.cli.admin.connect import (
     DEFAULT_SLOTS,
     CaFile,
     CardName,
+    Choice,
     Clipboard,
     Entry,
     Fingerprint,
-    Options,
     PinCache,
     Reconnect,
     RemoteName,
-    Shown,
     Slots,
     ViewOnly,
     Yes,
@@ -52,8 +52,7 @@ def screen(
     After a log-out there the screen comes back by itself. “sra connect --screen” stays connected without the viewer.
     """
     options = Options(
-        card, parse_slots(slots), pin_fd, parse_fingerprint(fingerprint) if fingerprint else None,
-        ca_file, yes, reconnect, pin_entry, pin_cache, allow_raw_rsa=False, shown=Shown.ALONE, view_only=view_only,
-        clipboard=clipboard,
+        parse_slots(slots), parse_fingerprint(fingerprint) if fingerprint else None, ca_file, yes, reconnect,
+        pin_entry, pin_cache, shown=Shown.ALONE, view_only=view_only, clipboard=clipboard,
     )  # fmt: skip
-    run_connection(remote, options, module, cards_dir, config_dir)
+    run_connection(remote, Choice(card, pin_fd, module, cards_dir), options, config_dir)

@@ -12,10 +12,11 @@ import typer
 from sra.admin import control
 from sra.admin.control import Order, Standing
 from sra.cli.console.options import AsJson, ConfigDir, examples
-from sra.cli.console.output import print_error, print_json, print_note, print_table
+from sra.cli.console.output import print_json, print_note, print_table
 from sra.errors import LinkError, UsageError
 from sra.logs import clean
 from sra.paths import admin_paths
+from sra.programs.run import print_error
 
 app = typer.Typer(no_args_is_help=True, help="The connections that run now: eject the card, pause, go on.")
 

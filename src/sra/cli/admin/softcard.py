@@ -12,11 +12,12 @@ import typer
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
+from sra.cards.choose import default_cards_dir
 from sra.cards.pin_policies import pin_policy
 from sra.cards.software.certificates import Holder, Issuer, load_issuer, parse_subject, validity
 from sra.cards.software.file import CardFile, CardFolder, StoredKey
 from sra.cards.software.maker import Order, make, new_puk
-from sra.cli.admin.cards import CardsDir, default_cards_dir
+from sra.cli.admin.cards import CardsDir
 from sra.cli.console.options import AsJson, examples
 from sra.cli.console.output import print_json, print_table
 from sra.cli.console.pins import PinFd, read_new_pin

@@ -1,1 +1,1 @@
-"""Say here what this room holds."""
+"""The terminal: what is printed, and what is asked."""

@@ -8,10 +8,13 @@ from typing import Any
 
 import msgspec
 
+from sra.checks import Finding
 from sra.logs import clean
 
 MAX_CELL = 512
 """Characters of one cell: more than any fingerprint, subject or path."""
+MAX_TEXT = 600
+"""Characters of a finding that are shown: the longest text of an error, and some to spare."""
 
 
 def print_json(value: Any) -> None:
@@ -43,6 +46,18 @@ def print_note(text: str) -> None:
     sys.stderr.write(f"sra: {text}\n")
 
 
-def print_error(text: str) -> None:
-    """Say on stderr what went wrong, and what to do."""
-    sys.stderr.write(f"sra: error: {text}\n")
+def print_findings(findings: Sequence[Finding], *, as_json: bool) -> bool:
+    """Print the findings; whether everything is right."""
+    if as_json:
+        print_json(findings)
+    else:
+        width = max((len(finding.check) for finding in findings), default=0)
+        for finding in findings:
+            sys.stdout.writelines(f"{line}\n" for line in _finding_lines(finding, width))
+    return all(finding.ok for finding in findings)
+
+
+def _finding_lines(finding: Finding, width: int) -> list[str]:
+    mark = "ok   " if finding.ok else "WRONG"
+    first = f"{mark}  {finding.check:<{width}}  {clean(' '.join(finding.text.split()), MAX_TEXT)}"
+    return [first, f"{'':{width + 7}}  run: {finding.command}"] if finding.command and not finding.ok else [first]

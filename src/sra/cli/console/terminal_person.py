@@ -9,11 +9,11 @@ from rich.console import Console
 from sra.admin.guard.claims import shown_remark
 from sra.admin.guard.questions import DEADLINE, Asker, PinGiven, PinQuestion, Reply, UseQuestion
 from sra.cli.console import notifications, terminal
-from sra.cli.console.output import print_error
 from sra.cli.console.pins import read_pin
 from sra.cli.console.status_view import StatusView, describe_use
 from sra.errors import UsageError
 from sra.logs import clean
+from sra.programs.run import print_error
 
 
 class TerminalPerson:

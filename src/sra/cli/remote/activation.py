@@ -99,7 +99,7 @@ def deactivate() -> None:
     """
     machine = this_machine()
     check_root()
-    had_logins = logins_undo.put_back(LoginPaths(machine.root))
+    had_logins = logins_undo.put_back(LoginPaths(machine.root), print_note)
     runner.rebuild(machine, all_steps(), print_note)
     if not runner.deactivate(machine, print_note) and not had_logins:
         print_note("this machine is not activated; there is nothing to take back")

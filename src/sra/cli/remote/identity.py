@@ -18,9 +18,6 @@ from sra.system import files
 from sra.transport import identity_choice, tls_identity
 from sra.transport.identity_choice import PKCS12_NAMES, Candidate
 
-IDENTITIES = "identities"
-"""The folder, below etc/sra, of the identities that can be chosen with ``sra activate -c``."""
-
 app = typer.Typer(no_args_is_help=True, help="The TLS identity by which admins know this remote.")
 
 
@@ -78,7 +75,7 @@ def show(*, as_json: AsJson = False, root: Root = Path("/")) -> None:
 @app.command("list", epilog=examples("sra identity list", "sra identity list --json"))
 def list_(*, as_json: AsJson = False, root: Root = Path("/")) -> None:
     """Show the identities that “sra activate -c FINGERPRINT” can choose (as root). PKCS#12 files stay closed."""
-    folder = Paths(root).etc / IDENTITIES
+    folder = Paths(root).identities
     found, closed = identity_choice.in_pem(folder), identity_choice.pkcs12_files(folder)
     if as_json:
         problems = ({"problem": str(each)} for each in found.problems)
@@ -104,7 +101,7 @@ def import_(
 ) -> None:
     """Put an identity among those that can be chosen (as root); it is not used before “sra activate -c”."""
     found = _open(file, key, password_fd)
-    folder = Paths(root).etc / IDENTITIES
+    folder = Paths(root).identities
     files.make_folder(folder, 0o700)
     target = folder / identity_choice.file_name(found.certificate)
     files.replace(target, identity_choice.pem_file(found.files), 0o600)

@@ -12,6 +12,7 @@ import typer
 
 from sra.cli.console.options import AsJson, Root, examples
 from sra.cli.console.output import print_facts, print_json, print_note, print_table
+from sra.cli.remote.pam import note_kept_out
 from sra.config import DaemonConfig, load_daemon_config
 from sra.errors import RefusalCode, RefusedError, UsageError
 from sra.identity.certificates import MAX_CERTIFICATE, CardCertificate, parse_file
@@ -26,7 +27,6 @@ from sra.remote.build import open_finder
 from sra.remote.build_policy import verdict
 from sra.remote.logins import refresh as logins
 from sra.remote.logins.login_paths import LoginPaths
-from sra.remote.logins.reader_access import note_kept_out
 
 app = typer.Typer()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,13 +14,11 @@ from sra.cli.console.output import print_json, print_note, print_table
 from sra.config import load_daemon_config
 from sra.errors import UsageError
 from sra.paths import Paths
-from sra.remote.logins import install_units as login_units
-from sra.remote.logins import lockout
+from sra.remote.logins import card_removal, lockout, reader_access
 from sra.remote.logins import refresh as logins
 from sra.remote.logins import undo as logins_undo
-from sra.remote.logins.card_removal import watch_removal
+from sra.remote.logins import units as login_units
 from sra.remote.logins.login_paths import ANNOUNCE, MODULE, OPENSC, PAM_MODULES, LoginPaths
-from sra.remote.logins.reader_access import note_kept_out
 from sra.remote.logins.services import Service, service_of
 from sra.remote.logins.stack_files import StackFiles
 from sra.remote.logins.stacks import State, Wish
@@ -36,8 +34,6 @@ NoDisplay=true
 """
 
 app = typer.Typer(help="The remote's logins: which of them take the card.", no_args_is_help=True)
-
-app.command("watch-removal", epilog=examples("sra pam watch-removal"))(watch_removal)
 
 Services = Annotated[list[str], typer.Argument(metavar="SERVICE…", help="su, sudo, login, lightdm, xscreensaver, …")]
 
@@ -69,14 +65,14 @@ def enable(
         _enable(stacks, [Wish(service, command, file, card_only, from_network) for service in wanted])
     except UsageError:
         if is_first and not _enabled(stacks):
-            logins_undo.withdraw(login)
+            logins_undo.withdraw(login, print_note)
         raise
     logins.write(paths, login, config)
     _write_autostart(login)
     _note_network(wanted, from_network=from_network)
     note_kept_out(root, logins.mapped_accounts(login))
     if root == Path("/"):
-        login_units.install()
+        login_units.install(print_note)
 
 
 @app.command(epilog=examples("sra pam disable su", "sra pam disable  (all of them)"))
@@ -86,7 +82,7 @@ def disable(
     root: Root = Path("/"),
 ) -> None:
     """Leave these services as they were before “sra pam enable” (as root)."""
-    logins_undo.disable(LoginPaths(root), [service_of(name) for name in services or ()])
+    logins_undo.disable(LoginPaths(root), [service_of(name) for name in services or ()], print_note)
 
 
 @app.command(epilog=examples("sra pam status", "sra pam status --json"))
@@ -98,6 +94,18 @@ def status(*, as_json: AsJson = False, root: Root = Path("/")) -> None:
         return
     rows = [(service.name, state, service.what) for service, state in states.items()]
     print_table(("SERVICE", "TAKES", "FOR"), rows, "This machine has no PAM services that are known here.")
+
+
+def note_kept_out(root: Path, accounts: Iterable[str]) -> None:
+    """Tell of each of these accounts that sees no card in this machine's readers."""
+    for account in reader_access.kept_out(root, accounts):
+        print_note(f"note: {reader_access.advice([account])}. Run: {reader_access.remedy([account])}")
+
+
+@app.command("watch-removal", epilog=examples("sra pam watch-removal"))
+def watch_removal(*, root: Root = Path("/")) -> None:
+    """Lock or end this session when its person's card is out ([login] on_removal in srad.toml). Runs until killed."""
+    card_removal.watch(root)
 
 
 def _enable(stacks: StackFiles, wishes: Sequence[Wish]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 
-from sra.cli.remote.identity import IDENTITIES
 from sra.errors import UsageError
 from sra.paths import Paths
 from sra.system import files
@@ -31,7 +30,7 @@ def chosen(paths: Paths, current: TlsIdentity | None, choice: bytes, ask: AskPas
     """The identity of this fingerprint; ``None`` if it is the one in use. Raises ``UsageError`` if there is none."""
     if current is not None and identity_choice.is_chosen(current.certificate, choice):
         return None
-    folder = paths.etc / IDENTITIES
+    folder = paths.identities
     found = identity_choice.find(folder, choice, ask)
     if found is None:
         raise UsageError(f"No identity in {folder} has that fingerprint. “sra identity list” shows what there is.")
@@ -59,7 +58,7 @@ def files_in_use(paths: Paths) -> IdentityFiles:
 def former(paths: Paths, current: TlsIdentity) -> tuple[str, bytes]:
     """Where the identity that was in use is kept, so that it can be chosen again, and the file."""
     name = identity_choice.file_name(current.certificate)
-    return f"/{paths.etc.relative_to(paths.root)}/{IDENTITIES}/{name}", identity_choice.pem_file(files_in_use(paths))
+    return f"/{paths.identities.relative_to(paths.root)}/{name}", identity_choice.pem_file(files_in_use(paths))
 
 
 def first(certificates: bytes) -> bytes:

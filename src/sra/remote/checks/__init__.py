@@ -1,1 +1,1 @@
-"""Say here what this room holds."""
+"""What ``sra doctor`` looks at on a remote."""

@@ -22,6 +22,7 @@ from sra.remote.logins.login_paths import ANNOUNCE, MODULE, OPENSC, PAM_MODULES,
 from sra.remote.logins.stack_files import StackFiles
 from sra.remote.logins.stacks import State
 from sra.remote.logins.units import STARTED
+from sra.system.service import BOOTED
 
 _CERT_POLICY = re.compile(r"^\s*cert_policy\s*=\s*(?P<words>[^;]*);", re.MULTILINE)
 
@@ -39,7 +40,7 @@ def check_logins(paths: Paths, config: DaemonConfig) -> str:
     _check_cert_policy(login, logins.cert_policy(login, config), mend)
     accounts = logins.accounts_now(paths, config)
     _check_mapping(paths, login, accounts, mend)
-    if login.root == Path("/") and logins.SYSTEMD.is_dir():
+    if login.root == Path("/") and BOOTED.is_dir():
         _check_units(mend)
     if problems := [*logins.paired_cards(paths).problems(), *logins.seen_cards(paths).problems()]:
         raise WrongError(" ".join(problems), f"rm {problems[0].partition(' is not used')[0]}")

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from sra import audit
 from sra.checks import Check, NotHereError, WrongError
-from sra.cli.log import is_service
 from sra.config import DaemonConfig, load_daemon_config
 from sra.errors import UsageError
 from sra.identity.certificates import CardCertificate
@@ -32,6 +31,7 @@ from sra.remote.screen_sharing.wayland import wlroots_linux
 from sra.remote.screen_sharing.x11 import displays_linux
 from sra.remote.screen_sharing.x11.displays_linux import Display
 from sra.system import files, machine
+from sra.system.service import is_service
 from sra.transport import probe as handshakes
 from sra.transport import tls_identity
 

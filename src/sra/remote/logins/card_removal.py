@@ -24,7 +24,6 @@ from sra import logs
 from sra.cards.pcsc import reader as pcsc_reader
 from sra.cards.pcsc.backend import PREFIX, PcscBackend
 from sra.cards.pcsc.reader import ReaderState
-from sra.cli.console.options import Root
 from sra.config import LoginConfig, load_daemon_config
 from sra.errors import CardError, SraError
 from sra.paths import Paths
@@ -55,7 +54,7 @@ XDG = ("xdg-screensaver", "lock")
 log = logging.getLogger("sra.removal")
 
 
-def watch_removal(*, root: Root = Path("/")) -> None:
+def watch(root: Path) -> None:
     """Lock or end this session when its person's card is out ([login] on_removal in srad.toml). Runs until killed."""
     logs.set_up("info", sys.stderr)
     account = pwd.getpwuid(os.getuid()).pw_name

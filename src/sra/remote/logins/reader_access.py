@@ -8,7 +8,6 @@ import pwd
 from collections.abc import Iterable
 from pathlib import Path
 
-from sra.cli.console.output import print_note
 from sra.remote.activation.steps_linux import PCSC_GROUP
 
 
@@ -35,12 +34,6 @@ def advice(accounts: Iterable[str]) -> str:
 def remedy(accounts: Iterable[str]) -> str:
     """The command for the first of them, who then has to log in anew."""
     return f"usermod --append --groups {PCSC_GROUP} {next(iter(accounts))}"
-
-
-def note_kept_out(root: Path, accounts: Iterable[str]) -> None:
-    """Tell of each of these accounts that is kept out."""
-    for account in kept_out(root, accounts):
-        print_note(f"note: {advice([account])}. Run: {remedy([account])}")
 
 
 def _may_use(account: str, group: int) -> bool:

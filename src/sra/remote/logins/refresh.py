@@ -11,24 +11,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
-import typer
 
-from sra import logs
 from sra.config import DaemonConfig, PolicyConfig, load_daemon_config
 from sra.errors import RefusalCode, RefusedError, UsageError
 from sra.identity import policy
 from sra.identity.certificates import CardCertificate
 from sra.paths import Paths
-from sra.programs.run import run
 from sra.remote.accounts.pairing import PairingStore
 from sra.remote.build import open_finder
 from sra.remote.build_policy import open_trust, policy_of
@@ -45,10 +39,10 @@ from sra.remote.revocation.cache import Cache
 from sra.remote.revocation.checker import PolicyChecker
 from sra.remote.revocation.evidence_store import OfflineShelf
 from sra.system import files
+from sra.system.service import BOOTED
 
 MAX_FILE = 8 * 1024 * 1024
 """Bytes of a mapping, or of SSSD's settings: some 50,000 cards."""
-SYSTEMD = Path("/run/systemd/system")
 RESTART_SSSD = ("systemctl", "try-restart", "sssd.service")
 """It reads its settings only when it starts."""
 SECONDS = 60.0
@@ -263,7 +257,7 @@ def _write_sssd(login: LoginPaths, verification: str, accounts: dict[bytes, str]
 
 
 def _restart_sssd(login: LoginPaths) -> None:
-    if login.root == Path("/") and SYSTEMD.is_dir():
+    if login.root == Path("/") and BOOTED.is_dir():
         subprocess.run(RESTART_SSSD, stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
 
@@ -298,18 +292,9 @@ def _stamp(path: Path) -> tuple[int, ...]:
     return ()
 
 
-def main() -> None:
-    """Run ``refresh`` as a program: for ``sra remote run``, and for ``sra-logins.service``."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command()(_main)
-    run(app)
-
-
-def _main(root: Annotated[Path, typer.Option(help="Where etc/sra and the rest are.")] = Path("/")) -> None:
-    """Make the login's files anew from pairings and policy (as root)."""
-    os.umask(0o022)
-    logs.set_up("warning", sys.stderr)
-    paths, before = Paths(root), None
-    while (now := sources(paths)) != before:  # and again for what has changed meanwhile
+def refresh_until_true(paths: Paths) -> None:
+    """Make the login's files anew, and again for what has changed meanwhile (as root)."""
+    before = None
+    while (now := sources(paths)) != before:
         before = now
         refresh(paths)

@@ -1,12 +1,22 @@
-"""The units that keep the login's files true where systemd runs, as bytes."""
+"""The units that keep the login's files true where systemd runs; ``sra remote run`` does without them."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from importlib import resources
+from pathlib import Path
+
+from sra.system import files
+from sra.system.service import BOOTED
 
 SERVICE = "sra-logins.service"
 STARTED = ("sra-logins.path", "sra-logins.timer")
 """Those that are enabled; they start the service."""
+
+UNITS = Path("/etc/systemd/system")
+MAX_UNIT = 64 * 1024
 
 
 def unit_files(python: str) -> dict[str, bytes]:
@@ -14,3 +24,39 @@ def unit_files(python: str) -> dict[str, bytes]:
     folder = resources.files(__package__).joinpath("files")
     texts = {name: folder.joinpath(name).read_text(encoding="utf-8") for name in (SERVICE, *STARTED)}
     return {name: text.replace("@PYTHON@", python).encode() for name, text in texts.items()}
+
+
+def install(note: Callable[[str], None]) -> None:
+    """Put the units in and start watching; nothing where systemd does not run. ``note`` hears what failed."""
+    if not BOOTED.is_dir():
+        return
+    changed = False
+    for name, text in unit_files(sys.executable).items():
+        content = files.read(UNITS / name, MAX_UNIT)
+        if content is None or content.data != text:
+            files.replace(UNITS / name, text, 0o644)
+            changed = True
+    if changed:
+        _run(note, "daemon-reload")
+    _run(note, "enable", "--now", *STARTED)
+
+
+def remove(note: Callable[[str], None]) -> None:
+    """Stop watching and remove the units, if they are there. ``note`` hears what failed."""
+    units = [UNITS / name for name in (SERVICE, *STARTED)]
+    if not any(unit.exists() for unit in units):
+        return
+    _run(note, "disable", *STARTED)
+    if BOOTED.is_dir():
+        _run(note, "stop", *STARTED, SERVICE)
+    for unit in units:
+        unit.unlink(missing_ok=True)
+    if BOOTED.is_dir():
+        _run(note, "daemon-reload")
+
+
+def _run(note: Callable[[str], None], *arguments: str) -> None:
+    command: Sequence[str] = ("systemctl", *arguments)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        note(f"note: “{' '.join(command)}” failed: {' '.join(done.stderr.split())}")

@@ -97,7 +97,7 @@ async def _refresh_apart(paths: Paths) -> None:
         sys.executable,
         "-P",
         "-c",
-        "import sra.remote.logins.refresh; sra.remote.logins.refresh.main()",
+        "import sra.programs.sra_logins; sra.programs.sra_logins.main()",
         "--root",
         str(paths.root),
     ]

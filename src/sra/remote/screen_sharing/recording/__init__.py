@@ -1,1 +1,1 @@
-"""Say here what this room holds."""
+"""Recordings of shared screens: ffmpeg, and the folder that they are kept in."""

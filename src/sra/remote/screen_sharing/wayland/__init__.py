@@ -1,1 +1,1 @@
-"""Say here what this room holds."""
+"""Sharing a wlroots session, by wayvnc."""

@@ -1,7 +1,7 @@
 """wayvnc, and the door in front of it: who comes in is judged by PAM as for X0tigervnc, by the same service.
 
-``python -I -m sra.remote.screen_sharing.wayland.wayvnc_door SOCKET [view-only]``, as the screen's account, with a connection to
-the session in ``WAYLAND_SOCKET``. It listens at SOCKET while wayvnc runs, and wayvnc runs while it does
+``python -I -m sra.remote.screen_sharing.wayland.wayvnc_door SOCKET [view-only]``, as the screen's account, with a
+connection to the session in ``WAYLAND_SOCKET``. It listens at SOCKET while wayvnc runs, and wayvnc runs while it does
 (docs/decisions/0019).
 """
 

@@ -1,1 +1,1 @@
-"""Say here what this room holds."""
+"""Sharing an X display: the console's, or a virtual one."""

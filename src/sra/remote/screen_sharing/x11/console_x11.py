@@ -1,9 +1,9 @@
 """Keeps the console dark and deaf while its display is shared: what is on it goes on, unseen by who stands there.
 
-``python -I -m sra.remote.screen_sharing.x11.console_x11``. Every CRTC's gamma ramp is black (RandR 1.3), which changes what
-monitors show and not what is drawn; and every input device is off (XInput 2) but those of XTEST, by which the screen
-server types. It says on its output how it stands (``Word``), and puts everything back when its input ends or by
-SIGTERM. It must not end together with who started it: a console that stayed dark would be of no use to anybody.
+``python -I -m sra.remote.screen_sharing.x11.console_x11``. Every CRTC's gamma ramp is black (RandR 1.3), which changes
+what monitors show and not what is drawn; and every input device is off (XInput 2) but those of XTEST, by which the
+screen server types. It says on its output how it stands (``Word``), and puts everything back when its input ends or
+by SIGTERM. It must not end together with who started it: a console that stayed dark would be of no use to anybody.
 
 What has to be put back is kept by the X server itself: a mark on each device, the former ramps as properties of the
 root window. So this program, run with an input that has ended, puts back what one that was killed has left.

@@ -1,8 +1,8 @@
 """A line of text in the upper right corner of an X display, for as long as this runs.
 
-``python -I -m sra.remote.screen_sharing.x11.notice_x11 TEXT``. It is a program of ours because no usual one shows a text
-without the login window's handing it the keyboard: LightDM's gives the focus to every new window that does not call
-itself a notification.
+``python -I -m sra.remote.screen_sharing.x11.notice_x11 TEXT``. It is a program of ours because no usual one shows a
+text without the login window's handing it the keyboard: LightDM's gives the focus to every new window that does not
+call itself a notification.
 """
 
 from __future__ import annotations

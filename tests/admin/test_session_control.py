@@ -1,0 +1,116 @@
+"""What a running connection does when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from sra.admin.control import Order, Standing, tell
+from sra.admin.guard.lending import Lender
+from sra.admin.reconnect import Staying, Wishes
+from sra.admin.session import Session
+from sra.admin.session_control import SessionControl
+from sra.piv.keys import Slot
+from sra.programs.run import print_error
+from tests.admin.connecting import Pins, connect
+from tests.admin.watching import Watching, lender
+from tests.loopback import run, until
+from tests.memory_card import MemoryCard
+from tests.memory_remote import MemoryRemote, running_remote
+
+
+class Scene:
+    """An admin who stays connected and can be told what to do."""
+
+    def __init__(self, remote: MemoryRemote, folder: Path) -> None:
+        self.remote = remote
+        self.folder = folder
+        self.card = MemoryCard()
+        self.pins = Pins()
+        self.watching = Watching()
+        self.lender: Lender = lender(self.card, watching=self.watching)
+        self.staying = Staying(self.dial, Wishes(frozenset({Slot.AUTHENTICATION})), self.watching)
+        remote.accounts.pair(self.card, "ann")
+
+    async def dial(self, away: float) -> Session:
+        del away
+        return await connect(self.remote.port, self.card, pins=self.pins, watching=self.watching)
+
+    @property
+    def is_present(self) -> bool:
+        return bool(self.remote.readers[0].present)
+
+    async def order(self, order: Order) -> Standing:
+        return await tell(self.folder / f"{os.getpid()}.socket", order)
+
+
+def play(folder: Path, body: Callable[[Scene], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        async with running_remote() as remote:
+            scene = Scene(remote, folder)
+            stay = asyncio.create_task(scene.staying.run())
+            await until(lambda: scene.is_present)
+            async with SessionControl(folder, scene.staying, scene.lender, "desk", print_error):
+                await body(scene)
+            stay.cancel()
+            await asyncio.gather(stay, return_exceptions=True)
+
+    run(whole())
+
+
+def test_it_tells_how_it_stands(tmp_path: Path) -> None:
+    async def body(scene: Scene) -> None:
+        assert await scene.order(Order.STATUS) == Standing(
+            "desk", "ann", "memory:ann", connected=True, inserted=True, paused=False, uses=0, process=os.getpid()
+        )
+
+    play(tmp_path, body)
+
+
+def test_when_eject_is_answered_the_card_is_out(tmp_path: Path) -> None:
+    async def body(scene: Scene) -> None:
+        standing = await scene.order(Order.EJECT)
+        assert (standing.connected, standing.inserted, scene.is_present) == (True, False, False)
+        await scene.order(Order.INSERT)
+        await until(lambda: scene.is_present)
+
+    play(tmp_path, body)
+
+
+def test_a_pause_is_one_until_it_is_resumed(tmp_path: Path) -> None:
+    async def body(scene: Scene) -> None:
+        assert (await scene.order(Order.PAUSE)).paused
+        assert scene.lender.switch.paused
+        assert (await scene.order(Order.STATUS)).paused
+        assert not (await scene.order(Order.RESUME)).paused
+
+    play(tmp_path, body)
+
+
+def test_reopening_gives_a_new_code_that_no_other_order_tells(tmp_path: Path) -> None:
+    async def body(scene: Scene) -> None:
+        before = scene.lender.code.shown
+        standing = await scene.order(Order.REOPEN)
+        assert standing.code == scene.lender.code.shown != before
+        assert [(await scene.order(order)).code for order in Order if order is not Order.REOPEN] == [""] * 5
+
+    play(tmp_path, body)
+
+
+def test_where_nothing_can_listen_the_connection_runs_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sessions").write_text("in the way")
+
+    async def body() -> None:
+        watching = Watching()
+        staying = Staying(None, Wishes(()), watching)  # type: ignore[arg-type]
+        async with SessionControl(tmp_path / "sessions", staying, lender(MemoryCard()), "desk", print_error):
+            pass
+
+    asyncio.run(body())
+    assert "sra session can't reach this connection" in capsys.readouterr().err
