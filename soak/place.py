@@ -258,19 +258,17 @@ class Place:
 
     def come_home(self, deadline: float) -> None:
         """Start what ended, and return when Ann's and Bob's cards are in and sign; raise ``LabError`` if they don't."""
-        if not self.pcscd.is_running:
-            self.start_pcscd()
-        if not self.service.process.is_running:
-            self.start_service()
         at_home = [self.people[name] for name in ("ann", "bob")]
-        for person in at_home:
-            if person.connection is None or not person.connection.is_running:
-                self.connect(person)
         for person in at_home:
             self._wait(lambda person=person: self._is_home(person), f"{person.name}'s card to be in", deadline)  # type: ignore[misc]
             self.sign(person, deadline)
 
     def _is_home(self, person: Person) -> bool:
+        """What ends late, after all was looked at, is started at the next look."""
+        if not self.pcscd.is_running:
+            self.start_pcscd()
+        if not self.service.process.is_running:
+            self.start_service()
         if person.connection is None or not person.connection.is_running:
             self.connect(person)
         standing = self.standing(person)
