@@ -13,9 +13,13 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def test_the_walks_go_through_code_that_exists() -> None:
-    names = re.findall(r"`(sra[\w.]*):([\w.]+)`", (ROOT / "docs" / "walks.md").read_text())
-    assert len(names) > 20
+@pytest.mark.parametrize("document", ["docs/walks.md", "CONTRIBUTING.md"])
+def test_the_walks_and_the_table_of_places_name_code_that_exists(document: str) -> None:
+    text = (ROOT / document).read_text()
+    names = re.findall(r"`(sra[\w.]*):([\w.]+)`", text)
+    assert len(names) > 15
+    for module in re.findall(r"\| `(sra\.[\w.]+)` \|", text):
+        assert importlib.import_module(module).__doc__
     for module, path in names:
         found: object = importlib.import_module(module)
         for part in path.split("."):
