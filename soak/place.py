@@ -216,7 +216,7 @@ class Place:
         if part == "X0tigervnc":
             return _child(self.find("sra-screen"), "X0tigervnc")
         name, _, number = part.partition(" ")
-        word = {"srad": "sra.programs.srad", "sra-card": f"--reader {number} ", "sra-screen": "screen_helper"}[name]
+        word = {"srad": "sra.programs.srad", "sra-card": f"--reader {number} ", "sra-screen": "sra_screen"}[name]
         return _child(self.service.process.pid, word)
 
     def long_lived(self) -> dict[str, int]:

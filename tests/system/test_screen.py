@@ -311,7 +311,7 @@ def test_a_process_is_killed_while_the_screen_is_shared(world: World, part: str)
 
 
 def helper_of(world: World) -> int:
-    return next(pid for pid in children(world.service.process.pid) if "screen_helper" in command_of(pid))
+    return next(pid for pid in children(world.service.process.pid) if "sra_screen" in command_of(pid))
 
 
 def server_of(world: World) -> int:

@@ -127,13 +127,13 @@ def test_what_others_set_before_and_meanwhile_is_as_they_want_it_at_the_end(worl
 
 def part(world: World, word: str) -> int:
     """The helper, or a program that it has started, by its command."""
-    helper = next(pid for pid in children(world.service.process.pid) if "screen_helper" in command_of(pid))
+    helper = next(pid for pid in children(world.service.process.pid) if "sra_screen" in command_of(pid))
     return next(pid for pid in [helper, *children(helper)] if word in command_of(pid))
 
 
 def test_the_console_comes_back_when_the_helper_is_killed(world: World, console: Console) -> None:
     with shared(world):
-        os.kill(part(world, "screen_helper"), signal.SIGKILL)
+        os.kill(part(world, "sra_screen"), signal.SIGKILL)
         wait_until(lambda: console.brightness() == DUSK, "the console to be put back", 5)
 
 
@@ -147,7 +147,7 @@ def test_the_share_ends_when_the_console_can_be_kept_blanked_no_longer(world: Wo
 
 def test_a_helper_that_starts_puts_back_what_was_killed_with_the_one_before(world: World, console: Console) -> None:
     with shared(world):
-        helper, program = part(world, "screen_helper"), part(world, "console_x11")
+        helper, program = part(world, "sra_screen"), part(world, "console_x11")
         for number in (signal.SIGSTOP, signal.SIGKILL):
             os.kill(program, number)
             os.kill(helper, number)

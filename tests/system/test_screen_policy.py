@@ -62,7 +62,7 @@ def windows(world: World) -> list[str]:
 
 def state_of(world: World) -> tuple[object, ...]:
     """What must not grow: processes, open files, files of the screen and of the password files."""
-    helper = next(pid for pid in children(world.service.process.pid) if "screen_helper" in command_of(pid))
+    helper = next(pid for pid in children(world.service.process.pid) if "sra_screen" in command_of(pid))
     pids = [find(world, "srad"), helper]
     files = world.remote.run(
         ["sh", "-c", "find /run/sra /etc/*lock /etc/.pwd.lock /tmp -not -path '/tmp/.X11*'"], check=False

@@ -181,7 +181,7 @@ def test_another_resolution_is_another_file_and_the_share_goes_on(world: World) 
 
 
 def helper_of(world: World) -> int:
-    return next(pid for pid in children(world.service.process.pid) if "screen_helper" in command_of(pid))
+    return next(pid for pid in children(world.service.process.pid) if "sra_screen" in command_of(pid))
 
 
 def ffmpeg_of(world: World) -> int:
