@@ -44,8 +44,8 @@ class Rule:
 
     ``weight`` names a fact that is a number already, and is added up instead of counted.
 
-    ``by`` names facts whose values are this program's own words; ``origin`` one that comes from outside: a card's
-    fingerprint, or an address, of which the network counts.
+    ``by`` names facts whose values are this program's own words; ``origin`` one that comes from outside: a card's key
+    (of certificates its holder can make any number), or an address, of which the network counts.
     """
 
     quota: Quota
