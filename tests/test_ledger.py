@@ -187,6 +187,16 @@ def test_requests_of_a_flood_are_added_up(tmp_path: Path) -> None:
     assert [record.facts["refused"] for record in machine.records()] == [50, 4950]
 
 
+def test_a_remote_that_ejects_without_end_hides_no_ejection_by_hand(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, audit_trail.rule_for)
+    trail = AuditTrail(machine.ledger.record, "remote", Watching())
+    for _ in range(150):
+        trail.notice(Ejected("out"))
+        machine.clock.now += 1
+    trail.notice(Ejected("The person ejected the card.", wished=True))
+    assert [record.facts["wished"] for record in audit.read(machine.path)] == [False] * 121 + [True]
+
+
 def test_noes_of_the_person_are_decisions() -> None:
     assert not audit_trail.rule_for("refused", {"code": BY_PERSON}).is_refusal
     assert audit_trail.rule_for("refused", {"code": "not-allowed"}).is_refusal
