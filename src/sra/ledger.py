@@ -33,9 +33,9 @@ ALL = Bounds()
 ONCE_A_MINUTE = Quota(1, 60)
 """For what costs the asker nothing."""
 BY_PEOPLE = Quota(120, 120)
-"""For what a person or a paired card does: a long burst, then 720 a day, 860 KB with all its events."""
+"""For what a person or a paired card does: a long burst, then 720 a day, 1.1 MB with all its events."""
 BY_KEYS = Quota(10_000, 8.64)
-"""For uses of a key: what the guard lets one connection have, at once and a day; 4 MB a day."""
+"""For uses of a key: what the guard lets one connection have, at once and a day; 5 MB a day."""
 
 
 @dataclass(frozen=True)
