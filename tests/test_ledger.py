@@ -119,7 +119,7 @@ def strangers(number: int) -> dict[str, Fact]:
 
 def test_strangers_do_not_wash_away_whom_the_remote_let_in(tmp_path: Path) -> None:
     machine = Machine(tmp_path, audit_rules.rule_for)
-    let_in: dict[str, Fact] = {"account": "ann", "address": "192.0.2.7", "card": "ab" * 32, "session": "1a2b3c4d"}
+    let_in: dict[str, Fact] = {"account": "ann", "address": "192.0.2.7", "key": "ab" * 32, "session": "1a2b3c4d"}
     machine.ledger.record("authenticated", **let_in)
     machine.ledger.record("key-use", outcome="done", slot="9A", **let_in)
     evidence, number = machine.path.read_bytes(), 0
@@ -148,9 +148,9 @@ def test_the_sum_of_all_strangers_is_right(tmp_path: Path) -> None:
 
 def test_a_paired_card_that_asks_without_end_displaces_little(tmp_path: Path) -> None:
     machine = Machine(tmp_path, audit_rules.rule_for, Bounds(256 * 1024, 4))
-    machine.ledger.record("authenticated", account="bob", address="192.0.2.9", card="cd" * 32, session="00000001")
+    machine.ledger.record("authenticated", account="bob", address="192.0.2.9", key="cd" * 32, session="00000001")
     evidence, number = machine.path.read_bytes(), 0
-    facts = {"account": "eve", "address": "192.0.2.7", "card": "ab" * 32}
+    facts = {"account": "eve", "address": "192.0.2.7", "key": "ab" * 32}
     while machine.clock.now < 2 * HOUR:
         number += 1
         for event in ("authenticated", "inserted", "ejected", "disconnected"):
@@ -164,6 +164,20 @@ def test_a_paired_card_that_asks_without_end_displaces_little(tmp_path: Path) ->
     assert machine.is_whole()
 
 
+def test_neither_does_one_that_comes_with_a_new_certificate_each_time(tmp_path: Path) -> None:
+    """Its key stays the same, whatever it signs for it."""
+    machine = Machine(tmp_path, audit_rules.rule_for, Bounds(256 * 1024, 4))
+    machine.ledger.record("authenticated", account="bob", address="192.0.2.9", key="cd" * 32, card="bob")
+    evidence, number = machine.path.read_bytes(), 0
+    while machine.clock.now < HOUR:
+        number += 1
+        for event in ("authenticated", "disconnected"):
+            machine.ledger.record(event, account="eve", key="ab" * 32, card=f"{number:064x}")
+        machine.clock.now += 5
+    assert machine.path.read_bytes().startswith(evidence)
+    assert len(machine.path.read_bytes().splitlines()) <= 1 + 2 * (120 + 31)
+
+
 def test_requests_of_a_flood_are_added_up(tmp_path: Path) -> None:
     machine = Machine(tmp_path, audit_trail.rule_for)
     trail = AuditTrail(machine.ledger.record, "remote", Watching())
@@ -171,6 +185,16 @@ def test_requests_of_a_flood_are_added_up(tmp_path: Path) -> None:
         trail.notice(Flooded(50))
     machine.ledger.write_counts(at_once=True)
     assert [record.facts["refused"] for record in machine.records()] == [50, 4950]
+
+
+def test_a_remote_that_ejects_without_end_hides_no_ejection_by_hand(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, audit_trail.rule_for)
+    trail = AuditTrail(machine.ledger.record, "remote", Watching())
+    for _ in range(150):
+        trail.notice(Ejected("out"))
+        machine.clock.now += 1
+    trail.notice(Ejected("The person ejected the card.", wished=True))
+    assert [record.facts["wished"] for record in audit.read(machine.path)] == [False] * 121 + [True]
 
 
 def test_noes_of_the_person_are_decisions() -> None:

@@ -33,9 +33,9 @@ ALL = Bounds()
 ONCE_A_MINUTE = Quota(1, 60)
 """For what costs the asker nothing."""
 BY_PEOPLE = Quota(120, 120)
-"""For what a person or a paired card does: a long burst, then 720 a day, 860 KB with all its events."""
+"""For what a person or a paired card does: a long burst, then 720 a day, 1.1 MB with all its events."""
 BY_KEYS = Quota(10_000, 8.64)
-"""For uses of a key: what the guard lets one connection have, at once and a day; 4 MB a day."""
+"""For uses of a key: what the guard lets one connection have, at once and a day; 5 MB a day."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Rule:
 
     ``weight`` names a fact that is a number already, and is added up instead of counted.
 
-    ``by`` names facts whose values are this program's own words; ``origin`` one that comes from outside: a card's
-    fingerprint, or an address, of which the network counts.
+    ``by`` names facts whose values are this program's own words; ``origin`` one that comes from outside: a card's key
+    (of certificates its holder can make any number), or an address, of which the network counts.
     """
 
     quota: Quota

@@ -179,11 +179,28 @@ def test_other_machines_behind_the_address_use_up_its_own_places_only() -> None:
     assert set(crowd.gone) == {"neighbour"}
 
 
+def test_a_paired_person_who_came_from_many_addresses_takes_no_known_place_for_long() -> None:
+    hostile = [f"2001:db8:0:{number:x}::1" for number in range(20)]
+    crowd = Crowd(Limits(), "198.51.100.1", *hostile)
+    for now in range(0, 100, 10):
+        for address in hostile:
+            crowd.flood([address] * 19, float(now))
+        crowd.gone.clear()
+        admin = crowd.enter("198.51.100.1", now + 0.5, "admin")
+        assert admin is not None
+        assert admin.is_known
+        crowd.flood(hostile, now + 0.6)
+        assert "admin" not in crowd.gone
+        crowd.gate.leave(admin)
+
+
 def test_addresses_are_compared_by_what_they_mean() -> None:
     assert origins_of("fe80::1%eth0") == origins_of("fe80::2")
     assert origins_of("2001:DB8::1")[-1] == origins_of("2001:db8:0:0::2")[-1]
     assert len({origins_of(f"192.0.2.{last}") for last in range(4)}) == 4
     assert origins_of("::ffff:192.0.2.1") == origins_of("192.0.2.1")
+    mapped_by_look = ["::ffff:0:102:304", "::ffff:0:0:1", "::ffff:1:0:0:1", "::255.255.0.1", "2001:db8::ffff:1"]
+    assert all(origins_of(address)[-1].endswith("/64") for address in mapped_by_look)
     assert origins_of("0.0.0.0")[-1] != origins_of("::")[-1]
 
 

@@ -78,6 +78,8 @@ NAMES: dict[type[Event], str] = {
 _OF_THE_REMOTE = Rule(ONCE_A_MINUTE, is_refusal=True, by=("code", "message"))
 """What a remote can cause as often as it likes, alone."""
 _RULES: dict[str, Rule] = {
+    # Apart from what the person wished: a remote that empties its reader without end hides no ejection by hand.
+    NAMES[Ejected]: Rule(BY_PEOPLE, by=("wished",)),
     NAMES[KeyUsed]: Rule(BY_KEYS),
     NAMES[PinAsked]: Rule(BY_PEOPLE, by=("entry", "outcome")),
     NAMES[Refused]: _OF_THE_REMOTE,

@@ -24,6 +24,9 @@ _PREFIXES_V6 = (6, 7, 8)
 """Bytes of an IPv6 address that name its origin: what a site has (/48), a customer (/56) and a host (/64)."""
 _PREFIXES_V4 = (3, 3, 4)
 """The same of an IPv4 address: the smallest network that is routed (/24), and one address."""
+_SIZE_V4 = 4
+_MAPPED = bytes(10) + b"\xff\xff"
+"""In front of an IPv4 address that is written as one of IPv6 (RFC 4291, 2.5.5.2)."""
 
 
 @dataclass(frozen=True)
@@ -154,8 +157,9 @@ class Gate:
         here = [each for each in known if each.origins[-1] == newcomer.origins[-1]]
         if len(here) >= self._limits.known_per_address:
             self._put_out(min(here, key=lambda each: (each.has_known_card, each.arrived)))
-        elif len(known) >= self._limits.strangers:
-            return False
+        elif len(known) >= self._limits.strangers:  # of somebody who came in from many addresses before
+            others = [each for each in _largest([*known, newcomer]) if each is not newcomer] or known
+            self._put_out(min(others, key=lambda each: (each.has_known_card, each.arrived)))
         newcomer.is_known = True
         return True
 
@@ -190,9 +194,10 @@ class Gate:
 
 def origins_of(address: str) -> tuple[str, ...]:
     """Whom an address is counted with, from the widest network on; an IPv6 host has a whole /64 to itself."""
-    plain = address.partition("%")[0].removeprefix("::ffff:")
-    family, prefixes = (socket.AF_INET6, _PREFIXES_V6) if ":" in plain else (socket.AF_INET, _PREFIXES_V4)
-    packed = socket.inet_pton(family, plain)
+    plain = address.partition("%")[0]
+    packed = socket.inet_pton(socket.AF_INET6 if ":" in plain else socket.AF_INET, plain)
+    packed = packed.removeprefix(_MAPPED)  # as bytes: many IPv6 addresses are written with ::ffff: in front
+    prefixes = _PREFIXES_V4 if len(packed) == _SIZE_V4 else _PREFIXES_V6
     return tuple(f"{packed[:size].hex()}/{size * 8}" for size in prefixes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, utils
@@ -11,6 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from sra.admin.session import Session
 from sra.errors import LinkError, ProtocolError
 from sra.piv.keys import Algorithm, KeyRequest, Operation, PinRequest, Slot
+from sra.remote.daemon.sessions import MAX_OF_A_CARD
 from sra.wire.messages import InsertCard
 from tests.admin.connecting import connect
 from tests.admin.watching import Watching
@@ -47,6 +49,41 @@ def test_the_same_card_connected_again_replaces_the_older_connection_for_good() 
             assert sum(len(reader.present) for reader in remote.readers) == 1
             await older.close("bye")
             await newer.close("bye")
+
+    run(body())
+
+
+def test_other_certificates_for_the_same_key_are_no_other_cards() -> None:
+    """Whoever has a key signs any number of certificates for it, and a pairing is by the key."""
+
+    async def body() -> None:
+        async with running_remote(readers=2) as remote:
+            hostile = [await connected(remote, MemoryCard(owner="eve")) for _ in range(2)]
+            for session in hostile:
+                with contextlib.suppress(LinkError):
+                    await session.insert(ONLY_9A)
+            ann = await connected(remote, MemoryCard())
+            assert await ann.insert(ONLY_9A) in {"reader 0", "reader 1"}
+            assert len({facts["card"] for facts in remote.records.of("authenticated")}) == 3
+            assert len({facts["key"] for facts in remote.records.of("authenticated")}) == 2
+            for session in (ann, *hostile):
+                await session.close("bye")
+
+    run(body())
+
+
+def test_one_card_does_not_take_all_places() -> None:
+    async def body() -> None:
+        async with running_remote(readers=1, max_sessions=8) as remote:
+            first = await connected(remote, MemoryCard(owner="eve"))
+            await first.insert(ONLY_9A)
+            hostile = [await connected(remote, MemoryCard(owner="eve")) for _ in range(9)]
+            hostile += await asyncio.gather(*(connected(remote, MemoryCard(owner="eve")) for _ in range(4)))
+            await until(lambda: len(remote.sessions._sessions) == MAX_OF_A_CARD)
+            ann = await connected(remote, MemoryCard())
+            assert not first.channel.is_lost
+            for session in (ann, first, *hostile):
+                await session.close("bye")
 
     run(body())
 

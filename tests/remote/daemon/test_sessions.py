@@ -69,8 +69,9 @@ def test_a_card_that_proves_itself_and_is_paired_is_welcome() -> None:
             assert re.fullmatch("[0-9a-f]{8}", welcome.session)
             assert welcome == Welcome("ann-account", "remote-host", NO_LIMITS, welcome.session)
             await channel.close("bye")
-        fingerprint = certificate_of(card).fingerprint
-        facts = {"account": "ann-account", "address": "127.0.0.1", "card": fingerprint, "session": welcome.session}
+        certificate = certificate_of(card)
+        facts = {"account": "ann-account", "address": "127.0.0.1", "session": welcome.session}
+        facts |= {"card": certificate.fingerprint, "key": certificate.public_key_hash("sha256")}
         assert remote.records.lines == [("authenticated", facts), ("disconnected", facts)]
 
     run(body())

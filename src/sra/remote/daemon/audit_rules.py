@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from sra.audit import Fact
 from sra.ledger import BY_KEYS, BY_PEOPLE, ONCE_A_MINUTE, Rule
 
-_OF_A_CARD = Rule(BY_PEOPLE, origin="card")
+_OF_A_CARD = Rule(BY_PEOPLE, origin="key")
 _OF_A_STRANGER = Rule(ONCE_A_MINUTE, is_refusal=True, by=("code",), origin="address")
-_REFUSED = Rule(ONCE_A_MINUTE, is_refusal=True, by=("code", "message"), origin="card")
+_REFUSED = Rule(ONCE_A_MINUTE, is_refusal=True, by=("code", "message"), origin="key")
 
 RULES: dict[str, Rule] = {
     "authenticated": _OF_A_CARD,
     "disconnected": _OF_A_CARD,
     "inserted": _OF_A_CARD,
     "ejected": _OF_A_CARD,
-    "key-use": Rule(BY_KEYS, origin="card"),
-    "pin": Rule(BY_PEOPLE, by=("entry", "outcome"), origin="card"),
+    "key-use": Rule(BY_KEYS, origin="key"),
+    "pin": Rule(BY_PEOPLE, by=("entry", "outcome"), origin="key"),
     "screen-granted": _OF_A_CARD,
     "screen-started": _OF_A_CARD,
     "screen-ended": _OF_A_CARD,
@@ -28,7 +28,7 @@ RULES: dict[str, Rule] = {
 }
 _OUTCOMES = ("done", "verified", "wrong")
 """Of a key use or a PIN question that the card or the person answered; any other was refused, failed or given up."""
-_NOT_DONE = Rule(ONCE_A_MINUTE, is_refusal=True, by=("outcome", "slot", "entry"), origin="card")
+_NOT_DONE = Rule(ONCE_A_MINUTE, is_refusal=True, by=("outcome", "slot", "entry"), origin="key")
 
 
 def rule_for(event: str, facts: Mapping[str, Fact]) -> Rule:

@@ -50,6 +50,10 @@ PROOF_DEADLINE = 120.0
 KEY_DEADLINE = 170.0
 """Seconds for a key use or a PIN question, below the reader's own 180."""
 
+MAX_OF_A_CARD = 4
+"""Connections of one card at a time; a newer one ends the oldest. One has its card in a reader, the others wait to or
+are about to be found dead. Without this, one person could take all places."""
+
 MAX_REFUSALS = 20
 """Different reasons that are logged in one session: there are fewer, and an admin that invents more fills no log."""
 
@@ -129,7 +133,8 @@ async def authenticate(
         await house.check_certificate(certificate)
         account = await house.find_account(certificate)
     channel.session = secrets.token_hex(SESSION_BYTES)
-    facts = {"address": channel.peer_address, "card": certificate.fingerprint, "session": channel.session}
+    key = certificate.public_key_hash("sha256")
+    facts = {"address": channel.peer_address, "card": certificate.fingerprint, "key": key, "session": channel.session}
     house.record("authenticated", account=account, **facts)
     channel.answer(closing.number, Welcome(account, house.host, house.session_limits, channel.session))
     return account, certificate
@@ -172,20 +177,27 @@ class Session:
     def __init__(self, channel: Channel, account: str, certificate: CardCertificate, sessions: Sessions) -> None:
         self.account = account
         self.card = certificate.fingerprint
+        self.key = certificate.public_key_hash("sha256")
+        """What tells cards apart: its holder can sign any number of other certificates for the same key."""
         self._channel = channel
         self._sessions = sessions
         self._reader: Reader | None = None
-        self._last_use = asyncio.get_running_loop().time()
+        self.begun = self._last_use = asyncio.get_running_loop().time()
         self._refusals: set[str] = set()
 
     @property
     def _record(self) -> Record:
         return self._sessions.house.record
 
+    @property
+    def has_reader(self) -> bool:
+        """Whether its card is in."""
+        return self._reader is not None
+
     def _facts(self) -> dict[str, str]:
         channel = self._channel
         address, session = channel.peer_address, channel.session
-        return {"account": self.account, "address": address, "card": self.card, "session": session}
+        return {"account": self.account, "address": address, "card": self.card, "key": self.key, "session": session}
 
     async def serve(self) -> None:
         """Answer until the connection ends; then the card is out of its reader at once."""
@@ -320,8 +332,11 @@ class Sessions:
     async def serve(self, channel: Channel, account: str, certificate: CardCertificate) -> None:
         """Serve one authenticated connection until it ends."""
         session = Session(channel, account, certificate, self)
+        older = [other for other in self._sessions if other.key == session.key]
         self._sessions.add(session)
         try:
+            older.sort(key=lambda other: (other.has_reader, other.begun))
+            await asyncio.gather(*(other.replaced() for other in older[: 1 - MAX_OF_A_CARD]))
             await session.serve()
         finally:
             self._sessions.discard(session)
@@ -333,7 +348,7 @@ class Sessions:
 
     async def replace(self, newest: Session) -> None:
         """End the other connections of the same card: a card is in one place only."""
-        others = [other for other in self._sessions if other is not newest and other.card == newest.card]
+        others = [other for other in self._sessions if other is not newest and other.key == newest.key]
         await asyncio.gather(*(other.replaced() for other in others))
 
     def remark(self, text: str) -> None:
