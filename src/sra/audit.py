@@ -16,6 +16,7 @@ import fcntl
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -176,11 +177,20 @@ def _opened(path: Path) -> Iterator[Sequence[_Part]]:
 
 def _open_part(stack: ExitStack, path: Path) -> _Part:
     """The file as far as it is written; the lock makes sure that this is not in the middle of a line."""
-    file = stack.enter_context(path.open("rb"))
+    file = stack.enter_context(os.fdopen(_open_plain(path), "rb"))
     fcntl.flock(file, fcntl.LOCK_SH)
     size = os.fstat(file.fileno()).st_size
     fcntl.flock(file, fcntl.LOCK_UN)
     return _Part(path, file, size)
+
+
+def _open_plain(path: Path, flags: int = 0) -> int:
+    """Open for reading; a pipe, for which a broken service could have root wait for ever, is an error."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "this is not a plain file", str(path))
 
 
 def _is_same(one: _Part, other: _Part) -> bool:
@@ -223,7 +233,7 @@ def _last_of_full_files(path: Path) -> bytes:
     full = full_files(path)
     if not full:
         return b""
-    descriptor = os.open(full[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = _open_plain(full[-1], os.O_NOFOLLOW)
     try:
         return _last_line(descriptor)[1]
     finally:
