@@ -54,7 +54,7 @@ class Screen(Enum):
 
 
 def give_away(path: Path, user: int, group: int) -> None:
-    """Give a file away, or a symbolic link itself: what that leads to may be anything, where the service can make one."""
+    """Give a file away; of a symbolic link the link itself: the service can make one that leads anywhere."""
     os.chown(path, user, group, follow_symlinks=False)
 
 
