@@ -1,3 +1,4 @@
+import fcntl
 import hashlib
 import itertools
 import json
@@ -161,6 +162,16 @@ for read in (audit.verify, lambda path: list(audit.read(path)), lambda path: aud
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=True)
     assert ended.stdout.split() == ["refused"] * 3
+
+
+def test_a_lock_that_the_service_keeps_keeps_no_reader_waiting(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "PATIENCE", 0.1)
+    Audit(path).record("start")
+    with path.open("rb") as kept:
+        fcntl.flock(kept, fcntl.LOCK_EX)
+        with pytest.raises(AuditError, match="keeps it locked"):
+            audit.verify(path)
+    assert audit.verify(path) is None
 
 
 def test_a_record_that_is_too_long_is_an_error(path: Path) -> None:
