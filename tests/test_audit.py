@@ -1,3 +1,4 @@
+import fcntl
 import hashlib
 import itertools
 import json
@@ -5,6 +6,8 @@ import multiprocessing
 import os
 import resource
 import stat
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -140,6 +143,35 @@ def test_a_link_a_pipe_or_a_folder_is_not_written_to(path: Path, tmp_path: Path)
     os.mkfifo(path)
     with pytest.raises(AuditError):
         Audit(path).record("start")
+
+
+@pytest.mark.parametrize("name", ["audit.jsonl", "audit-000001.jsonl"])
+def test_a_pipe_in_the_services_folder_keeps_no_reader_waiting(tmp_path: Path, name: str) -> None:
+    """Root reads there ("sra audit", "sra doctor"), and the service, which may be broken into, can make one."""
+    os.mkfifo(tmp_path / name)
+    path = tmp_path / "audit.jsonl"
+    program = f"""\
+from pathlib import Path
+from sra import audit
+for read in (audit.verify, lambda path: list(audit.read(path)), lambda path: audit.Audit(path).record("start")):
+    try:
+        read(Path({str(path)!r}))
+        print("read")
+    except audit.AuditError:
+        print("refused")
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=True)
+    assert ended.stdout.split() == ["refused"] * 3
+
+
+def test_a_lock_that_the_service_keeps_keeps_no_reader_waiting(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "PATIENCE", 0.1)
+    Audit(path).record("start")
+    with path.open("rb") as kept:
+        fcntl.flock(kept, fcntl.LOCK_EX)
+        with pytest.raises(AuditError, match="keeps it locked"):
+            audit.verify(path)
+    assert audit.verify(path) is None
 
 
 def test_a_record_that_is_too_long_is_an_error(path: Path) -> None:

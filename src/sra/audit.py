@@ -16,6 +16,8 @@ import fcntl
 import hashlib
 import os
 import re
+import stat
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -40,6 +42,9 @@ MAX_FILE = 16 * 1024 * 1024
 
 MAX_FULL_FILES = 8
 """Full files that are kept: with the one being written some 450,000 records, and 144 MiB at most."""
+
+PATIENCE = 5.0
+"""Seconds that a reader waits for who writes."""
 
 FIRST = "0" * 64
 """What the first line ever carries as the hash of the line before."""
@@ -176,11 +181,34 @@ def _opened(path: Path) -> Iterator[Sequence[_Part]]:
 
 def _open_part(stack: ExitStack, path: Path) -> _Part:
     """The file as far as it is written; the lock makes sure that this is not in the middle of a line."""
-    file = stack.enter_context(path.open("rb"))
-    fcntl.flock(file, fcntl.LOCK_SH)
+    file = stack.enter_context(os.fdopen(_open_plain(path), "rb"))
+    _lock_for_reading(file.fileno(), path)
     size = os.fstat(file.fileno()).st_size
     fcntl.flock(file, fcntl.LOCK_UN)
     return _Part(path, file, size)
+
+
+def _open_plain(path: Path, flags: int = 0) -> int:
+    """Open for reading; a pipe, for which a broken service could have root wait for ever, is an error."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "this is not a plain file", str(path))
+
+
+def _lock_for_reading(descriptor: int, path: Path) -> None:
+    """Wait while a line is written, which takes a moment; a broken service may keep the lock."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > end:
+                raise OSError(errno.EAGAIN, "another process keeps it locked", str(path)) from error
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _is_same(one: _Part, other: _Part) -> bool:
@@ -223,7 +251,7 @@ def _last_of_full_files(path: Path) -> bytes:
     full = full_files(path)
     if not full:
         return b""
-    descriptor = os.open(full[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = _open_plain(full[-1], os.O_NOFOLLOW)
     try:
         return _last_line(descriptor)[1]
     finally:

@@ -1,4 +1,5 @@
 import json
+import os
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,10 +8,14 @@ import pytest
 
 from sra.remote.activation import journal, runner
 from sra.remote.activation.journal import Wanted
-from sra.remote.activation.machine import ActivationError
+from sra.remote.activation.machine import ActivationError, Machine
 from sra.remote.activation.steps_linux import Identity, ScreenFiles, Setup, all_steps, steps
+<<<<<<< HEAD
 from sra.remote.activation.undo import LOGIN_WINDOW
 from sra.system.files import FileContent
+=======
+from sra.remote.activation.undo import LOGIN_WINDOW, RemoveFolder
+>>>>>>> 258c684c33bc4a53cd8c6654c0e6594ebf11e7af
 from tests.remote.activation.world import World
 
 SETUP = Setup(
@@ -172,6 +177,22 @@ def test_what_was_put_there_since_stays_and_is_told(world: World) -> None:
     assert world.given["/var/log/sra/audit.jsonl"] == (0, 0)
     assert not (world.root / "var/lib/sra").exists()
     assert not (world.root / "etc/sra/identity").exists()
+
+
+def test_a_link_that_the_service_has_left_gives_root_nothing_else(world: World, tmp_path: Path) -> None:
+    """The folder was the service's, which may be broken into, and what it leads to a person's."""
+    activate(world)
+    victim = tmp_path / "a file of a person"
+    victim.write_text("")
+    owner = 65534 if os.geteuid() == 0 else os.geteuid()
+    os.chown(victim, owner, -1)
+    trap = world.root / "var/log/sra/trap"
+    trap.symlink_to(victim)
+    machine = Machine(world.root, world.machine.execute, world.machine.screen)
+    if os.geteuid() == 0:
+        RemoveFolder("/var/log/sra").take_back(machine)
+    assert victim.stat().st_uid == owner
+    assert trap.lstat().st_uid == os.geteuid()
 
 
 def test_who_was_in_the_group_is_told(world: World) -> None:

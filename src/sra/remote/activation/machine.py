@@ -53,6 +53,11 @@ class Screen(Enum):
     """Somebody is logged in there."""
 
 
+def give_away(path: Path, user: int, group: int) -> None:
+    """Give a file away; of a symbolic link the link itself: the service can make one that leads anywhere."""
+    os.chown(path, user, group, follow_symlinks=False)
+
+
 @dataclass(frozen=True)
 class Machine:
     """The files below ``root``, and how to run programs, look at the screen, and give files away."""
@@ -60,7 +65,7 @@ class Machine:
     root: Path
     execute: Execute
     screen: Callable[[], Screen]
-    chown: Chown = os.chown
+    chown: Chown = give_away
 
     def path(self, name: str) -> Path:
         """Where an absolute path of the machine is."""
