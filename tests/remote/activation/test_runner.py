@@ -10,12 +10,8 @@ from sra.remote.activation import journal, runner
 from sra.remote.activation.journal import Wanted
 from sra.remote.activation.machine import ActivationError, Machine
 from sra.remote.activation.steps_linux import Identity, ScreenFiles, Setup, all_steps, steps
-<<<<<<< HEAD
-from sra.remote.activation.undo import LOGIN_WINDOW
-from sra.system.files import FileContent
-=======
 from sra.remote.activation.undo import LOGIN_WINDOW, RemoveFolder
->>>>>>> 258c684c33bc4a53cd8c6654c0e6594ebf11e7af
+from sra.system.files import FileContent
 from tests.remote.activation.world import World
 
 SETUP = Setup(
