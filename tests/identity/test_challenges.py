@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from itertools import count
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -103,6 +105,16 @@ def test_a_proof_of_another_kind_of_key_proves_nothing() -> None:
 )  # fmt: skip
 def test_a_spoilt_signature_is_no_proof_and_no_error(algorithm: Algorithm, spoil: Spoil) -> None:
     assert challenges.is_proven(certificate_of(algorithm), SIGNED, spoil(proof(algorithm))) is False
+
+
+def test_a_signature_that_begins_with_a_zero_byte_is_a_proof_with_that_byte_only() -> None:
+    algorithm = Algorithm.RSA_2048
+    statements = (hashlib.sha256(b"%d" % number).digest() for number in count())
+    signed, signature = next(
+        (signed, made) for signed in statements if (made := proof(algorithm, signed)).startswith(b"\x00")
+    )
+    assert challenges.is_proven(certificate_of(algorithm), signed, signature) is True
+    assert challenges.is_proven(certificate_of(algorithm), signed, signature[1:]) is False
 
 
 @settings(max_examples=60)

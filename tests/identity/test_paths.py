@@ -1,5 +1,10 @@
+from itertools import count
+
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from sra.identity import paths
 from sra.identity.paths import PathError, PathFinder, has_issued, has_signed
@@ -52,3 +57,18 @@ def test_name_and_key_make_an_issuer_and_the_key_alone_a_signer() -> None:
         "Alice", [(x509.AuthorityKeyIdentifier(None, [x509.DirectoryName(named("Root"))], 7), False)]
     )
     assert not has_issued(SUB.certificate, identified)
+
+
+def test_an_rsa_signature_under_a_certificate_that_begins_with_a_zero_byte_has_it() -> None:
+    private = rsa.generate_private_key(65537, 2048)
+    pss = padding.PSS(padding.MGF1(SHA256()), 32)
+    builder = x509.CertificateBuilder(named("Root"), named("Alice"), key("Alice").public_key())
+    builder = builder.not_valid_before(NOW - DAY).not_valid_after(NOW + DAY)
+    made = (builder.serial_number(number).sign(private, SHA256(), rsa_padding=pss) for number in count(1))
+    whole = next(certificate for certificate in made if certificate.signature.startswith(b"\x00"))
+    before = whole.public_bytes(Encoding.DER)[4 : -len(b"\x03\x82\x01\x01\x00" + whole.signature)]
+    content = before + b"\x03\x82\x01\x00\x00" + whole.signature[1:]
+    cut = x509.load_der_x509_certificate(b"\x30\x82" + len(content).to_bytes(2, "big") + content)
+    assert cut.signature == whole.signature[1:]
+    issuer = root("RSA", own=private).certificate
+    assert (has_signed(issuer, whole), has_signed(issuer, cut)) == (True, False)

@@ -1,3 +1,5 @@
+from itertools import count
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, SHA512, HashAlgorithm
@@ -27,6 +29,16 @@ def test_wrong_signatures_do_not() -> None:
     signature = PRIVATE.sign(b"signed", padding.PKCS1v15(), SHA256())
     assert not is_signed(b"signed", signature, PSS, SHA256(), RSA.certificate)
     assert not is_signed(b"signed", signature[:-1], padding.PKCS1v15(), SHA256(), RSA.certificate)
+
+
+@pytest.mark.parametrize("scheme", [padding.PKCS1v15(), PSS], ids=["pkcs1", "pss"])
+def test_an_rsa_signature_that_begins_with_a_zero_byte_has_it(scheme: padding.PKCS1v15 | padding.PSS) -> None:
+    messages = (b"%d" % number for number in count())
+    signed, signature = next(
+        (signed, made) for signed in messages if (made := PRIVATE.sign(signed, scheme, SHA256())).startswith(b"\x00")
+    )
+    assert is_signed(signed, signature, scheme, SHA256(), RSA.certificate)
+    assert not is_signed(signed, signature[1:], scheme, SHA256(), RSA.certificate)
 
 
 @pytest.mark.parametrize("scheme", [padding.PKCS1v15(), PSS, ec.ECDSA(SHA256()), None])

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 
 from sra.identity.certificates import CardCertificate
+from sra.identity.signatures import is_of_full_length
 from sra.piv.keys import Algorithm, KeyRequest, Operation, Slot
 
 TAG = b"SRA-CHALLENGE-V1"
@@ -51,7 +52,8 @@ def is_proven(certificate: CardCertificate, signed: bytes, signature: bytes) -> 
     try:
         if isinstance(key, rsa.RSAPublicKey):
             # RFC 8017, 8.2.2 without a DigestInfo: what comes out of the padding is the content itself.
-            return key.recover_data_from_signature(signature, padding.PKCS1v15(), None) == TAG + signed
+            content = key.recover_data_from_signature(signature, padding.PKCS1v15(), None)
+            return is_of_full_length(signature, key) and content == TAG + signed
         digest_kind = utils.Prehashed(_EC_HASHES[certificate.algorithm])
         key.verify(signature, _input(certificate.algorithm, signed), ec.ECDSA(digest_kind))
     except InvalidSignature:

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from sra.errors import SraError
 from sra.identity.names import comparable
+from sra.identity.signatures import is_of_full_length
 
 if TYPE_CHECKING:
     from asn1crypto import x509 as asn1
@@ -225,7 +226,7 @@ def has_signed(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     try:
         if isinstance(key, rsa.RSAPublicKey) and isinstance(scheme, padding.PKCS1v15 | padding.PSS) and digest:
             key.verify(signature, signed, scheme, digest)
-            return True
+            return is_of_full_length(signature, key)
         if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(scheme, ec.ECDSA):
             key.verify(signature, signed, scheme)
             return True

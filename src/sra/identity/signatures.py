@@ -1,4 +1,7 @@
-"""Signatures under revocation lists and OCSP responses: which ones count, and whether one is right."""
+"""Signatures under revocation lists and OCSP responses: which ones count, and whether one is right.
+
+And the length of RSA signatures, of whatever kind: OpenSSL leaves it unchecked except for PKCS #1 v1.5 with a hash.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +28,21 @@ def is_signed(
     try:
         if isinstance(key, rsa.RSAPublicKey) and isinstance(scheme, padding.PKCS1v15 | padding.PSS):
             key.verify(signature, signed, scheme, digest)
-            return key.key_size >= MIN_RSA_BITS
+            return is_of_full_length(signature, key) and key.key_size >= MIN_RSA_BITS
         if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(scheme, ec.ECDSA):
             key.verify(signature, signed, ec.ECDSA(digest))
             return True
     except InvalidSignature:
         return False
     return False
+
+
+def is_of_full_length(signature: bytes, key: rsa.RSAPublicKey) -> bool:
+    """Whether an RSA signature is as long as the modulus (RFC 8017, 8.1.2 and 8.2.2), so that it has one form only.
+
+    Without this, one that begins with a zero byte, as one in 256 does, would be right without that byte too.
+    """
+    return len(signature) == (key.key_size + 7) // 8
 
 
 def is_strong(certificate: Certificate) -> bool:

@@ -238,3 +238,36 @@ def test_a_card_that_comes_and_goes_without_end_is_counted_and_the_standing_stay
         view.notice(Inserted(f"reader {number}"))
     assert "reader 999" in view._standing()
     assert len(file.getvalue().splitlines()) < 2 * (10 + 1000 / 60 + 2)
+
+
+def view_at_one_time() -> tuple[StatusView, io.StringIO]:
+    """A view for which no time passes, and what it writes."""
+    file = io.StringIO()
+    return StatusView(Console(file=file, width=300, color_system=None), "remote", lambda: 0.0), file
+
+
+def test_ordinary_work_has_a_line_for_each_use_of_a_key_and_each_pin() -> None:
+    view, file = view_at_one_time()
+    for number in range(100):
+        view.notice(PinAsked(True, PinOutcome.VERIFIED))
+        view.notice(KeyUsed(Slot.AUTHENTICATION, Operation.SIGN, "sha256", bytes([number]) * 32, 1.0))
+    lines = file.getvalue().splitlines()
+    assert len(lines) == 200
+    assert not any("more like this" in line for line in lines)
+
+
+def test_a_remote_does_not_hide_the_use_of_a_key_behind_uses_of_another() -> None:
+    view, file = view_at_one_time()
+    for _ in range(1000):
+        view.notice(KeyUsed(Slot.AUTHENTICATION, Operation.SIGN, "sha256", DIGEST, 1.0))
+    view.notice(KeyUsed(Slot.KEY_MANAGEMENT, Operation.DECRYPT, "", b"", 1.0))
+    lines = file.getvalue().splitlines()
+    assert len(lines) == 101
+    assert lines[-1].endswith("Key 9D decrypted in 1 ms.")
+
+
+def test_each_key_that_is_not_inserted_is_named() -> None:
+    view, file = view_at_one_time()
+    for slot in Slot:
+        view.notice(Withheld(slot, "it is the same key as 9A"))
+    assert len(file.getvalue().splitlines()) == len(Slot) > 10

@@ -47,8 +47,10 @@ _DID = {Operation.SIGN: "signed", Operation.DECRYPT: "decrypted", Operation.DERI
 
 _OF_THE_REMOTE = Quota(1, 60)
 """Lines about what a remote causes alone."""
-_OF_USES = Quota(10, 60)
-"""Lines about the rest: a key that is used in a loop, a link that breaks again and again."""
+_OF_USES = Quota(100, 60)
+"""Lines about the uses of one key, and about PINs: ordinary work has each of its lines, a loop has not."""
+_OF_THE_REST = Quota(10, 60)
+"""Lines about a link that breaks again and again, a card that comes and goes."""
 
 
 class StatusView:
@@ -165,13 +167,25 @@ class StatusView:
 
 
 def _kind(event: Event) -> Kind:
-    """What is counted together: in words of this program, never the remote's."""
-    outcome = event.code if isinstance(event, Refused) else event.outcome if isinstance(event, PinAsked) else ""
-    return Kind((type(event).__name__, str(outcome)))
+    """What is counted together: in words of this program, never the remote's.
+
+    Each key is counted by itself, so that many uses of one do not hide the first of another.
+    """
+    if isinstance(event, Refused):
+        apart = str(event.code)
+    elif isinstance(event, PinAsked):
+        apart = f"{event.typed} {event.outcome}"
+    elif isinstance(event, KeyUsed | Withheld | CardWaits):
+        apart = f"{event.slot:02X}"
+    else:
+        apart = ""
+    return Kind((type(event).__name__, apart))
 
 
 def _quota(event: Event) -> Quota:
-    return _OF_THE_REMOTE if isinstance(event, Refused | Flooded | TooMany | CardWaits) else _OF_USES
+    if isinstance(event, Refused | Flooded | TooMany | CardWaits):
+        return _OF_THE_REMOTE
+    return _OF_USES if isinstance(event, KeyUsed | PinAsked) else _OF_THE_REST
 
 
 def _screen(event: OfScreen) -> str:
