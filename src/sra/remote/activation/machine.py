@@ -60,7 +60,7 @@ class Machine:
     root: Path
     execute: Execute
     screen: Callable[[], Screen]
-    chown: Chown = os.chown
+    chown: Chown = os.lchown
 
     def path(self, name: str) -> Path:
         """Where an absolute path of the machine is."""

@@ -18,6 +18,7 @@ from sra.remote.activation.undo import (
     RemoveTree,
     RemoveUser,
     RestoreOwner,
+    RestoreState,
     RunPrograms,
     StopUnit,
     keep_file,
@@ -81,6 +82,9 @@ class Folder(Change):
     def before(self, machine: Machine) -> AnyUndo:
         """Remove it, or give it back."""
         found = state(machine.path(self.path))
+        if found is not None and self.is_state:
+            kept = tuple(sorted(each.name for each in machine.path(self.path).iterdir()))
+            return RestoreState(self.path, found.mode, found.uid, found.gid, kept)
         if found is not None:
             return RestoreOwner(self.path, found.mode, found.uid, found.gid)
         return RemoveTree(self.path) if self.is_state else RemoveFolder(self.path)
