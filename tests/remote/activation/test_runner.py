@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sra.files import FileContent
+from sra.files import FileContent, FileError
 from sra.remote.activation import journal, runner
 from sra.remote.activation.journal import Wanted
 from sra.remote.activation.machine import ActivationError, Machine, Screen
@@ -187,6 +187,15 @@ def test_of_a_state_folder_that_was_there_only_that_stays_which_was_in_it(world:
     deactivate(world)
     assert world.tree() == before
     assert {"/var/lib/sra", "/var/lib/sra/latest-time"} <= set(world.given)
+
+
+def test_what_a_state_folder_that_is_a_link_leads_to_is_left_alone(world: World) -> None:
+    world.write("/srv/others/file", "of others")
+    (world.root / "var/lib/sra").symlink_to(world.root / "srv/others")
+    with pytest.raises(FileError):
+        activate(world)
+    deactivate(world)
+    assert (world.root / "srv/others/file").exists()
 
 
 def test_a_service_that_was_broken_into_has_no_file_of_others_given_away(tmp_path: Path) -> None:

@@ -81,9 +81,10 @@ class Folder(Change):
 
     def before(self, machine: Machine) -> AnyUndo:
         """Remove it, or give it back."""
-        found = state(machine.path(self.path))
-        if found is not None and self.is_state:
-            kept = tuple(sorted(each.name for each in machine.path(self.path).iterdir()))
+        path = machine.path(self.path)
+        found = state(path)
+        if found is not None and self.is_state and path.is_dir() and not path.is_symlink():
+            kept = tuple(sorted(each.name for each in path.iterdir()))
             return RestoreState(self.path, found.mode, found.uid, found.gid, kept)
         if found is not None:
             return RestoreOwner(self.path, found.mode, found.uid, found.gid)
