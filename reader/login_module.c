@@ -4,8 +4,8 @@
  * su, sudo and others that run with set-user-ID load pam_pkcs11, and so OpenSC and PC/SC's library, as root, while the
  * environment is still the caller's. Those libraries read it with plain getenv(): OPENSC_CONF may name a library to load,
  * PCSCLITE_CSOCK_NAME another smart card service, HOME a folder to write to. So from before OpenSC is loaded until it is
- * unloaded the process has an environment of one variable. This is not bound to AT_SECURE: login(1) is run by root, and
- * may have been given variables that came over a network.
+ * unloaded the process has an environment of two variables of ours. This is not bound to AT_SECURE: login(1) is run by
+ * root, and may have been given variables that came over a network.
  *
  * The caller's environment is put aside whole and comes back unchanged, since su hands it on to the shell that it starts.
  */
@@ -36,7 +36,9 @@ static const char *const modules[] = {
 static const char *const pcsc[] = {"libpcsclite_real.so.1", "libpcsclite.so.1"};
 
 static char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
-static char *ours[] = {path, NULL};
+/* Without it, GLib (by which OpenSC talks to the desktop) makes ~/.cache of the caller, in su as root. */
+static char no_runtime[] = "XDG_RUNTIME_DIR=/dev/null";
+static char *ours[] = {path, no_runtime, NULL};
 static char **callers;
 static void *loaded;
 

@@ -30,7 +30,7 @@ FOLDERS = {
 """Where the product writes, and where everybody may."""
 SOCKET = re.compile(r"/sessions/\d+\.socket$")
 """Its name has the number of a process."""
-LOG = re.compile(r"audit(-refusals)?(-\d{6})?\.jsonl|sra\.log(\.\d)?")
+LOG = re.compile(r"audit(-refusals)?(-\d{6})?\.jsonl|sra\.(log|old)(\.\d)?")
 """Made with the first line and kept; what is in them is looked at, and not whether they are there."""
 OF_THE_CLOCK = "faketime_"
 """In the names of files that libfaketime makes for each process, and leaves."""

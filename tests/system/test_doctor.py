@@ -236,7 +236,7 @@ def test_a_remote_that_is_a_service_is_all_right_and_its_log_is_in_the_journal(
     done = machine.run(["sra", "doctor"], check=False)
     connection.terminate()
     assert (done.returncode, "WRONG" in done.stdout) == (0, False), done.stdout
-    assert re.search(r"ok +card +ann opens the account ann", done.stdout)
+    assert re.search(r"ok +card +the card whose certificate says “ann” opens the account ann", done.stdout)
     logged = machine.run(["sra", "log", "--since", "1h"]).stdout
     assert re.search(r" srad\[\d+\]: .* connected as ann", logged)
     assert re.search(r" sra-card\[\d+\]: the card is in reader 0", logged)

@@ -239,14 +239,10 @@ def test_what_srads_user_writes_maps_nobody(world: World) -> None:
     """Broken into, srad may leave any certificate it likes; root asks the pairings about each."""
     stranger = make_card(world.admin, "mallory", ["9A=P256"])
     before = world.remote.read(MAPPING)
-    world.remote.run(
-        [
-            "sh",
-            "-c",
-            "openssl x509 -outform DER | setpriv --reuid=61416 --clear-groups tee /var/lib/sra/certificates/x.der",
-        ],
-        input=stranger,
+    leave = (
+        "mkdir --parents /var/lib/sra/certificates && openssl x509 -outform DER -out /var/lib/sra/certificates/x.der"
     )
+    world.remote.run(["setpriv", "--reuid=61416", "--clear-groups", "sh", "-c", leave], input=stranger)
     with pytest.raises(LabError):
         world.remote.run(["setpriv", "--reuid=61416", "--clear-groups", "tee", MAPPING], input="x -> root\n")
     world.remote.run([SRA, "pair", "ann", "--certificate", "/root/ann.pem"])  # makes the map anew

@@ -90,6 +90,14 @@ def test_no_variable_has_a_users_code_run_as_root(world: World) -> None:
     assert (found.by_root, found.made) == ([], [])
 
 
+@pytest.mark.parametrize("program", ["su", "sudo", "pkexec"])
+def test_root_makes_nothing_in_the_home_of_who_calls_it(world: World, program: str) -> None:
+    """Where no variable names a folder, GLib takes the home of the caller: OpenSC loads it to talk to the desktop."""
+    home = world.remote.run(["find", "/home/bob"]).stdout
+    world.remote.run(["env", "--ignore-environment", *COMMANDS[program]], user="bob", check=False)
+    assert world.remote.run(["find", "/home/bob"]).stdout == home
+
+
 def test_the_attack_is_one_where_opensc_is_loaded_directly(world: World) -> None:
     """So that the test above is known to be able to fail."""
     ours = world.remote.read(OURS)

@@ -8,10 +8,10 @@ import pytest
 
 from sra.remote.activation import journal, runner
 from sra.remote.activation.journal import Wanted
-from sra.remote.activation.machine import ActivationError, Machine
+from sra.remote.activation.machine import ActivationError, Machine, Screen
 from sra.remote.activation.steps_linux import Identity, ScreenFiles, Setup, all_steps, steps
-from sra.remote.activation.undo import LOGIN_WINDOW, RemoveFolder
-from sra.system.files import FileContent
+from sra.remote.activation.undo import LOGIN_WINDOW, RemoveFolder, RestoreState
+from sra.system.files import FileContent, FileError
 from tests.remote.activation.world import World
 
 SETUP = Setup(
@@ -189,6 +189,43 @@ def test_a_link_that_the_service_has_left_gives_root_nothing_else(world: World, 
         RemoveFolder("/var/log/sra").take_back(machine)
     assert victim.stat().st_uid == owner
     assert trap.lstat().st_uid == os.geteuid()
+
+
+def test_of_a_state_folder_that_was_there_only_that_stays_which_was_in_it(world: World) -> None:
+    world.write("/var/lib/sra/latest-time", "a time")
+    (world.root / "var/lib/sra").chmod(0o700)
+    before = world.tree()
+    activate(world)
+    world.write("/var/lib/sra/recent-admins.json", "{}", 0o600)
+    world.write("/var/lib/sra/certificates/card.der", "a certificate")
+    (world.root / "var/lib/sra/link").symlink_to(world.root / "etc")
+    world.given.clear()
+    deactivate(world)
+    assert world.tree() == before
+    assert {"/var/lib/sra", "/var/lib/sra/latest-time"} <= set(world.given)
+
+
+def test_what_a_state_folder_that_is_a_link_leads_to_is_left_alone(world: World) -> None:
+    world.write("/srv/others/file", "of others")
+    (world.root / "var/lib/sra").symlink_to(world.root / "srv/others")
+    with pytest.raises(FileError):
+        activate(world)
+    deactivate(world)
+    assert (world.root / "srv/others/file").exists()
+
+
+def test_a_service_that_was_broken_into_has_no_file_of_others_given_away(tmp_path: Path) -> None:
+    """What is given back to root lies in folders where the service could put a link to any file."""
+    others = tmp_path / "others"
+    others.write_text("")
+    os.chown(others, 1000, 1000)
+    for name in ("log", "state"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "kept").symlink_to(others)
+    machine = Machine(tmp_path, World(tmp_path / "played").programs, lambda: Screen.NONE)
+    RemoveFolder("/log").take_back(machine)
+    RestoreState("/state", 0o755, 0, 0, ("kept",)).take_back(machine)
+    assert (others.stat().st_uid, others.stat().st_gid) == (1000, 1000)
 
 
 def test_who_was_in_the_group_is_told(world: World) -> None:

@@ -53,11 +53,6 @@ class Screen(Enum):
     """Somebody is logged in there."""
 
 
-def give_away(path: Path, user: int, group: int) -> None:
-    """Give a file away; of a symbolic link the link itself: the service can make one that leads anywhere."""
-    os.chown(path, user, group, follow_symlinks=False)
-
-
 @dataclass(frozen=True)
 class Machine:
     """The files below ``root``, and how to run programs, look at the screen, and give files away."""
@@ -65,7 +60,7 @@ class Machine:
     root: Path
     execute: Execute
     screen: Callable[[], Screen]
-    chown: Chown = give_away
+    chown: Chown = os.lchown
 
     def path(self, name: str) -> Path:
         """Where an absolute path of the machine is."""

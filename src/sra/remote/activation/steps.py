@@ -17,6 +17,7 @@ from sra.remote.activation.undo import (
     RemoveTree,
     RemoveUser,
     RestoreOwner,
+    RestoreState,
     RunPrograms,
     StopUnit,
     keep_file,
@@ -80,7 +81,11 @@ class Folder(Change):
 
     def before(self, machine: Machine) -> AnyUndo:
         """Remove it, or give it back."""
-        found = state(machine.path(self.path))
+        path = machine.path(self.path)
+        found = state(path)
+        if found is not None and self.is_state and path.is_dir() and not path.is_symlink():
+            kept = tuple(sorted(each.name for each in path.iterdir()))
+            return RestoreState(self.path, found.mode, found.uid, found.gid, kept)
         if found is not None:
             return RestoreOwner(self.path, found.mode, found.uid, found.gid)
         return RemoveTree(self.path) if self.is_state else RemoveFolder(self.path)

@@ -128,6 +128,31 @@ class RestoreOwner(Undo, frozen=True, tag="restore-owner"):
         return None
 
 
+class RestoreState(Undo, frozen=True, tag="restore-state"):
+    """The service's folder was there, with what is in ``kept``; all else in it is the service's own.
+
+    Nothing stays that belongs to the service's user: another user may get the number later.
+    """
+
+    path: str
+    mode: int
+    uid: int
+    gid: int
+    kept: tuple[str, ...]
+
+    def take_back(self, machine: Machine) -> str | None:
+        """Give the folder back with what was there; remove the rest."""
+        folder = machine.path(self.path)
+        with suppress(FileNotFoundError):
+            for each in tuple(folder.iterdir()):
+                if each.name not in self.kept:
+                    _remove_all(each)
+            for each in _within(folder):
+                machine.chown(each, self.uid, self.gid)
+            folder.chmod(self.mode)
+        return None
+
+
 class RemoveUser(Undo, frozen=True, tag="remove-user"):
     """There was no such user."""
 
@@ -225,6 +250,7 @@ AnyUndo = (
     | RemoveFolder
     | RemoveEmptyFolder
     | RestoreOwner
+    | RestoreState
     | RemoveUser
     | RemoveGroup
     | RunPrograms
@@ -266,6 +292,13 @@ def _backup(name: str) -> str:
 def _remove(path: Path) -> None:
     with suppress(FileNotFoundError):
         path.unlink()
+
+
+def _remove_all(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        _remove(path)
 
 
 def _within(folder: Path) -> Iterator[Path]:
