@@ -175,22 +175,6 @@ def test_what_was_put_there_since_stays_and_is_told(world: World) -> None:
     assert not (world.root / "etc/sra/identity").exists()
 
 
-def test_a_link_that_the_service_has_left_gives_root_nothing_else(world: World, tmp_path: Path) -> None:
-    """The folder was the service's, which may be broken into, and what it leads to a person's."""
-    activate(world)
-    victim = tmp_path / "a file of a person"
-    victim.write_text("")
-    owner = 65534 if os.geteuid() == 0 else os.geteuid()
-    os.chown(victim, owner, -1)
-    trap = world.root / "var/log/sra/trap"
-    trap.symlink_to(victim)
-    machine = Machine(world.root, world.machine.execute, world.machine.screen)
-    if os.geteuid() == 0:
-        RemoveFolder("/var/log/sra").take_back(machine)
-    assert victim.stat().st_uid == owner
-    assert trap.lstat().st_uid == os.geteuid()
-
-
 def test_of_a_state_folder_that_was_there_only_that_stays_which_was_in_it(world: World) -> None:
     world.write("/var/lib/sra/latest-time", "a time")
     (world.root / "var/lib/sra").chmod(0o700)

@@ -61,6 +61,7 @@ class Machine:
     execute: Execute
     screen: Callable[[], Screen]
     chown: Chown = os.lchown
+    """Of a symbolic link the link itself: the service can have left one that leads anywhere."""
 
     def path(self, name: str) -> Path:
         """Where an absolute path of the machine is."""
