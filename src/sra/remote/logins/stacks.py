@@ -128,8 +128,12 @@ def put_back(text: str) -> str | None:
 
 
 def _without(lines: Sequence[str], block: _Block) -> list[str]:
-    """The other lines, and those that the block stands for as they were, also where they were moved by hand."""
-    return [_restored(line) for line in (*lines[: block.begin], *lines[block.end + 1 :])]
+    """The other lines, and those that the block stands for as they were, also where they were moved by hand.
+
+    A mark of ours that was kept as though it had been there before goes too.
+    """
+    restored = (_restored(line) for line in (*lines[: block.begin], *lines[block.end + 1 :]))
+    return [line for line in restored if not line.startswith((_BEGIN[:13], _END))]
 
 
 def _restored(line: str) -> str:
