@@ -261,7 +261,10 @@ class Place:
         at_home = [self.people[name] for name in ("ann", "bob")]
         for person in at_home:
             self._wait(lambda person=person: self._is_home(person), f"{person.name}'s card to be in", deadline)  # type: ignore[misc]
-            self.sign(person, deadline)
+            self._wait(lambda person=person: self._signs_at_home(person), f"a signature by {person.name}", deadline)  # type: ignore[misc]
+
+    def _signs_at_home(self, person: Person) -> bool:
+        return self._is_home(person) and self.is_signed(person, self.start_signature(person))
 
     def _is_home(self, person: Person) -> bool:
         """What ends late, after all was looked at, is started at the next look."""
