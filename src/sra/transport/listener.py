@@ -15,6 +15,7 @@ from typing import cast
 
 from sra.errors import LinkError
 from sra.transport.channel import Channel
+from sra.transport.handshake_failures import released
 from sra.transport.stream import Stream
 from sra.wire.connection import Connection
 from sra.wire.messages import SCREEN_ALPN
@@ -208,12 +209,13 @@ class Listener:
 
     async def _handshake(self, accepted: socket.socket, address: str) -> Channel | Stream:
         accepted.setblocking(False)
-        _, arrival = await asyncio.get_running_loop().connect_accepted_socket(
-            lambda: _Arrival(self._connection, address),
-            accepted,
-            ssl=self._context,
-            ssl_handshake_timeout=TLS_DEADLINE,
-        )
+        with released():
+            _, arrival = await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: _Arrival(self._connection, address),
+                accepted,
+                ssl=self._context,
+                ssl_handshake_timeout=TLS_DEADLINE,
+            )
         if arrival.became is None:
             raise OSError(errno.ECONNRESET, "the connection ended at once")
         return arrival.became
