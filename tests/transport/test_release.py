@@ -7,12 +7,16 @@ for a full collection, which in a process as large as ``srad`` comes after some 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
+import heapq
 import logging
 import ssl
+import tracemalloc
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 
@@ -98,6 +102,31 @@ async def wait(remote: MemoryRemote) -> None:
     with suppress(ConnectionError):
         await reader.read()
     writer.close()
+
+
+class Mallinfo(ctypes.Structure):
+    """``struct mallinfo2`` (mallinfo(3))."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+        )
+    )  # fmt: skip
+
+
+def native_bytes() -> int:
+    """What the C library has lent in all: what OpenSSL uses, and Python's larger objects."""
+    gc.collect()
+    library = ctypes.CDLL(None)
+    library.mallinfo2.restype = Mallinfo
+    return int(library.mallinfo2().uordblks)
+
+
+def python_bytes() -> int:
+    """What Python's objects take, while tracemalloc counts them."""
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
 
 
 VISITS = (
@@ -189,3 +218,64 @@ def test_a_connection_that_never_came_about_leaves_no_tls(said: bytes) -> None:
                 await until(lambda: tls_objects() <= before)
 
     run(body())
+
+
+def forget_cancelled_timers() -> None:
+    """The event loop does it by itself, but only once there are a hundred."""
+    loop: Any = asyncio.get_running_loop()
+    loop._scheduled = [each for each in loop._scheduled if not each.cancelled()]
+    heapq.heapify(loop._scheduled)
+    loop._timer_cancelled_count = 0
+
+
+async def bytes_that_stay(measure: Callable[[], int], visit: Visit) -> float:
+    """Of each visit, once the first ones have filled what is kept for the next: neither time nor pages count here."""
+    async with running_remote() as remote:
+        taken = []
+        for _ in range(2):
+            for _ in range(MANY):
+                await visit(remote)
+            await remote.until_no_strangers()
+            for noted in (remote.records.lines, remote.accounts.asked, remote.accounts.paired, remote.checked):
+                noted.clear()
+            forget_cancelled_timers()
+            taken.append(measure())
+    return (taken[1] - taken[0]) / MANY
+
+
+MANY = 45
+"""Twice as many insertions are within the rate of them (``sra.wire.rates``)."""
+MOST_BYTES = 1024
+"""Of a visit; what the first visits fill is not quite full, which makes up to some hundred bytes."""
+
+
+def python_and_native_bytes_that_stay(visit: Visit) -> list[float]:
+    found = []
+
+    async def body() -> None:
+        found.append(await bytes_that_stay(native_bytes, visit))
+        tracemalloc.start()
+        try:
+            found.append(await bytes_that_stay(python_bytes, visit))
+        finally:
+            tracemalloc.stop()
+
+    run(body())
+    return found
+
+
+@pytest.mark.parametrize("visit", [serve, speak_no_tls], ids=lambda visit: visit.__name__)
+def test_a_visit_leaves_no_bytes(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
+    assert max(python_and_native_bytes_that_stay(visit)) < MOST_BYTES
+
+
+def test_two_kibibytes_that_stay_of_each_visit_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
+    kept = []
+
+    async def leak(remote: MemoryRemote) -> None:
+        await serve(remote)
+        kept.append(bytes(2048))
+
+    assert min(python_and_native_bytes_that_stay(leak)) > MOST_BYTES
