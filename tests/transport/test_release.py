@@ -155,10 +155,17 @@ def nothing_collected() -> Iterator[None]:
         gc.enable()
 
 
+@pytest.fixture(autouse=True)
+def _unlogged() -> Iterator[None]:
+    """Pytest keeps every record until a test is over, and the errors that it has with it."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
 @pytest.mark.parametrize("visit", VISITS, ids=lambda visit: visit.__name__)
 def test_whoever_came_to_a_remote_leaves_nothing(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "TLS_DEADLINE", 0.05 if visit is wait else DEADLINE)
-    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)  # pytest keeps records, with their errors
 
     async def body() -> None:
         async with running_remote() as remote:
@@ -265,13 +272,11 @@ def python_and_native_bytes_that_stay(visit: Visit) -> list[float]:
 
 
 @pytest.mark.parametrize("visit", [serve, speak_no_tls], ids=lambda visit: visit.__name__)
-def test_a_visit_leaves_no_bytes(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
+def test_a_visit_leaves_no_bytes(visit: Visit) -> None:
     assert max(python_and_native_bytes_that_stay(visit)) < MOST_BYTES
 
 
-def test_two_kibibytes_that_stay_of_each_visit_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
+def test_two_kibibytes_that_stay_of_each_visit_are_noticed() -> None:
     kept = []
 
     async def leak(remote: MemoryRemote) -> None:
