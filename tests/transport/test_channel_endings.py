@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from typing import cast
 
 import pytest
 
@@ -299,7 +298,8 @@ def test_a_peer_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -
         async with channel_and_raw_peer(Role.ADMIN, State.INSERTED) as (admin, _, writer):
             writer.transport.pause_reading()  # type: ignore[attr-defined]
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-            cast("socket.socket", admin._extra("socket")).setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+            assert admin._transport is not None
+            admin._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
             flooding = asyncio.create_task(flood(writer))
             await admin.wait_lost()
             flooding.cancel()

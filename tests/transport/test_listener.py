@@ -293,7 +293,8 @@ def test_small_messages_are_sent_at_once() -> None:
             admin = await dial(port)
             remote = await door.next()
             for channel in (admin, remote):
-                there = channel._extra("socket")
+                assert channel._transport is not None
+                there = channel._transport.get_extra_info("socket")
                 assert isinstance(there, TransportSocket)
                 assert there.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
             await admin.close("over")

@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 
 from sra.errors import LinkError, ProtocolError, RefusalCode, RefusedError, SraError
 from sra.logs import clean, of_session
+from sra.transport.handshake_failures import released
 from sra.transport.tls_trust import verification_failed
 from sra.wire.connection import Connection
 from sra.wire.frames import Frame
@@ -64,6 +65,8 @@ class Channel(asyncio.Protocol):
         """What both sides call the session, from Welcome on: it is in every line that is logged of it."""
         self.peer_address = ""
         """The peer's network address, without the port."""
+        self.peer_certificate = b""
+        """The certificate that the peer showed in the handshake (DER), empty if none."""
         self.on_excess: Callable[[str], None] = self._log_excess
         """Called with the kind of each message that came too fast and was not acted on."""
         self._connection = connection
@@ -84,8 +87,9 @@ class Channel(asyncio.Protocol):
         """Take the transport; TLS is up by now."""
         self._transport = cast("asyncio.Transport", transport)
         self._heard_at = self._loop.time()
-        peer = self._extra("peername")
+        peer, tls = (transport.get_extra_info(name) for name in ("peername", "ssl_object"))
         self.peer_address = str(peer[0]) if isinstance(peer, tuple) else ""
+        self.peer_certificate = (tls.getpeercert(binary_form=True) if isinstance(tls, ssl.SSLObject) else None) or b""
 
     def data_received(self, data: bytes) -> None:
         """Sort what came: answers to who waits for them, the rest to ``next_question`` or ``serve``."""
@@ -99,7 +103,12 @@ class Channel(asyncio.Protocol):
             self.abort(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail every open question at once."""
+        """Fail every open question at once.
+
+        The transport is let go here: it holds some 75 KiB of TLS, and this object is a part of reference cycles (who
+        answers knows the channel, and an error that was raised knows its frames), which are collected much later.
+        """
+        self._transport = None
         if self._keepalive is not None:
             self._keepalive.cancel()
         if self._reason is None:
@@ -114,12 +123,6 @@ class Channel(asyncio.Protocol):
             self._lost.set_result(None)
 
     # What the rooms above call.
-
-    @property
-    def peer_certificate(self) -> bytes:
-        """The certificate that the peer showed in the handshake (DER), empty if none."""
-        tls = self._extra("ssl_object")
-        return (tls.getpeercert(binary_form=True) if isinstance(tls, ssl.SSLObject) else None) or b""
 
     @property
     def goodbye(self) -> Goodbye | None:
@@ -222,7 +225,7 @@ class Channel(asyncio.Protocol):
         try:
             await asyncio.wait([self._lost], timeout=GOODBYE_TIME)
         finally:
-            self._transport.abort()
+            self.abort(reason)
 
     def abort(self, reason: SraError) -> None:
         """Close at once; everything that waits fails with ``reason``."""
@@ -237,9 +240,6 @@ class Channel(asyncio.Protocol):
     @property
     def _loop(self) -> asyncio.AbstractEventLoop:
         return self._lost.get_loop()
-
-    def _extra(self, name: str) -> object:
-        return None if self._transport is None else self._transport.get_extra_info(name)
 
     def _note_traffic(self, direction: str, number: int, message: Message) -> None:
         kind = type(message).__name__
@@ -354,15 +354,16 @@ async def open_channel(
 ) -> Channel:
     """Connect by TCP and TLS to the first of the host's addresses that answers, IPv6 or IPv4."""
     try:
-        async with asyncio.timeout(deadline):
-            _, channel = await asyncio.get_running_loop().create_connection(
-                lambda: Channel(connection, f"{host}:{port}"),
-                host,
-                port,
-                ssl=context,
-                server_hostname=server_name,
-                happy_eyeballs_delay=0.25,
-            )
+        with released():
+            async with asyncio.timeout(deadline):
+                _, channel = await asyncio.get_running_loop().create_connection(
+                    lambda: Channel(connection, f"{host}:{port}"),
+                    host,
+                    port,
+                    ssl=context,
+                    server_hostname=server_name,
+                    happy_eyeballs_delay=0.25,
+                )
     except TimeoutError:
         raise LinkError(f"{host} port {port} does not answer.") from None
     except ssl.SSLCertVerificationError as error:

@@ -14,6 +14,7 @@ from typing import Any, cast
 from sra.errors import LinkError
 from sra.transport.channel import Channel
 from sra.transport.gate import Gate, Stranger, origins_of
+from sra.transport.handshake_failures import released
 from sra.transport.stream import Stream
 from sra.wire.connection import Connection
 from sra.wire.messages import SCREEN_ALPN
@@ -237,13 +238,14 @@ class Listener:
 
     async def _handshake(self, accepted: socket.socket, address: str) -> Channel | Stream:
         accepted.setblocking(False)
-        _, arrival = await asyncio.get_running_loop().connect_accepted_socket(
-            lambda: _Arrival(self._connection, address),
-            accepted,
-            ssl=self._context,
-            ssl_handshake_timeout=TLS_DEADLINE,
-            ssl_shutdown_timeout=SHUTDOWN_TIME,
-        )
+        with released():
+            _, arrival = await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: _Arrival(self._connection, address),
+                accepted,
+                ssl=self._context,
+                ssl_handshake_timeout=TLS_DEADLINE,
+                ssl_shutdown_timeout=SHUTDOWN_TIME,
+            )
         if arrival.became is None:
             raise OSError(errno.ECONNRESET, "it ended at once, or speaks another protocol")
         return arrival.became

@@ -11,6 +11,7 @@ from typing import cast
 
 from sra.errors import LinkError
 from sra.transport.channel import Channel
+from sra.transport.handshake_failures import released
 
 MAX_EARLY = 64 * 1024
 """Bytes that may come in before there is another end to pass them on to."""
@@ -28,6 +29,8 @@ class Stream(asyncio.Protocol):
         self.ended_first = False
         self.is_full = False
         self.peer_address = ""
+        self.certificate = b""
+        """The certificate that the peer showed in the handshake (DER), empty if none."""
         self._transport: asyncio.Transport | None = None
         self._early = bytearray()
         self._arrived = asyncio.Event()
@@ -42,8 +45,9 @@ class Stream(asyncio.Protocol):
         """Take the transport; TLS is up by now."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
-        peer = transport.get_extra_info("peername")
+        peer, tls = (transport.get_extra_info(name) for name in ("peername", "ssl_object"))
         self.peer_address = str(peer[0]) if isinstance(peer, tuple) else ""
+        self.certificate = (tls.getpeercert(binary_form=True) if isinstance(tls, ssl.SSLObject) else None) or b""
 
     def data_received(self, data: bytes) -> None:
         """Pass it on at once, or keep it until there is somebody to pass it on to."""
@@ -73,7 +77,8 @@ class Stream(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the other one too."""
+        """End the other one too. The transport is let go: the two ends know each other, so they are collected late."""
+        self._transport = None
         self.ended_first = not self._is_closing
         self._is_closing = True
         self._arrived.set()
@@ -85,12 +90,6 @@ class Stream(asyncio.Protocol):
             self._lost.set_result(None)
 
     # What the rooms above call.
-
-    @property
-    def certificate(self) -> bytes:
-        """The certificate that the peer showed in the handshake (DER), empty if none."""
-        tls = None if self._transport is None else self._transport.get_extra_info("ssl_object")
-        return (tls.getpeercert(binary_form=True) if isinstance(tls, ssl.SSLObject) else None) or b""
 
     async def read(self, size: int, deadline: float) -> bytes:
         """The first ``size`` bytes; ``LinkError`` if they don't come within ``deadline`` seconds."""
@@ -169,10 +168,11 @@ async def open_stream(
     to be trusted was decided when the channel was opened.
     """
     try:
-        async with asyncio.timeout(deadline):
-            _, stream = await asyncio.get_running_loop().create_connection(
-                Stream, channel.peer_address, port, ssl=context, server_hostname=server_name
-            )
+        with released():
+            async with asyncio.timeout(deadline):
+                _, stream = await asyncio.get_running_loop().create_connection(
+                    Stream, channel.peer_address, port, ssl=context, server_hostname=server_name
+                )
     except (OSError, TimeoutError) as error:
         raise LinkError(f"The remote takes no stream: {getattr(error, 'strerror', None) or error}.") from error
     if stream.certificate != channel.peer_certificate:
