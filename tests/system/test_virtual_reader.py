@@ -21,7 +21,7 @@ def make_card(host: Host, name: str, key: str = "RSA2048") -> str:
 
 
 def insert(host: Host, name: str, reader: int = 0) -> Process:
-    program = CHECKOUT / "tests" / "admin" / "cards" / "card_in_reader.py"
+    program = CHECKOUT / "tests" / "cards" / "card_in_reader.py"
     where = ["--cards-dir", CARDS, "--name", name, "--socket", f"/run/sra/readers/{reader}"]
     card = host.start([sys.executable, program, *where])
     card.wait_for("inserted")

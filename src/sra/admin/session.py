@@ -33,6 +33,7 @@ from sra.piv.insertion import contents_to_insert
 from sra.piv.keys import KeyRequest, PinRequest, Slot
 from sra.piv.objects import CERTIFICATES
 from sra.transport.channel import Channel, open_channel
+from sra.transport.known_remotes import DEFAULT_PORT
 from sra.transport.tls_trust import TrustPolicy
 from sra.wire.connection import Connection
 from sra.wire.messages import (
@@ -68,9 +69,15 @@ class Remote:
     trust: TrustPolicy
 
     def __str__(self) -> str:
-        """``HOST``, with the port where it is not the usual one."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return self.host if self.port == 4116 else f"{host}:{self.port}"
+        """As the person called it."""
+        return shown_remote(self.host, self.port)
+
+
+def shown_remote(host: str, port: int) -> str:
+    """``HOST``, with the port where it is not the usual one."""
+    if port == DEFAULT_PORT:
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def connect(remote: Remote, lender: Lender, unlocking: Unlocking) -> Session:

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from sra.admin.build import Front, Options, Shown, stay_connected
 from sra.admin.guard.pin_entry import PinEntry
+from sra.admin.session import shown_remote
 from sra.cards.choose import card_backends, chosen_modules, open_card
 from sra.cli.admin.cards import CardsDir, Modules
 from sra.cli.console import terminal
@@ -31,7 +32,7 @@ from sra.paths import AdminPaths, admin_paths
 from sra.piv.keys import Slot
 from sra.programs.run import print_error
 from sra.system import hardening
-from sra.transport.known_remotes import DEFAULT_PORT, address, parse_address
+from sra.transport.known_remotes import DEFAULT_PORT, parse_address
 
 DEFAULT_SLOTS = "9A,9C,9D,retired"
 """9E answers without a PIN, so it is inserted only by who asks for it."""
@@ -162,7 +163,7 @@ async def _connect(remote: str, choice: Choice, options: Options, paths: AdminPa
     if options.allow_raw_rsa:
         print_note(f"warning: --allow-raw-rsa: if {remote} is hostile, it can be you on every other remote")
     console = Console(stderr=True)
-    view = StatusView(console, str(address(host, port or DEFAULT_PORT)))
+    view = StatusView(console, shown_remote(host, port or DEFAULT_PORT))
     shows_code = console.is_terminal or options.pin_entry is PinEntry.CODE
     front = Front(
         TerminalPerson(view, pin_fd=choice.pin_fd, yes=options.yes),
