@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from sra.transport.gate import MAX_ORIGINS, Gate, Limits, Stranger, origins_of
 
-CERTIFICATE = b"the certificate of an admin"
+KEY = b"the public key of an admin's card"
 
 
 class Known:
@@ -19,8 +19,8 @@ class Known:
     def is_known(self, origin: str) -> bool:
         return origin in self._origins
 
-    def has_card(self, origin: str, certificate: bytes) -> bool:
-        return origin in self._origins and certificate == CERTIFICATE
+    def has_card(self, origin: str, key: bytes) -> bool:
+        return origin in self._origins and key == KEY
 
 
 class Crowd:
@@ -153,15 +153,15 @@ def test_a_known_admin_comes_in_whatever_a_thousand_networks_do_and_stays() -> N
         crowd.gate.leave(admin)
 
 
-def test_the_certificate_of_a_known_admin_gains_nothing_from_elsewhere_and_takes_nothing() -> None:
+def test_the_key_of_a_known_admin_gains_nothing_from_elsewhere_and_takes_nothing() -> None:
     crowd = Crowd(Limits(strangers=2, **CALM), "198.51.100.1")  # type: ignore[arg-type]
     admin = crowd.enter("198.51.100.1", 0.0, "admin")
     assert admin is not None
-    crowd.gate.recognise(admin, CERTIFICATE)
+    crowd.gate.recognise(admin, KEY)
     for number in range(20):
         attacker = crowd.enter(f"10.0.{number}.1", 1.0 + number, "attacker")
         assert attacker is not None
-        crowd.gate.recognise(attacker, CERTIFICATE)
+        crowd.gate.recognise(attacker, KEY)
         assert not attacker.has_known_card
     assert admin.has_known_card
     assert crowd.gone == ["attacker"] * 18
@@ -171,7 +171,7 @@ def test_other_machines_behind_the_address_use_up_its_own_places_only() -> None:
     crowd = Crowd(Limits(per_address=1000, known_per_address=2), "198.51.100.1", "203.0.113.1")
     admin = crowd.enter("198.51.100.1", 0.0, "admin")
     assert admin is not None
-    crowd.gate.recognise(admin, CERTIFICATE)
+    crowd.gate.recognise(admin, KEY)
     other = crowd.enter("203.0.113.1", 0.0, "admin at another address")
     assert other is not None
     for now in range(1, 50):

@@ -2,7 +2,7 @@
 
 Places are shared by origin, not by connection: the machine or network that has the most strangers here loses its
 oldest one, so a flood takes places from itself first. An address from which an admin came in lately has places of its
-own, which strangers from elsewhere can neither use nor take. A certificate opens nothing here, since it is public: it
+own, which strangers from elsewhere can neither use nor take. A public key opens nothing here, since it is public: it
 counts only together with the address that it last came from, and then only for the order in which strangers have to go.
 """
 
@@ -59,8 +59,8 @@ class KnownAdmins(Protocol):
     def is_known(self, origin: str) -> bool:
         """Whether an admin came in from there."""
 
-    def has_card(self, origin: str, certificate: bytes) -> bool:
-        """Whether one came in from there with this very certificate (DER)."""
+    def has_card(self, origin: str, key: bytes) -> bool:
+        """Whether one came in from there with this very public key."""
 
 
 class Nobody:
@@ -70,7 +70,7 @@ class Nobody:
         """Never."""
         return False
 
-    def has_card(self, origin: str, certificate: bytes) -> bool:
+    def has_card(self, origin: str, key: bytes) -> bool:
         """Never."""
         return False
 
@@ -86,7 +86,7 @@ class Stranger:
     is_known: bool = False
     """It has one of its address's own places."""
     has_known_card: bool = False
-    """It has shown the certificate that an admin came in with from this address."""
+    """It has shown the public key that an admin came in with from this address."""
 
 
 class Gate:
@@ -119,9 +119,9 @@ class Gate:
         self._strangers.add(newcomer)
         return newcomer
 
-    def recognise(self, stranger: Stranger, certificate: bytes) -> None:
+    def recognise(self, stranger: Stranger, key: bytes) -> None:
         """Note what a stranger has shown. It changes nothing but who goes first among the known of one address."""
-        stranger.has_known_card = stranger.is_known and self._known.has_card(stranger.origins[-1], certificate)
+        stranger.has_known_card = stranger.is_known and self._known.has_card(stranger.origins[-1], key)
 
     def leave(self, stranger: Stranger) -> None:
         """It has authenticated, or is gone; nothing happens if it was put out before."""

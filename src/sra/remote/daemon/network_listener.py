@@ -61,13 +61,13 @@ class NetworkListener:
             await channel.flush_and_close(error)
         else:
             place()
-            self._remember(channel.peer_address, certificate.der)
+            self._remember(channel.peer_address, certificate.key_bytes)
             about = of_session(channel.session)
             log.info("%s: connected as %s", channel.peer_address, account, extra=about)
             await self._sessions.serve(channel, account, certificate)
             log.info("%s: disconnected", channel.peer_address, extra=about)
 
-    def _remember(self, address: str, certificate: bytes) -> None:
+    def _remember(self, address: str, key: bytes) -> None:
         """Keep a place for this admin; the disk holds nothing up."""
-        if self._known.remember(address, certificate):
+        if self._known.remember(address, key):
             asyncio.get_running_loop().run_in_executor(None, self._known.keep, self._known.content())

@@ -1,4 +1,4 @@
-"""From where admins came in within the last day, and with which certificates: their addresses have places of their own.
+"""From where admins came in within the last day, and with which keys: their addresses have places of their own.
 
 Kept in a file, so that a restart in the middle of a flood shuts nobody out. It opens nothing: who is in it has a place
 to wait in, and has to prove everything like anyone else. What can't be written or read is told and done without.
@@ -23,16 +23,18 @@ LASTING = 24 * 60 * 60.0
 MAX_ADDRESSES = 1024
 """Addresses; past that the ones that were longest ago are forgotten."""
 MAX_CARDS = 16
-"""Certificates of one address."""
+"""Keys of one address."""
+MAX_PLACES = 16
+"""Addresses of one key: its holder could else put every other admin out of the 1024, with the addresses of one /48."""
 REFRESH = 60 * 60.0
 """Seconds after which it is written down again that the same admin came."""
 MAX_FILE = 4 * 1024 * 1024
-"""Bytes: 1024 addresses with 16 certificates take less than 2 MiB."""
+"""Bytes: 1024 addresses with 16 keys take less than 2 MiB."""
 
 log = logging.getLogger("sra.network")
 
 _Seen = dict[str, dict[str, float]]
-"""By address (or /64), then by the SHA-256 of the certificate: when, in seconds since 1970."""
+"""By address (or /64), then by the SHA-256 of the card's public key: when, in seconds since 1970."""
 
 
 class RecentAdmins:
@@ -60,23 +62,35 @@ class RecentAdmins:
         """Whether an admin came in from there."""
         return any(map(self._is_recent, self._seen.get(origin, {}).values()))
 
-    def has_card(self, origin: str, certificate: bytes) -> bool:
-        """Whether one came in from there with this very certificate (DER)."""
-        return self._is_recent(self._seen.get(origin, {}).get(_name(certificate), 0.0))
+    def has_card(self, origin: str, key: bytes) -> bool:
+        """Whether one came in from there with this very public key."""
+        return self._is_recent(self._seen.get(origin, {}).get(_name(key), 0.0))
 
-    def remember(self, address: str, certificate: bytes) -> bool:
-        """An admin has proven to be who that certificate (DER) says, and was let in; whether that is to be kept."""
-        origin, name, now = origins_of(address)[-1], _name(certificate), self._now()
+    def remember(self, address: str, key: bytes) -> bool:
+        """An admin has proven to hold the private key, and was let in; whether that is to be kept.
+
+        The key and not its certificate: its holder can sign any number of those.
+        """
+        origin, name, now = origins_of(address)[-1], _name(key), self._now()
         cards = self._seen.setdefault(origin, {})
         self._seen.move_to_end(origin)
         if 0 <= now - cards.get(name, 0.0) < REFRESH:
             return False
         cards[name] = now
+        self._forget_oldest_places(name)
         while len(cards) > MAX_CARDS:
             del cards[min(cards, key=cards.__getitem__)]
         while len(self._seen) > MAX_ADDRESSES:
             self._seen.popitem(last=False)
         return self._path is not None
+
+    def _forget_oldest_places(self, name: str) -> None:
+        """A key of which as many addresses are known as may be loses the one where it was longest ago."""
+        places = [origin for origin, cards in self._seen.items() if name in cards]
+        for origin in sorted(places, key=lambda place: self._seen[place][name])[:-MAX_PLACES]:
+            del self._seen[origin][name]
+            if not self._seen[origin]:
+                del self._seen[origin]
 
     def content(self) -> bytes:
         """What is to be kept."""
@@ -102,5 +116,5 @@ class RecentAdmins:
         return 0 <= self._now() - at < LASTING
 
 
-def _name(certificate: bytes) -> str:
-    return hashlib.sha256(certificate).hexdigest()
+def _name(key: bytes) -> str:
+    return hashlib.sha256(key).hexdigest()

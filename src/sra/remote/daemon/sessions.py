@@ -108,7 +108,7 @@ async def authenticate(
 ) -> tuple[str, CardCertificate]:
     """The account that the admin's card opens, and the card's certificate; from now on the channel has a session.
 
-    ``recognise`` is told the certificate (DER) as soon as it was shown, when nothing is proven yet.
+    ``recognise`` is told the public key as soon as it was shown, when nothing is proven yet.
 
     Trust in order: the proof first, then the certificate's time, then the account, so that a stranger never makes
     this machine ask a directory. Raises ``RefusedError`` (already sent), ``LinkError`` or ``ProtocolError``.
@@ -119,7 +119,7 @@ async def authenticate(
         version = _choose_version(hello.versions)
         await house.admit()
         certificate = parse_certificate(hello.certificate)
-    recognise(hello.certificate)
+    recognise(certificate.key_bytes)
     nonce = secrets.token_bytes(NONCE_BYTES)
     channel.answer(opening.number, Challenge(version, nonce))
     channel.start_keepalive()
