@@ -192,6 +192,29 @@ def test_a_welcome_that_fails_ends_its_connection_and_no_other(caplog: pytest.Lo
         run(body())
 
 
+def test_a_connection_that_can_not_be_counted_ends_and_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    def origins(_: socket.socket, address: str) -> tuple[str, ...]:
+        if not came:
+            came.append(address)
+            raise ZeroDivisionError
+        return (address,)
+
+    async def body() -> None:
+        door = Door()
+        gate = Gate(PLENTY)
+        listener = Listener(server_context(), lambda: Connection(Role.REMOTE), gate, door.welcome, None, origins)
+        port = await listener.open((HOST,), 0)
+        try:
+            assert await is_refused(port)
+            await dial(port)
+        finally:
+            await listener.close()
+
+    came: list[str] = []
+    run(body())
+    assert "the connection is not taken" in caplog.text
+
+
 def test_no_file_descriptor_left_is_no_end() -> None:
     async def body() -> None:
         door = Door()

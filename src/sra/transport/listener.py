@@ -57,10 +57,10 @@ class Place:
         """Note the task that is ended if the place is lost."""
         self._serving = serving
 
-    def recognise(self, certificate: bytes) -> None:
-        """Note the certificate (DER) that the stranger has shown; it has not proven anything by that."""
+    def recognise(self, key: bytes) -> None:
+        """Note the card's public key that the stranger has shown; it has not proven anything by that."""
         if self._stranger is not None:
-            self._gate.recognise(self._stranger, certificate)
+            self._gate.recognise(self._stranger, key)
 
     def __call__(self) -> None:
         """Give the place back; only the first call counts."""
@@ -183,7 +183,7 @@ class Listener:
                     log.warning("no connection can be accepted: %s", error.strerror)
                     await asyncio.sleep(RETRY_ACCEPT)
                 continue
-            self._admit(accepted, str(peer[0]), loop.time())
+            self._admit_or_close(accepted, str(peer[0]), loop.time())
             self._accept_waiting(listening, loop.time())
 
     def _accept_waiting(self, listening: socket.socket, now: float) -> None:
@@ -193,7 +193,15 @@ class Listener:
                 accepted, peer = listening.accept()
             except OSError:  # most often there is none; any other error meets ``_accept`` again
                 return
-            self._admit(accepted, str(peer[0]), now)
+            self._admit_or_close(accepted, str(peer[0]), now)
+
+    def _admit_or_close(self, accepted: socket.socket, address: str, now: float) -> None:
+        """Admit the connection; what goes wrong with one of them must not keep this from accepting the next."""
+        try:
+            self._admit(accepted, address, now)
+        except Exception:
+            log.exception("%s: the connection is not taken", address)
+            accepted.close()
 
     def _admit(self, accepted: socket.socket, address: str, now: float) -> None:
         place = Place(self._gate)
