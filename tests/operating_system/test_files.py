@@ -177,6 +177,19 @@ def test_what_root_writes_belongs_to_the_owner_of_the_folder(tmp_path: Path) -> 
     assert {entry.stat().st_uid for entry in tmp_path.iterdir()} == {owner}
 
 
+def test_root_gives_no_file_away_that_has_a_second_name(tmp_path: Path) -> None:
+    """A service that was broken into links a file of root's to where root makes the lock of its own."""
+    service, valuable = tmp_path / "service", tmp_path / "valuable"
+    service.mkdir()
+    if os.geteuid() == 0:
+        os.chown(service, NOBODY, NOBODY)
+    valuable.write_text("root's")
+    os.link(valuable, service / ".file.lock")
+    with files.locked(service / "file"):
+        pass
+    assert valuable.stat().st_uid == os.geteuid()
+
+
 def test_a_file_of_a_stranger_decides_nothing(path: Path) -> None:
     path.write_text("x")
     strangers = [NOBODY] if os.geteuid() == 0 else []

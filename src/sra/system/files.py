@@ -168,10 +168,17 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def give_to_folder_owner(descriptor: int, folder: Path) -> None:
-    """What root creates in the service's folder is the service's."""
-    if os.geteuid() == 0:
+    """What root creates in the service's folder is the service's.
+
+    A file with a second name is left alone: a service that was broken into could have linked one of root's there.
+    """
+    if os.geteuid() == 0 and not _has_second_name(os.fstat(descriptor)):
         status = folder.stat()
         os.fchown(descriptor, status.st_uid, status.st_gid)
+
+
+def _has_second_name(status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode) and status.st_nlink > 1
 
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:
