@@ -10,6 +10,7 @@ from sra.checks import Finding
 from sra.paths import Paths
 from sra.remote.checks.remote import CHECKS, Remote
 from sra.remote.logins.login_paths import LoginPaths
+from sra.remote.logins.marks import mark_of
 from tests.cli.login_machine import ACCOUNT, make_card, make_machine, run
 
 
@@ -79,6 +80,24 @@ def test_what_is_wrong_is_found_with_what_mends_it(machine: Path, what: str) -> 
     places = {name: getattr(login, name) for name in ("stacks", "configuration", "ours", "mapping")}
     assert (found.ok, found.command) == (False, command.format(**places))
     assert said in found.text
+
+
+def test_a_stack_of_an_older_version_that_asks_for_logins_from_afar_too_is_named(machine: Path) -> None:
+    login = LoginPaths(machine)
+    assert run(machine, "pam", "enable", "su") == 0
+    stack = login.stacks / "su"
+    lines = stack.read_text().split("\n")
+    begin = next(at for at, line in enumerate(lines) if line.startswith("# >>> sra pam"))
+    del lines[begin + 1]
+    inner = lines[begin + 1 : next(at for at, line in enumerate(lines) if line.startswith("# <<< sra pam"))]
+    kept = [line.removeprefix("#sra# ") for line in lines if line.startswith("#sra# ")]
+    lines[begin] = f"{lines[begin].rpartition(' ')[0]} {mark_of([*inner, *kept])}"
+    stack.write_text("\n".join(lines))
+    (found,) = findings(machine)
+    assert (found.ok, found.command) == (False, AGAIN)
+    assert "older version" in found.text
+    assert run(machine, "pam", "enable", "su") == 0
+    assert [each.ok for each in findings(machine)] == [True]
 
 
 def test_a_stack_by_which_users_become_root_is_named(machine: Path) -> None:

@@ -106,6 +106,13 @@ def _states(login: LoginPaths) -> dict[str, State]:
         raise WrongError(
             f"The card's lines were edited by hand: {', '.join(edited)}.", f"editor {login.stacks / edited[0]}"
         )
+    stacks = StackFiles(login)
+    if old := [each.name for each, state in found.items() if state is not State.OFF and not stacks.asks_whence(each)]:
+        raise WrongError(
+            f"Written by an older version, so that the card is asked for logins from other machines too: "
+            f"{', '.join(old)}.",
+            f"sra pam enable {' '.join(old)}",
+        )
     return states
 
 

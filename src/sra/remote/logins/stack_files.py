@@ -34,6 +34,10 @@ class StackFiles:
         """Whether the service has the card asked also for logins from other machines."""
         return stacks.asks_from_network(self._read(service) or "")
 
+    def asks_whence(self, service: Service) -> bool:
+        """Whether the service finds out where a login comes from before the card is asked."""
+        return stacks.asks_whence(self._read(service) or "")
+
     def states(self) -> dict[Service, State]:
         """Those of the services that are known or changed, as far as this machine has them."""
         with suppress(OSError):

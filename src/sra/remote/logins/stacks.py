@@ -82,6 +82,12 @@ def asks_from_network(text: str) -> bool:
     return found is not None and any(line.endswith(" from-network") for line in found.inner)
 
 
+def asks_whence(text: str) -> bool:
+    """Whether the stack finds out where a login comes from before the card is asked; blocks once written did not."""
+    found = _block(text.split("\n"))
+    return found is None or any(" pam_exec.so " in line for line in found.inner)
+
+
 def enabled(text: str, wish: Wish) -> str:
     """The stack with the card's turn as wished; raise ``UsageError`` if that can't be done safely."""
     lines = disabled(text, wish.service).split("\n")
