@@ -52,7 +52,7 @@ class Scene:
         self.shelf = Shelf(folder / "recordings")
         recorder = Recorder(self.shelf, account, MEBIBYTE) if recorded else None
         self.place = Place(folder / "server", account, policy, self._find, recorder)
-        self.place.folder.mkdir()
+        self.place.folder.mkdir(exist_ok=True)
         self.password = OnePassword("_srascreen", self._set)
         self.helper = Helper(self.socket, self.place, os.geteuid(), self.password, self.shelf)
 

@@ -36,6 +36,19 @@ def test_before_anything_else_the_account_is_locked(tmp_path: Path) -> None:
     run(body())
 
 
+def test_what_a_killed_helper_left_is_removed_when_the_next_one_starts(tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    for name in ("cookie", "vnc"):
+        (tmp_path / "server" / name).write_bytes(b"left")
+
+    async def body() -> None:
+        async with scene(tmp_path) as there:
+            assert not there.place.socket.exists()
+            assert not there.place.cookies.exists()
+
+    run(body())
+
+
 def test_a_grant_has_a_server_and_a_password_and_ends_with_its_connection(tmp_path: Path) -> None:
     async def body() -> None:
         async with scene(tmp_path) as there:

@@ -60,6 +60,7 @@ class Helper:
     async def serve(self) -> None:
         """Listen until cancelled; then no password is right any more, and no server runs."""
         await self._password.lock()
+        self._place.clear()
         listening = _listen(self._path)
         try:
             while True:
@@ -81,16 +82,17 @@ class Helper:
             await self._password.lock()
 
     async def _serve_peer(self, connection: socket.socket) -> None:
+        uid = None
         with connection:
-            uid = peer_user(connection)
-            if uid not in self._users:
-                log.warning("a program of the user %d was cut off", uid)
-                return
-            connection.setblocking(False)
             try:
+                uid = peer_user(connection)
+                if uid not in self._users:
+                    log.warning("a program of the user %d was cut off", uid)
+                    return
+                connection.setblocking(False)
                 await _Peer(connection, self, self._users[uid]).serve()
             except (OSError, ProtocolError) as error:
-                log.warning("a program of the user %d was cut off: %s", uid, error)
+                log.warning("a program of the user %s was cut off: %s", uid, error)
             except Exception:
                 log.exception("a request failed")
 

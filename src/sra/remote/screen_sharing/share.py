@@ -81,6 +81,11 @@ class Place:
         """The display's cookie, for the server."""
         return self.folder / "cookie"
 
+    def clear(self) -> None:
+        """Remove what a share leaves in the folder, also one that was killed: the socket and the display's cookie."""
+        for path in (self.socket, self.cookies, self.folder / wayvnc_door.INNER):
+            path.unlink(missing_ok=True)
+
 
 class Share:
     """The screen as it is shared with one admin."""
@@ -126,7 +131,7 @@ class Share:
             raise DeniedError("The owner of this remote wants its console blanked, which Wayland has no way for.")
         if place.recorder is not None:
             raise DeniedError(recording_linux.NO_WAYLAND)
-        self._clear()
+        self._place.clear()
         screen = self._wayland = WlrootsScreen(compositor, place.account, place.folder)
         screen.check(speaks=place.policy.notice or place.policy.consent > 0)
         if place.policy.consent and not await screen.consents(by, place.policy.consent):
@@ -137,7 +142,7 @@ class Share:
 
     async def _prepare(self, display: Display) -> dict[str, str]:
         place = self._place
-        self._clear()
+        self._place.clear()
         files.replace(place.cookies, displays_linux.cookie_file(display), 0o600)
         values = vnc_linux.environment(display.name, place.cookies)
         if place.policy.consent and displays_linux.is_somebody_logged_in(display):
@@ -224,7 +229,7 @@ class Share:
             if self._wayland is not None:
                 await self._wayland.close()
             await self._stop()
-            self._clear()
+            self._place.clear()
 
     async def _stop(self) -> None:
         """Nothing runs any more of what a share, or a try to begin one, has started; the console is as it was."""
@@ -234,11 +239,6 @@ class Share:
         console, self._console = self._console, None
         if console is not None:
             await console.close()
-
-    def _clear(self) -> None:
-        for path in (self._place.socket, self._place.cookies, self._place.folder / wayvnc_door.INNER):
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
 
 
 def _now() -> str:
@@ -253,7 +253,7 @@ async def put_console_back(place: Place) -> None:
             return
         files.replace(place.cookies, displays_linux.cookie_file(display), 0o600)
         await BlankedConsole(place.account, vnc_linux.environment(display.name, place.cookies)).put_back()
-        place.cookies.unlink(missing_ok=True)
+        place.clear()
 
 
 def make_folder(folder: Path, account: Account) -> None:
