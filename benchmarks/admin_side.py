@@ -22,12 +22,12 @@ from benchmarks.links import read_lines
 from benchmarks.softcard import open_verified
 from sra.admin import session
 from sra.admin.events import Event
-from sra.admin.guard.lending import Lender, Switch, Terms
+from sra.admin.guard.lending import GuardSettings, LentCard, PauseSwitch
 from sra.admin.guard.pin_entry import PinEntry
 from sra.admin.guard.pin_memory import PinMemory
-from sra.admin.guard.questions import PinGiven, PinQuestion, Reply, UseQuestion
+from sra.admin.guard.questions import PersonReply, PinGiven, PinQuestion, UseQuestion
 from sra.admin.guard.unlocking import Unlocking
-from sra.admin.session import Remote, Session
+from sra.admin.session import AdminSession, RemoteEndpoint
 from sra.cards.base import Card
 from sra.errors import SraError
 from sra.piv.keys import Slot
@@ -52,17 +52,17 @@ class Agreeable:
         """Yes, the PIN that is kept."""
         self.asked.set()
         await self.decided.wait()
-        return PinGiven(Reply.YES)
+        return PinGiven(PersonReply.YES)
 
-    async def ask_use(self, question: UseQuestion, waiting: int) -> Reply:
+    async def ask_use(self, question: UseQuestion, waiting: int) -> PersonReply:
         """Yes."""
-        return Reply.YES
+        return PersonReply.YES
 
 
-def _lender(card: Card, person: Agreeable) -> Lender:
+def _lender(card: Card, person: Agreeable) -> LentCard:
     memory = PinMemory(keep_seconds=float("inf"))
     memory.learn_right(PIN.encode())
-    return Lender(card, person, person, Terms(PinEntry.FORWARD), memory, Switch(person))
+    return LentCard(card, person, person, GuardSettings(PinEntry.FORWARD), memory, PauseSwitch(person))
 
 
 class Unlocked(Unlocking):
@@ -77,10 +77,10 @@ class AdminSide:
 
     def __init__(self, port: int, card: Card, known_remotes: Path) -> None:
         trust = TrustPolicy(KnownRemotes(known_remotes), lambda _host, _fingerprint: True)
-        self._remote = Remote("127.0.0.1", port, trust)
+        self._remote = RemoteEndpoint("127.0.0.1", port, trust)
         self._person = Agreeable()
         self._lender = _lender(card, self._person)
-        self._session: Session | None = None
+        self._session: AdminSession | None = None
 
     async def obey(self, command: str) -> float:
         """Do what a line says; its answer."""
@@ -117,7 +117,7 @@ class AdminSide:
             self._session = None
 
     @property
-    def _connected(self) -> Session:
+    def _connected(self) -> AdminSession:
         if self._session is None:
             raise RuntimeError("not connected")
         return self._session

@@ -18,12 +18,12 @@ from typing import cast
 from sra.admin.audit_trail import AuditTrail
 from sra.admin.events import Event
 from sra.admin.guard.guard import Guard
-from sra.admin.guard.lending import Lender, Lending, Switch, Terms
+from sra.admin.guard.key_rules import KeyRule
+from sra.admin.guard.lending import GuardSettings, LendingState, LentCard, PauseSwitch
 from sra.admin.guard.pin_entry import PinEntry
 from sra.admin.guard.pin_memory import PinMemory
 from sra.admin.guard.questions import Person
 from sra.admin.guard.rate import MAX_RATE
-from sra.admin.guard.rules import Rule
 from sra.audit import Audit
 from sra.cards.base import Card
 from sra.piv.keys import Algorithm, KeyDescription, KeyReply, KeyRequest, Operation, PinPolicy, PinRequest, Slot
@@ -108,7 +108,7 @@ async def _measure(watcher: AuditTrail | _Unseen, runs: int, rules: int = RULES)
     def clock() -> float:
         return now
 
-    lending = Lending(_lender(watcher, clock, rules), "remote.example.com", "ann")
+    lending = LendingState(_lender(watcher, clock, rules), "remote.example.com", "ann")
     guard = Guard(lending, (KeyDescription(Slot.AUTHENTICATION, Algorithm.RSA_2048, PinPolicy.ONCE),))
     await guard.answer(PinRequest(_PIN))
     request = _request()
@@ -121,13 +121,15 @@ async def _measure(watcher: AuditTrail | _Unseen, runs: int, rules: int = RULES)
     return statistics.quantiles(taken, n=100)
 
 
-def _lender(watcher: AuditTrail | _Unseen, clock: Callable[[], float], count: int) -> Lender:
-    others = tuple(Rule(f"*.other{number}.example.com", ("9A",), "deny") for number in range(count - 1))
-    rules = (*others, Rule("*.example.com", ("9A",), "allow"))
+def _lender(watcher: AuditTrail | _Unseen, clock: Callable[[], float], count: int) -> LentCard:
+    others = tuple(KeyRule(f"*.other{number}.example.com", ("9A",), "deny") for number in range(count - 1))
+    rules = (*others, KeyRule("*.example.com", ("9A",), "allow"))
     memory = PinMemory(0)
     memory.learn_right(_PIN)
-    terms = Terms(PinEntry.FORWARD, rules)
-    return Lender(cast("Card", _NoCard()), cast("Person", None), watcher, terms, memory, Switch(watcher), clock=clock)
+    terms = GuardSettings(PinEntry.FORWARD, rules)
+    return LentCard(
+        cast("Card", _NoCard()), cast("Person", None), watcher, terms, memory, PauseSwitch(watcher), clock=clock
+    )
 
 
 def _request() -> KeyRequest:

@@ -12,7 +12,7 @@ from benchmarks.operations import tell, told
 from benchmarks.reader import OPENSC, ReaderWatch
 from benchmarks.world import World
 from sra.admin import control
-from sra.admin.control import Order
+from sra.admin.control import ControlRequest
 
 
 def measure_ejection(world: World, meter: Meter, watch: ReaderWatch, config: Path) -> list[Cell]:
@@ -21,14 +21,14 @@ def measure_ejection(world: World, meter: Meter, watch: ReaderWatch, config: Pat
     The card is in its reader before and after.
     """
 
-    def order(which: Order) -> float:
+    def order(which: ControlRequest) -> float:
         (running,) = control.running(config / "sessions")
         start = time.monotonic()
         asyncio.run(control.tell(running, which))
         return start
 
     def by_order() -> float:
-        start = order(Order.EJECT)
+        start = order(ControlRequest.EJECT)
         return watch.seen(present=False) - start
 
     def by_command() -> float:
@@ -37,7 +37,7 @@ def measure_ejection(world: World, meter: Meter, watch: ReaderWatch, config: Pat
         return watch.seen(present=False) - start
 
     def fill() -> None:
-        order(Order.INSERT)
+        order(ControlRequest.INSERT)
         watch.seen(present=True)
 
     by_order()

@@ -29,7 +29,7 @@ from sra.piv.keys import PinOutcome, PinReply, PinRequest
 from sra.piv.objects import ATR
 from sra.remote.virtual_card import reader_frames
 from sra.remote.virtual_card.applet import Applet
-from sra.remote.virtual_card.reader_frames import Kind, ReaderConversation
+from sra.remote.virtual_card.reader_frames import FrameKind, ReaderConversation
 
 HEADER = 5
 EJECT = bytes([0x00]) + bytes(4)
@@ -81,8 +81,8 @@ class FarSide(asyncio.Protocol):
         if question is not None:
             self._answering = asyncio.get_running_loop().create_task(self._answer(question))
 
-    async def _answer(self, question: reader_frames.Question) -> None:
-        if question.kind is Kind.APDU:
+    async def _answer(self, question: reader_frames.DriverQuestion) -> None:
+        if question.kind is FrameKind.APDU:
             self.send(self._conversation.answer(await self._applet.transmit(question.body)))
         else:
             self._applet.reset()
@@ -123,7 +123,7 @@ class NearSide:
                 await self._pass_on(header + await reader.readexactly(int.from_bytes(header[1:], "big")))
 
     async def _pass_on(self, frame: bytes) -> None:
-        if frame[0] == Kind.GREETING:
+        if frame[0] == FrameKind.GREETING:
             self._greeting = frame
             await self._insert()
         elif frame == EJECT:

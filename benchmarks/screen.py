@@ -27,7 +27,7 @@ from pathlib import Path
 
 from sra.transport import tls_identity, tls_trust
 from sra.transport.channel import Channel, open_channel
-from sra.transport.gate import Gate, Limits
+from sra.transport.gate import Gate, GateLimits
 from sra.transport.listener import Listener
 from sra.transport.stream import Stream, join, open_stream
 from sra.wire.connection import Connection
@@ -293,7 +293,7 @@ async def _remote(folder: str, screen: str) -> None:
         await channel.wait_lost()
 
     context = tls_identity.server_context(tls_identity.load(Path(folder) / "identity"), [ALPN, SCREEN_ALPN])
-    gate = Gate(Limits(per_address=10_000))
+    gate = Gate(GateLimits(per_address=10_000))
     listener = Listener(context, lambda: Connection(Role.REMOTE), gate, keep, show)
     print(await listener.open(("127.0.0.1",), 0), flush=True)
     await asyncio.Event().wait()

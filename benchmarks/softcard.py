@@ -13,7 +13,8 @@ from pathlib import Path
 from cryptography import x509
 
 from benchmarks.keys import PIN, Credential, KeyKind, make_authority
-from sra.cards.software import certificates, maker
+from sra.cards.software import card_certificates as certificates
+from sra.cards.software import maker
 from sra.cards.software.backend import SoftwareBackend, SoftwareCard
 from sra.cards.software.file import CardFolder
 from sra.piv.keys import Algorithm, KeyRequest, Operation, Slot
@@ -39,9 +40,9 @@ def make(folder: Path, kind: KeyKind) -> SoftCard:
     """Make the card ``NAME`` in a folder."""
     authority = make_authority()
     now = dt.datetime.now(dt.UTC)
-    order = maker.Order(
+    order = maker.CardOrder(
         algorithms={Slot.AUTHENTICATION: ALGORITHMS[kind]},
-        holder=certificates.Holder(certificates.parse_subject("Benchmark Card")),
+        holder=certificates.CardHolder(certificates.parse_subject("Benchmark Card")),
         issuer=certificates.Issuer(authority.certificate, authority.key),
         valid=certificates.validity(now, 1),
     )

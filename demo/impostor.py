@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 from sra.admin.events import Event
-from sra.admin.guard.lending import Lender, Switch, Terms
+from sra.admin.guard.lending import GuardSettings, LentCard, PauseSwitch
 from sra.admin.guard.pin_memory import PinMemory
-from sra.admin.guard.questions import PinGiven, PinQuestion, Reply, UseQuestion
+from sra.admin.guard.questions import PersonReply, PinGiven, PinQuestion, UseQuestion
 from sra.admin.guard.unlocking import Unlocking
-from sra.admin.session import Remote, connect
+from sra.admin.session import RemoteEndpoint, connect
 from sra.cards.base import Card
 from sra.cards.software.backend import SoftwareBackend
 from sra.errors import RefusedError
@@ -85,11 +85,11 @@ class Impostor:
 
     async def ask_pin(self, question: PinQuestion, waiting: int) -> PinGiven:
         """The own card's PIN."""
-        return PinGiven(Reply.YES, self._pin)
+        return PinGiven(PersonReply.YES, self._pin)
 
-    async def ask_use(self, question: UseQuestion, waiting: int) -> Reply:
+    async def ask_use(self, question: UseQuestion, waiting: int) -> PersonReply:
         """Nothing is allowed."""
-        return Reply.NO
+        return PersonReply.NO
 
 
 async def _try(host: str, fingerprint: str, folder: str, shown: str, own: str) -> None:
@@ -98,8 +98,8 @@ async def _try(host: str, fingerprint: str, folder: str, shown: str, own: str) -
     impostor = Impostor(await backend.open(shown), await backend.open(own), pin)
     trust = TrustPolicy(KnownRemotes(Path("/nonexistent")), lambda *_: False, fingerprint)
     try:
-        lender = Lender(impostor, impostor, impostor, Terms(), PinMemory(0), Switch(impostor))
-        await connect(Remote(host, DEFAULT_PORT, trust), lender, Unlocking(lender))
+        lender = LentCard(impostor, impostor, impostor, GuardSettings(), PinMemory(0), PauseSwitch(impostor))
+        await connect(RemoteEndpoint(host, DEFAULT_PORT, trust), lender, Unlocking(lender))
     except RefusedError as error:
         sys.stdout.write(f"{error.code}: {error.text}\n")
     else:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from fuzz.target import attempt, must, target
 from sra.cards.key_algorithms import algorithm_of
-from sra.cards.pkcs11.slots import choose_slots, found_key
+from sra.cards.pkcs11.module_slots import choose_slots, found_key
 from sra.errors import CardError, RefusedError
 from sra.identity import authorities, certificates, challenges, crl, handover, ocsp
 from sra.identity.authorities import Authorities, Issued

@@ -14,9 +14,9 @@ from jeepney.io.asyncio import DBusRouter
 from fuzz.target import attempt, must, run, target
 from sra.remote.accounts import ldap_messages, sssd_directory
 from sra.remote.accounts.directory import DirectoryError
-from sra.remote.accounts.ldap_messages import Entry, LdapFormatError, Search
+from sra.remote.accounts.ldap_messages import LdapEntry, LdapFormatError, Search
 from sra.remote.revocation import fetch as fetching
-from sra.remote.revocation.fetch import FetchError, Question, fetch
+from sra.remote.revocation.fetch import FetchError, FetchRequest, fetch
 
 _LDAP_WORDS = (
     b"\x64",
@@ -29,7 +29,7 @@ _LDAP_WORDS = (
 )
 
 
-def _receive(data: bytes) -> ldap_messages.Answer | None:
+def _receive(data: bytes) -> ldap_messages.LdapAnswer | None:
     """The first message of a stream, read as ``LdapConnection`` reads it; ``None`` while it is incomplete."""
     if len(data) < 2:
         return None
@@ -46,7 +46,7 @@ def fuzz_ldap(data: bytes) -> None:
     """A directory server's answer, with and without its header."""
     for body in (data, ldap_messages._message(1, data)):
         answer = attempt(LdapFormatError, _receive, body)
-        if isinstance(answer, Entry):
+        if isinstance(answer, LdapEntry):
             held = sum(len(value) for values in answer.attributes.values() for value in values)
             must(held <= len(body) and answer.name.isprintable(), "an entry is what was sent")
     request = ldap_messages.search(7, Search("", ldap_messages.equal("uid", data), ("uid",), 2, 5))
@@ -95,7 +95,7 @@ def fuzz_http_answer(data: bytes) -> None:
         return plain
 
     with mock.patch.object(fetching, "_connect", connect), mock.patch.object(fetching, "_secured", secured):
-        body = attempt(FetchError, fetch, Question("http://lists.example/a.crl", 1000), 5.0)
+        body = attempt(FetchError, fetch, FetchRequest("http://lists.example/a.crl", 1000), 5.0)
     must(body is None or len(body) <= 1000, "an answer is no longer than was allowed")
 
 

@@ -10,12 +10,12 @@ from fuzz.target import attempt, counted, must, run, target
 from sra.admin.guard.review import review
 from sra.cards.pcsc import pad as pcsc_pad
 from sra.cards.pcsc.contents import read_card
-from sra.cards.pcsc.piv import PivApplication, way_to_card
+from sra.cards.pcsc.piv import PcscPivApplication, way_to_card
 from sra.cards.pkcs11 import rsa as pkcs11_rsa
 from sra.errors import CardError, PinWrongError, ProtocolError, RefusedError, UsageError
 from sra.piv import apdu, objects, tlv
 from sra.piv.apdu import MAX_EXTENDED_RESPONSE, ApduError, Command, Status
-from sra.piv.certificates import MAX_CERTIFICATE, build_certificate, build_compressed_certificate, certificate_in
+from sra.piv.certificate_objects import MAX_CERTIFICATE, build_certificate, build_compressed_certificate, certificate_in
 from sra.piv.insertion import contents_to_insert
 from sra.piv.keys import (
     Algorithm,
@@ -171,7 +171,7 @@ def fuzz_card_answers(data: bytes) -> None:
     """A card (or a reader) that answers anything: only card errors come of it, and a PIN's tries are 0 to 15."""
     if not data:
         return
-    piv = PivApplication(way_to_card(_Card(counted(data[1:])).transmit, bool(data[0] & 1)))
+    piv = PcscPivApplication(way_to_card(_Card(counted(data[1:])).transmit, bool(data[0] & 1)))
     refusals = (CardError, ProtocolError, UsageError)
     found = attempt(refusals, read_card, piv)
     if found is not None:

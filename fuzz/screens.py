@@ -9,9 +9,9 @@ from typing import Any, cast
 from fuzz.target import attempt, must, run, target
 from sra.errors import LinkError, ProtocolError
 from sra.remote.screen_sharing.wayland import plain_login
-from sra.remote.screen_sharing.wayland.plain_login import Claim
+from sra.remote.screen_sharing.wayland.plain_login import LoginClaim
 from sra.remote.screen_sharing.x11 import console_x11, displays_linux, size_x11, x11
-from sra.remote.screen_sharing.x11.console_x11 import ConsoleError
+from sra.remote.screen_sharing.x11.console_x11 import BlankingError
 from sra.remote.screen_sharing.x11.x11 import RequestError
 from sra.transport.stream import Stream
 
@@ -41,9 +41,9 @@ class _End:
 @target(max_len=2048, words=_RFB)
 def fuzz_viewer_login(data: bytes) -> None:
     """A viewer that wants to be let in, and a screen server behind the door."""
-    claims: list[Claim] = []
+    claims: list[LoginClaim] = []
 
-    async def judge(claim: Claim) -> bool:
+    async def judge(claim: LoginClaim) -> bool:
         claims.append(claim)
         return True
 
@@ -73,21 +73,21 @@ class _XServer:
         return part
 
 
-_GONE = (OSError, RequestError, ConsoleError)
+_GONE = (OSError, RequestError, BlankingError)
 
 
-def _with_server(data: bytes, use: Callable[[x11.Connection], Any]) -> None:
-    connection = x11.Connection(cast("socket.socket", _XServer(data)))
+def _with_server(data: bytes, use: Callable[[x11.X11Connection], Any]) -> None:
+    connection = x11.X11Connection(cast("socket.socket", _XServer(data)))
     if attempt(_GONE, connection.open, b"cookie") is None and connection.screen.root:
         attempt(_GONE, use, connection)
 
 
-def _sizes(connection: x11.Connection) -> None:
+def _sizes(connection: x11.X11Connection) -> None:
     for width, height in size_x11.sizes(connection):
         must(0 <= width < 65536 and 0 <= height < 65536, "a size is one")
 
 
-def _console(connection: x11.Connection) -> None:
+def _console(connection: x11.X11Connection) -> None:
     console = console_x11.Console(connection)
     console.darken()
 

@@ -16,9 +16,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from fuzz import certificates, licenses, piv, screens, settings
 from fuzz.runs import CORPUS
 from fuzz.target import join_counted
-from sra.admin.control import Standing
+from sra.admin.control import ControlStatus
 from sra.piv import objects, tlv
-from sra.piv.certificates import build_certificate, build_compressed_certificate
+from sra.piv.certificate_objects import build_certificate, build_compressed_certificate
 from sra.piv.keys import (
     Algorithm,
     KeyDescription,
@@ -34,7 +34,7 @@ from sra.piv.keys import (
 from sra.remote.accounts.certificate_fields import PRINCIPAL_NAME
 from sra.remote.license import profile, statement
 from sra.remote.logins import services, stacks
-from sra.remote.revocation.cache import Kept
+from sra.remote.revocation.cache import CachedAnswer
 from sra.wire import frames, messages
 from sra.wire.frames import Frame
 
@@ -201,7 +201,7 @@ def _files() -> dict[str, list[bytes]]:
     stack = "#%PAM-1.0\nauth requisite pam_nologin.so\n@include common-auth\naccount required pam_unix.so\n"
     sha1 = b"ab" * 20
     service = services.service_of("lightdm")
-    enabled = stacks.enabled(stack, stacks.Wish(service, "/usr/lib/announce /run/x", "/etc/sra.conf"))
+    enabled = stacks.enabled(stack, stacks.StackRequest(service, "/usr/lib/announce /run/x", "/etc/sra.conf"))
     audit = b'{"time":"2026-01-01T00:00:00Z","event":"started","facts":{"port":4116},"previous":"%s"}\n' % (b"0" * 64)
     softcard = (
         b'{"version":1,"guid":"%s","pin":{"sealed":"AAAA","tries":3},"puk":{"sealed":"AAAA","tries":3},"keys":[]}'
@@ -228,7 +228,7 @@ def _files() -> dict[str, list[bytes]]:
 
 def _others() -> dict[str, list[bytes]]:
     entry = bytes.fromhex("020101641d04067569643d61301330110403756964310a0408") + b"annannan"
-    standing = Standing("remote", "ann", "software:ann", connected=True, inserted=True, paused=False, uses=3)
+    standing = ControlStatus("remote", "ann", "software:ann", connected=True, inserted=True, paused=False, uses=3)
     pem = certificates.authority().public_bytes(Encoding.PEM)
     key = certificates.authority_key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     done = b"\x02\x01\x01\x65\x07\x0a\x01\0\x04\0\x04\0"
@@ -252,7 +252,9 @@ def _others() -> dict[str, list[bytes]]:
         "session_control": [b'"status"\n', msgspec.json.encode(standing) + b"\n"],
         "driver_connection": [b"\x02\0\0\0\0", b"\x04\0\0\0\x05\0\xc0\0\0\0", b"\x03\0\0\0\0"],
         "identity_files": [pem, key],
-        "revocation_cache": [msgspec.msgpack.encode(Kept("http://l.example", "ab" * 32, certificates.NOW, b"body"))],
+        "revocation_cache": [
+            msgspec.msgpack.encode(CachedAnswer("http://l.example", "ab" * 32, certificates.NOW, b"body"))
+        ],
         "c_frame": [b"\1\1\0\0\0\x04\1\1\x3b\x80", b"\3\x82\0\0\0\2\x90\0\x83\0\0\0\0"],
         "c_driver": [
             bytes.fromhex("0a" "0100000004" "01013b80" "07" "8200000002" "9000") + b"\x01\x05\x00\xa4\x04\x00\x00",

@@ -12,7 +12,8 @@ import msgspec
 
 from fuzz.target import attempt, must, target
 from sra import audit, config
-from sra.admin.guard import rules, rules_file
+from sra.admin.guard import key_rules as rules
+from sra.admin.guard import rules_file
 from sra.audit import Audit
 from sra.cards.software import file as softcard_file
 from sra.cli import log
@@ -21,10 +22,10 @@ from sra.identity.fingerprints import parse_fingerprint
 from sra.remote.accounts import attribute_mapping, local_directory, pairing_file
 from sra.remote.accounts.pairing_file import DamagedError, Pairing
 from sra.remote.activation import journal
-from sra.remote.activation.machine import ActivationError
+from sra.remote.activation.changed_machine import ActivationError
 from sra.remote.license.latest_time import LatestTime
 from sra.remote.logins import mapping, services, stacks
-from sra.remote.logins.stacks import State, Wish
+from sra.remote.logins.stacks import StackRequest, StackState
 from sra.remote.revocation.cache import Cache
 from sra.system.files import FileError
 from sra.transport import identity_choice, known_remotes, tls_identity
@@ -89,7 +90,7 @@ def fuzz_rules_toml(data: bytes) -> None:
     answers = rules.answers(found, "remote.example.com")
     must(len(answers) == 24, "every key has an answer")
     path = _written("rules.toml", data)
-    more = (rules.Rule("*", ("9A",), "deny"), *found)
+    more = (rules.KeyRule("*", ("9A",), "deny"), *found)
     try:
         rules_file.write(path, more)
     except UsageError:
@@ -208,15 +209,18 @@ def fuzz_pam_stack(data: bytes) -> None:
     """A PAM stack: what is put in is taken out again, to the byte."""
     text = data.decode(errors="surrogateescape")
     state = stacks.state_of(text)
-    must((state is State.OFF) == (not stacks.has_ours(text)), "a stack without a line of ours is off")
+    must((state is StackState.OFF) == (not stacks.has_ours(text)), "a stack without a line of ours is off")
     for service in (services.service_of("lightdm"), services.service_of("sudo")):
         plain = attempt(UsageError, stacks.disabled, text, service)
         for card_only in (False, True):
             changed = attempt(
-                UsageError, stacks.enabled, text, Wish(service, "/usr/lib/announce /run/x", "/etc/sra.conf", card_only)
+                UsageError,
+                stacks.enabled,
+                text,
+                StackRequest(service, "/usr/lib/announce /run/x", "/etc/sra.conf", card_only),
             )
             if changed is not None:
-                wanted = State.CARD_ONLY if card_only else State.CARD_OR_PASSWORD
+                wanted = StackState.CARD_ONLY if card_only else StackState.CARD_OR_PASSWORD
                 must(stacks.state_of(changed) is wanted, "the state is the one that was wished for")
                 must(stacks.disabled(changed, service) == plain, "taken out, the stack is what it was")
     back = stacks.put_back(text)

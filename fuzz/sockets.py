@@ -13,13 +13,13 @@ from unittest import mock
 
 from fuzz.target import attempt, must, pieces, target
 from sra.admin import control
-from sra.admin.control import Control, Order, Standing
+from sra.admin.control import Control, ControlRequest, ControlStatus
 from sra.errors import LinkError
 from sra.remote.virtual_card import reader_frames
 from sra.remote.virtual_card.driver_connection import DriverConnection
-from sra.remote.virtual_card.reader_frames import Kind
+from sra.remote.virtual_card.reader_frames import FrameKind
 
-_STANDING = Standing("remote", "ann", "software:ann", connected=True, inserted=True, paused=False, uses=3)
+_STANDING = ControlStatus("remote", "ann", "software:ann", connected=True, inserted=True, paused=False, uses=3)
 _FOLDER = Path("/nonexistent")
 
 
@@ -77,17 +77,18 @@ class _Writer:
         pass
 
 
-async def _does() -> Standing:
+async def _does() -> ControlStatus:
     return _STANDING
 
 
 @target(
-    max_len=control.MAX_LINE + 64, words=(*(f'"{order}"\n'.encode() for order in Order), b'{"remote":"', b'"uses":3}\n')
+    max_len=control.MAX_LINE + 64,
+    words=(*(f'"{order}"\n'.encode() for order in ControlRequest), b'{"remote":"', b'"uses":3}\n'),
 )
 def fuzz_session_control(data: bytes) -> None:
     """An order to a running connection, and its answer."""
     writer = _Writer()
-    taking = Control(_FOLDER, dict.fromkeys(Order, _does))
+    taking = Control(_FOLDER, dict.fromkeys(ControlRequest, _does))
     serving = taking._serve(cast("asyncio.StreamReader", _Reader(data)), cast("asyncio.StreamWriter", writer))
     _loop().run_until_complete(serving)
     must(writer.written.count(b"\n") <= 1, "an order has one answer")
@@ -96,8 +97,8 @@ def fuzz_session_control(data: bytes) -> None:
         return _Reader(data), _Writer()
 
     with mock.patch.object(asyncio, "open_unix_connection", opened):
-        told = attempt(LinkError, _loop().run_until_complete, control.tell(_FOLDER, Order.STATUS))
-    must(told is None or isinstance(told, Standing), "an answer says how a connection stands")
+        told = attempt(LinkError, _loop().run_until_complete, control.tell(_FOLDER, ControlRequest.STATUS))
+    must(told is None or isinstance(told, ControlStatus), "an answer says how a connection stands")
 
 
 class _Card:
@@ -139,6 +140,6 @@ def fuzz_driver_connection(data: bytes) -> None:
     """The driver's bytes, in any pieces: it is greeted, and gets an answer for each question and no more."""
     for parts in pieces(data):
         kinds = _loop().run_until_complete(_talk([part for part in parts if part]))
-        must(kinds[0] == Kind.GREETING, "the driver is greeted first")
-        must(set(kinds[1:]) <= {Kind.DONE, Kind.RESPONSE, Kind.WAIT}, "what follows are answers")
+        must(kinds[0] == FrameKind.GREETING, "the driver is greeted first")
+        must(set(kinds[1:]) <= {FrameKind.DONE, FrameKind.RESPONSE, FrameKind.WAIT}, "what follows are answers")
         must(len(kinds) <= 1 + len(data) // 5, "there are no more answers than questions")

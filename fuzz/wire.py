@@ -7,8 +7,8 @@ import logging
 from fuzz.target import attempt, must, pieces, target
 from sra.errors import ProtocolError
 from sra.logs import MAX_PEER_TEXT, LineFormatter, clean
-from sra.remote.screen_sharing import messages as vocabulary
-from sra.remote.virtual_card.reader_frames import MAX_COMMAND, Kind, Question, ReaderConversation
+from sra.remote.screen_sharing import helper_messages as vocabulary
+from sra.remote.virtual_card.reader_frames import MAX_COMMAND, DriverQuestion, FrameKind, ReaderConversation
 from sra.wire import frames
 from sra.wire.connection import Connection
 from sra.wire.frames import Frame
@@ -59,12 +59,12 @@ def fuzz_connection(data: bytes) -> None:
     must(all(outcome == outcomes[0] for outcome in outcomes), "the same bytes in other pieces are the same frames")
 
 
-def _converse(parts: list[bytes]) -> list[Question]:
-    conversation, questions = ReaderConversation(), list[Question]()
+def _converse(parts: list[bytes]) -> list[DriverQuestion]:
+    conversation, questions = ReaderConversation(), list[DriverQuestion]()
     for part in parts:
         if part and (question := conversation.receive(part)) is not None:
             questions.append(question)
-            must(conversation.answer(b"\x90\x00" if question.kind is Kind.APDU else b""), "an answer has a frame")
+            must(conversation.answer(b"\x90\x00" if question.kind is FrameKind.APDU else b""), "an answer has a frame")
     return questions
 
 

@@ -13,7 +13,7 @@ from lab.processes import LabError, Process
 from soak.faults import AT_ONCE, Effect
 from soak.place import COMES_BACK, SERVICE, Person, Place
 from soak.programs import Program
-from sra.admin.control import Order
+from sra.admin.control import ControlRequest
 
 Done = Effect | None
 """Whose card had to go; ``None`` where none had to."""
@@ -78,21 +78,21 @@ def _share(place: Place, _: Person) -> None:
 
 def _eject(place: Place, person: Person) -> Done:
     cause = time.monotonic()
-    place.tell(person, Order.EJECT)
+    place.tell(person, ControlRequest.EJECT)
     effect = Effect(cause, [person])
     place.readers.removed_after(cause, place.reader_of(person), AT_ONCE)
-    place.tell(person, Order.INSERT)
+    place.tell(person, ControlRequest.INSERT)
     return effect
 
 
 def _pause(place: Place, person: Person) -> None:
     """While the person has paused, a signature is refused."""
-    place.tell(person, Order.PAUSE)
+    place.tell(person, ControlRequest.PAUSE)
     try:
         if place.is_signed(person, place.start_signature(person)):
             raise LabError("a key was used while its person had paused")
     finally:
-        place.tell(person, Order.RESUME)
+        place.tell(person, ControlRequest.RESUME)
 
 
 def _leave(place: Place, person: Person) -> Done:

@@ -25,7 +25,7 @@ from lab.screen import OwnScreen, add_screen_account
 from soak.programs import Program
 from soak.readers import Readers
 from sra.admin import control
-from sra.admin.control import Order, Standing
+from sra.admin.control import ControlRequest, ControlStatus
 from sra.errors import LinkError
 
 PIN = "90718263"
@@ -186,13 +186,13 @@ class Place:
         )  # fmt: skip
         return person.connection
 
-    def standing(self, person: Person) -> Standing | None:
+    def standing(self, person: Person) -> ControlStatus | None:
         """How a person's connection stands, as it says itself; ``None`` if it does not answer."""
         with suppress(LinkError):
-            return self.tell(person, Order.STATUS)
+            return self.tell(person, ControlRequest.STATUS)
         return None
 
-    def tell(self, person: Person, order: Order) -> Standing:
+    def tell(self, person: Person, order: ControlRequest) -> ControlStatus:
         """Give a person's connection an order, as ``sra session`` does; raise ``LinkError`` if it does not answer."""
         folder = Path(f"/proc/{self.admin.first_process}/root{person.config}/sessions")
         running = control.running(folder) if folder.is_dir() else []

@@ -19,8 +19,8 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 
 from sra.identity import certificates
 from sra.identity.authorities import Issued
+from sra.identity.certificate_paths import CertificatePath
 from sra.identity.certificates import CardCertificate
-from sra.identity.paths import Path
 
 NOW = datetime(2030, 1, 15, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -191,7 +191,7 @@ def card(certificate: x509.Certificate) -> CardCertificate:
     return certificates.parse(certificate.public_bytes(Encoding.DER))
 
 
-def path(*authorities: Authority, leaf: x509.Certificate) -> Path:
+def path(*authorities: Authority, leaf: x509.Certificate) -> CertificatePath:
     """A path, the anchor given first."""
     return (leaf, *(authority.certificate for authority in reversed(authorities)))
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from sra.transport import tls_identity, tls_trust
 from sra.transport.channel import Channel, open_channel
-from sra.transport.gate import Gate, Limits
-from sra.transport.listener import Listener, Welcome
+from sra.transport.gate import Gate, GateLimits
+from sra.transport.listener import Listener, WelcomeChannel
 from sra.transport.tls_identity import TlsIdentity
 from sra.wire import frames
 from sra.wire.connection import Connection
@@ -28,7 +28,7 @@ from sra.wire.states import Role, State
 HOST = "127.0.0.1"
 DEADLINE = 5.0
 """Seconds that anything on this machine may take before a test gives up."""
-PLENTY = Limits(strangers=1000, per_address=1_000_000, waiting_per_address=1000, per_second=100_000, crowded=1.0)
+PLENTY = GateLimits(strangers=1000, per_address=1_000_000, waiting_per_address=1000, per_second=100_000, crowded=1.0)
 
 
 def run(body: Coroutine[Any, Any, None]) -> None:
@@ -75,10 +75,10 @@ def raw(number: int, message: Message) -> bytes:
 
 @asynccontextmanager
 async def listening(
-    welcome: Welcome,
+    welcome: WelcomeChannel,
     role: Role = Role.REMOTE,
     state: State = State.OPENED,
-    limits: Limits = PLENTY,
+    limits: GateLimits = PLENTY,
     connection: Callable[[], Connection] | None = None,
 ) -> AsyncIterator[int]:
     """The port of a listener that passes its channels on to ``welcome``."""
@@ -91,7 +91,7 @@ async def listening(
 
 
 class Door:
-    """A ``Welcome`` that hands out the channels that came in."""
+    """A ``WelcomeChannel`` that hands out the channels that came in."""
 
     def __init__(self) -> None:
         self._arrived: asyncio.Queue[Channel] = asyncio.Queue()

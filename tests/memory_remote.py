@@ -13,16 +13,16 @@ from pathlib import Path
 
 from sra.errors import LinkError, RefusalCode, RefusedError, SraError
 from sra.identity.certificates import CardCertificate, parse
-from sra.piv.certificates import certificate_in
+from sra.piv.certificate_objects import certificate_in
 from sra.piv.keys import Slot
 from sra.piv.objects import CERTIFICATES
 from sra.remote.daemon.local_listener import LocalListener
 from sra.remote.daemon.network_listener import NetworkListener
-from sra.remote.daemon.sessions import House, Sessions
+from sra.remote.daemon.sessions import Admission, Sessions
 from sra.remote.virtual_card import daemon_link
 from sra.remote.virtual_card.daemon_link import DaemonLink
 from sra.transport.channel import Channel
-from sra.transport.gate import Limits
+from sra.transport.gate import GateLimits
 from sra.transport.tls_identity import CERTIFICATE_FILE
 from sra.wire.messages import InsertCard
 from tests.loopback import HOST, PLENTY, identity, server_context, until
@@ -84,7 +84,7 @@ class Records:
 class MemoryRemote:
     """What there is of a remote while it runs."""
 
-    def __init__(self, max_sessions: int, limits: Limits) -> None:
+    def __init__(self, max_sessions: int, limits: GateLimits) -> None:
         self.refusal: RefusedError | None = None
         """Why nobody is admitted at all."""
         self.revoked: RefusedError | None = None
@@ -92,7 +92,7 @@ class MemoryRemote:
         self.checked: list[str] = []
         self.accounts = Accounts()
         self.records = Records()
-        house = House(
+        house = Admission(
             "remote-host",
             identity().certificate,
             self.accounts.find,
@@ -132,7 +132,7 @@ class MemoryRemote:
 
 @asynccontextmanager
 async def running_remote(
-    *, readers: int = 1, max_sessions: int = 64, limits: Limits = PLENTY
+    *, readers: int = 1, max_sessions: int = 64, limits: GateLimits = PLENTY
 ) -> AsyncIterator[MemoryRemote]:
     """A remote with so many readers."""
     remote = MemoryRemote(max_sessions, limits)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sra.config import AdminConfig, DaemonConfig, Limits, PolicyConfig, load_admin_config, load_daemon_config
+from sra.config import AdminConfig, ConnectionLimits, DaemonConfig, PolicyConfig, load_admin_config, load_daemon_config
 from sra.errors import UsageError
 from sra.paths import AdminPaths, Paths, admin_paths
 
@@ -32,14 +32,14 @@ def test_the_default_root_is_the_machine() -> None:
 
 def test_without_a_file_there_are_the_defaults(path: Path) -> None:
     config = load_daemon_config(path)
-    assert config == DaemonConfig(("::", "0.0.0.0"), 4116, 4117, 2, 30, Limits())
+    assert config == DaemonConfig(("::", "0.0.0.0"), 4116, 4117, 2, 30, ConnectionLimits())
     assert (config.limits.unauthenticated, config.limits.per_address, config.limits.per_seconds) == (64, 20, 10)
     assert load_admin_config(path) == AdminConfig()
 
 
 def test_what_is_set_replaces_the_default(path: Path) -> None:
     path.write_text('listen = ["127.0.0.1"]\nport = 0\nlocal_port = 0\n[limits]\nsessions = 3\n')
-    assert load_daemon_config(path) == DaemonConfig(("127.0.0.1",), 0, 0, limits=Limits(sessions=3))
+    assert load_daemon_config(path) == DaemonConfig(("127.0.0.1",), 0, 0, limits=ConnectionLimits(sessions=3))
 
 
 @pytest.mark.parametrize("size", ["640x480", "1366x768", "7680x4320"])

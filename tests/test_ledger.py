@@ -20,7 +20,7 @@ from sra.admin.audit_trail import AuditTrail
 from sra.admin.events import BY_PERSON, Connected, Ejected, Flooded, Inserted, KeyUsed, LinkLost, PinAsked, Refused
 from sra.audit import AuditError, Bounds, Fact
 from sra.errors import RefusalCode
-from sra.ledger import ONCE_A_MINUTE, Ledger, Rule, network, refusals_path
+from sra.ledger import ONCE_A_MINUTE, EventRule, Ledger, network, refusals_path
 from sra.piv.keys import Operation, PinOutcome, Slot
 from sra.remote.daemon import audit_rules
 from tests.admin.watching import Watching
@@ -204,8 +204,8 @@ def test_noes_of_the_person_are_decisions() -> None:
         assert not audit_trail.rule_for(event, {}).is_refusal
 
 
-def always(_: str, __: Mapping[str, Fact]) -> Rule:
-    return Rule(ONCE_A_MINUTE, is_refusal=True)
+def always(_: str, __: Mapping[str, Fact]) -> EventRule:
+    return EventRule(ONCE_A_MINUTE, is_refusal=True)
 
 
 def test_a_wall_clock_set_back_or_a_process_begun_anew_breaks_no_chain(tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ def test_strangers_do_not_fill_the_log() -> None:
     now, stream = [0.0], io.StringIO()
     set_up("info", stream, {})
     (handler,) = logging.getLogger("sra").handlers
-    handler.filters = [logs.Counting(handler, lambda: now[0])]
+    handler.filters = [logs.RepetitionFilter(handler, lambda: now[0])]
     for number in range(20_000):
         now[0] = number / 10
         log.warning("%s: too many connections; this one is refused", f"198.51.100.{number % 256} text {number}")
@@ -211,7 +211,7 @@ def test_every_program_counts_its_lines(tmp_path: Path) -> None:
     try:
         set_up("info", io.StringIO(), {logs.FILE_VARIABLE: str(descriptor)})
         handlers = logging.getLogger("sra").handlers
-        assert [type(each.filters[0]) for each in handlers] == [logs.Counting, logs.Counting]
+        assert [type(each.filters[0]) for each in handlers] == [logs.RepetitionFilter, logs.RepetitionFilter]
     finally:
         os.close(descriptor)
 

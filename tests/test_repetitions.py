@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sra.repetitions import COUNTED_FOR, OTHERS, Kind, Quota, Repeated, Repetitions
+from sra.repetitions import COUNTED_FOR, OTHERS, Quota, Repeated, RepetitionKind, Repetitions
 
 ONE = Quota(1, 60)
-KIND = Kind(("refused", "not-allowed"))
+KIND = RepetitionKind(("refused", "not-allowed"))
 
 
 def test_the_first_is_told_at_once_and_the_rest_as_a_number_after_a_minute() -> None:
@@ -52,7 +52,9 @@ def test_what_was_not_told_after_all_is_counted_on() -> None:
 def test_names_from_outside_are_a_bounded_number_and_the_rest_is_counted_together() -> None:
     repetitions: Repetitions[int] = Repetitions(max_kinds=8)
     told = sum(
-        repetitions.passes(Kind(("refused", code), f"10.{number // 256}.{number % 256}.0/24"), ONE, number, 0.0)
+        repetitions.passes(
+            RepetitionKind(("refused", code), f"10.{number // 256}.{number % 256}.0/24"), ONE, number, 0.0
+        )
         for code in ("proof", "certificate")
         for number in range(5000)
     )
@@ -66,11 +68,11 @@ def test_names_from_outside_are_a_bounded_number_and_the_rest_is_counted_togethe
 def test_what_is_quiet_is_forgotten_and_makes_room() -> None:
     repetitions: Repetitions[int] = Repetitions(max_kinds=2)
     for origin in ("a", "b", "c"):
-        repetitions.passes(Kind(("x",), origin), ONE, 0, 0.0)
+        repetitions.passes(RepetitionKind(("x",), origin), ONE, 0, 0.0)
     assert len(repetitions) == 3
     assert repetitions.due(61.0) == []
     assert len(repetitions) == 0
-    assert repetitions.passes(Kind(("x",), "d"), ONE, 0, 62.0)
+    assert repetitions.passes(RepetitionKind(("x",), "d"), ONE, 0, 62.0)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 200)), max_size=80))
@@ -79,7 +81,7 @@ def test_the_sum_is_right_whatever_comes_when(events: list[tuple[str, float]]) -
     now, told = 0.0, 0
     for name, wait in events:
         now += wait
-        told += repetitions.passes(Kind((name,)), Quota(2, 45), 0, now)
+        told += repetitions.passes(RepetitionKind((name,)), Quota(2, 45), 0, now)
         for repeated in repetitions.due(now):
             told += repeated.count
             repetitions.told(repeated)

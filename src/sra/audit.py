@@ -18,7 +18,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,6 +50,10 @@ FIRST = "0" * 64
 """What the first line ever carries as the hash of the line before."""
 
 Fact = str | int | bool | None
+
+RecordEvent = Callable[..., None]
+"""Writes one event down: its name, and facts by name, each a ``Fact``. Where a full disk must end nothing, it never
+raises; else ``AuditError``."""
 
 
 class AuditError(SraError):

@@ -25,7 +25,7 @@ Oid = Annotated[str, msgspec.Meta(pattern=r"^[0-2](\.(0|[1-9][0-9]*)){1,30}$", m
 Count = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 
 
-class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ConnectionLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What strangers and admins may use up.
 
     ``unauthenticated``: connections without a proof at a time (some 300 KiB each). ``per_address`` new connections of
@@ -176,7 +176,7 @@ class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     local_port: Port = 4117
     readers: Annotated[int, msgspec.Meta(ge=1, le=16)] = 2
     pin_idle_seconds: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 30
-    limits: Limits = Limits()
+    limits: ConnectionLimits = ConnectionLimits()
     session: SessionConfig = SessionConfig()
     accounts: AccountsConfig = AccountsConfig()
     policy: PolicyConfig = PolicyConfig()

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sra.audit import Audit, AuditError, Bounds, Fact
-from sra.repetitions import MAX_KINDS, Kind, Quota, Repetitions
+from sra.repetitions import MAX_KINDS, Quota, RepetitionKind, Repetitions
 
 REFUSAL_FILES = 4
 """Full files of refusals that are kept: 80 MiB with the one being written."""
@@ -39,7 +39,7 @@ BY_KEYS = Quota(10_000, 8.64)
 
 
 @dataclass(frozen=True)
-class Rule:
+class EventRule:
     """Where an event goes, how many of it are written, and by which of its facts kinds are told apart.
 
     ``weight`` names a fact that is a number already, and is added up instead of counted.
@@ -56,7 +56,7 @@ class Rule:
 
 
 Facts = Mapping[str, Fact]
-Sorting = Callable[[str, Facts], Rule]
+ChooseRule = Callable[[str, Facts], EventRule]
 """The rule for an event with these facts."""
 
 
@@ -77,7 +77,7 @@ class Ledger:
     """Writes events down, and numbers of those of which there are too many. Several threads may use it."""
 
     def __init__(
-        self, path: Path, sorting: Sorting, now: Callable[[], float] = time.monotonic, bounds: Bounds = ALL
+        self, path: Path, sorting: ChooseRule, now: Callable[[], float] = time.monotonic, bounds: Bounds = ALL
     ) -> None:
         self._sorting = sorting
         self._now = now
@@ -118,9 +118,9 @@ def refusals_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}-refusals{path.suffix}")
 
 
-def _kind(event: str, facts: Facts, rule: Rule) -> Kind:
+def _kind(event: str, facts: Facts, rule: EventRule) -> RepetitionKind:
     family = (event, *(str(facts.get(name, "")) for name in rule.by))
-    return Kind(family, network(str(facts.get(rule.origin, ""))) if rule.origin else "")
+    return RepetitionKind(family, network(str(facts.get(rule.origin, ""))) if rule.origin else "")
 
 
 def network(origin: str) -> str:

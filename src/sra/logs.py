@@ -3,7 +3,8 @@
 ``TRAFFIC`` is a level of its own below debug, so that a debug log never holds what the machines say to each other. A
 PIN, a password or a key block is in no log at any level.
 
-Lines that repeat are counted (``Counting``): most of them are about strangers, who could fill the journal with them.
+Lines that repeat are counted (``RepetitionFilter``): most of them are about strangers, who could fill the journal with
+them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from sra.repetitions import Kind, Quota, Repetitions
+from sra.repetitions import Quota, RepetitionKind, Repetitions
 
 TRAFFIC = 5
 """Every frame and APDU header; the levels of ``logging`` begin at 10 (debug)."""
@@ -97,7 +98,7 @@ class LineFormatter(logging.Formatter):
         return f"<{_priority(record.levelno)}>{line}" if self._journal else line
 
 
-class Counting(logging.Filter):
+class RepetitionFilter(logging.Filter):
     """Lets a handler have the lines of each kind up to a quota, and a line with their number for those beyond it.
 
     A kind is a logger, a level and a message without its arguments: what the source says, never what a peer says, so
@@ -114,7 +115,7 @@ class Counting(logging.Filter):
         """Whether the line is written."""
         if record.levelno < logging.INFO:
             return True
-        kind = Kind((record.name, record.levelname, str(record.msg)))
+        kind = RepetitionKind((record.name, record.levelname, str(record.msg)))
         with self._locked():
             passes = self._repetitions.passes(kind, LINES, record, self._now())
         self.tell()
@@ -140,7 +141,7 @@ class Counting(logging.Filter):
 
 
 def _counted(handler: logging.Handler) -> logging.Handler:
-    handler.addFilter(Counting(handler))
+    handler.addFilter(RepetitionFilter(handler))
     return handler
 
 
@@ -150,7 +151,7 @@ def tell_counts(*, at_once: bool = False) -> None:
         if isinstance(handler, logging.StreamHandler) and handler.stream.closed:
             continue
         for counting in handler.filters:
-            if isinstance(counting, Counting):
+            if isinstance(counting, RepetitionFilter):
                 counting.tell(at_once=at_once)
 
 

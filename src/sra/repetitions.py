@@ -33,7 +33,7 @@ class Quota:
 
 
 @dataclass(frozen=True)
-class Kind:
+class RepetitionKind:
     """What is counted together: a ``family`` is of our words only; ``origin`` tells apart within it, if not empty."""
 
     family: tuple[str, ...]
@@ -44,7 +44,7 @@ class Kind:
 class Repeated(Generic[T]):
     """So many of this kind were not told, the latest of which is ``latest``."""
 
-    kind: Kind
+    kind: RepetitionKind
     count: int
     latest: T
 
@@ -68,13 +68,13 @@ class Repetitions(Generic[T]):
 
     def __init__(self, max_kinds: int = MAX_KINDS) -> None:
         self._max_kinds = max_kinds
-        self._tallies: dict[Kind, _Tally[T]] = {}
+        self._tallies: dict[RepetitionKind, _Tally[T]] = {}
         self._looked_at = float("-inf")
 
     def __len__(self) -> int:
         return len(self._tallies)
 
-    def passes(self, kind: Kind, quota: Quota, what: T, now: float, number: int = 1) -> bool:
+    def passes(self, kind: RepetitionKind, quota: Quota, what: T, now: float, number: int = 1) -> bool:
         """Whether it is to be told now; else it is counted, as ``number``."""
         tally = self._tally(kind, quota, now)
         tally.fill(now)
@@ -111,9 +111,9 @@ class Repetitions(Generic[T]):
         tally.count, tally.latest = 0, None
         tally.left = max(0.0, tally.left - 1)
 
-    def _tally(self, kind: Kind, quota: Quota, now: float) -> _Tally[T]:
+    def _tally(self, kind: RepetitionKind, quota: Quota, now: float) -> _Tally[T]:
         if kind.origin and kind not in self._tallies and self._with_origin() >= self._max_kinds:
-            kind = Kind(kind.family, OTHERS)
+            kind = RepetitionKind(kind.family, OTHERS)
         return self._tallies.setdefault(kind, _Tally(quota, float(quota.burst), now))
 
     def _with_origin(self) -> int:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
-from sra.admin.guard.questions import PinGiven, PinQuestion, Reply, UseQuestion
+from sra.admin.guard.questions import PersonReply, PinGiven, PinQuestion, UseQuestion
 from sra.errors import CardError
 from tests.memory_card import MemoryCard
 
-YES, NO, UNANSWERED = PinGiven(Reply.YES), PinGiven(Reply.NO), PinGiven(Reply.UNANSWERED)
+YES, NO, UNANSWERED = PinGiven(PersonReply.YES), PinGiven(PersonReply.NO), PinGiven(PersonReply.UNANSWERED)
 
 
 def typing(pin: bytes) -> PinGiven:
-    return PinGiven(Reply.YES, pin)
+    return PinGiven(PersonReply.YES, pin)
 
 
 class Scripted:
@@ -29,10 +29,10 @@ class Scripted:
         self.pins.append(question)
         return next(self._answers)
 
-    async def ask_use(self, question: UseQuestion, waiting: int) -> Reply:
+    async def ask_use(self, question: UseQuestion, waiting: int) -> PersonReply:
         del waiting
         self.uses.append(question)
-        return Reply.YES
+        return PersonReply.YES
 
 
 class Slow:
@@ -47,7 +47,7 @@ class Slow:
     async def ask_pin(self, question: PinQuestion, waiting: int) -> PinGiven:
         return await self._show(question, waiting)
 
-    async def ask_use(self, question: UseQuestion, waiting: int) -> Reply:
+    async def ask_use(self, question: UseQuestion, waiting: int) -> PersonReply:
         return (await self._show(question, waiting)).reply
 
     async def _show(self, question: PinQuestion | UseQuestion, waiting: int) -> PinGiven:

@@ -11,12 +11,12 @@ from pathlib import Path
 from sra import audit
 from sra.admin import session as session_module
 from sra.admin.audit_trail import AuditTrail, rule_for
-from sra.admin.guard.lending import Lender, Switch, Terms
+from sra.admin.guard.key_rules import KeyRule
+from sra.admin.guard.lending import GuardSettings, LentCard, PauseSwitch
 from sra.admin.guard.pin_entry import PinEntry
 from sra.admin.guard.pin_memory import PinMemory
-from sra.admin.guard.rules import Rule
 from sra.admin.guard.unlocking import Unlocking
-from sra.admin.session import Session
+from sra.admin.session import AdminSession
 from sra.errors import LinkError, RefusalCode, RefusedError, SraError
 from sra.ledger import Ledger, refusals_path
 from sra.piv.keys import PinReply, PinRequest, Slot
@@ -32,14 +32,14 @@ from tests.memory_card import PIN, MemoryCard
 
 SIGN = request_for(Slot.AUTHENTICATION)
 CHOSEN = frozenset({Slot.AUTHENTICATION, Slot.KEY_MANAGEMENT})
-ALLOW = (Rule("*", ("9A", "9D"), "allow"),)
+ALLOW = (KeyRule("*", ("9A", "9D"), "allow"),)
 
 
 @dataclass(frozen=True)
 class Scene:
     """An admin's session, and the hostile end of it."""
 
-    session: Session
+    session: AdminSession
     channel: Channel
     card: MemoryCard
     person: Slow
@@ -73,11 +73,11 @@ class Scene:
 
 
 @asynccontextmanager
-async def opened(folder: Path, entry: PinEntry, rules: tuple[Rule, ...]) -> AsyncIterator[Scene]:
+async def opened(folder: Path, entry: PinEntry, rules: tuple[KeyRule, ...]) -> AsyncIterator[Scene]:
     door, card, person, log = Door(), MemoryCard(KEYS), Slow(), folder / "audit.jsonl"
     ledger = Ledger(log, rule_for)
     watcher = AuditTrail(ledger.record, "remote", Watching())
-    lender = Lender(card, person, watcher, Terms(entry, rules), PinMemory(3600), Switch(watcher))
+    lender = LentCard(card, person, watcher, GuardSettings(entry, rules), PinMemory(3600), PauseSwitch(watcher))
     person.answer(typing(PIN))
     async with listening(door.welcome) as port:
         connecting = asyncio.create_task(session_module.connect(remote_at(port), lender, Unlocking(lender)))
@@ -108,7 +108,7 @@ class Silent:
 
 def play(
     folder: Path, body: Callable[[Scene], Awaitable[None]], *, entry: PinEntry = PinEntry.PAD,
-    rules: tuple[Rule, ...] = ALLOW,
+    rules: tuple[KeyRule, ...] = ALLOW,
 ) -> None:  # fmt: skip
     async def whole() -> None:
         async with opened(folder, entry, rules) as scene:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from sra.admin import session
-from sra.admin.guard.lending import Lender, Terms
+from sra.admin.guard.lending import GuardSettings, LentCard
 from sra.admin.guard.unlocking import Unlocking
-from sra.admin.session import Remote, Session
+from sra.admin.session import AdminSession, RemoteEndpoint
 from sra.cards.base import Card
 from sra.transport.known_remotes import KnownRemotes
 from sra.transport.tls_trust import TrustPolicy
@@ -22,9 +22,9 @@ class Pins(Person):
     def __init__(self, pin: bytes = PIN, *, agrees: bool = True) -> None:
         super().__init__(agrees=agrees, pin=pin)
         self._unlocking: Unlocking | None = None
-        self._lender: Lender | None = None
+        self._lender: LentCard | None = None
 
-    def lend(self, card: Card, watching: Watching, terms: Terms | None) -> tuple[Lender, Unlocking]:
+    def lend(self, card: Card, watching: Watching, terms: GuardSettings | None) -> tuple[LentCard, Unlocking]:
         if self._lender is None or self._unlocking is None:
             self._lender = lender(card, watching=watching, person=self, terms=terms)
             self._unlocking = Unlocking(self._lender)
@@ -36,8 +36,8 @@ def trusting(name: str = "remote") -> TrustPolicy:
     return TrustPolicy(KnownRemotes(Path("/nonexistent")), lambda *_: False, identity(name).fingerprint)
 
 
-def remote_at(port: int, name: str = "remote") -> Remote:
-    return Remote(HOST, port, trusting(name))
+def remote_at(port: int, name: str = "remote") -> RemoteEndpoint:
+    return RemoteEndpoint(HOST, port, trusting(name))
 
 
 async def connect(
@@ -47,8 +47,8 @@ async def connect(
     pins: Pins | None = None,
     watching: Watching | None = None,
     person: Person | None = None,
-    terms: Terms | None = None,
-) -> Session:
+    terms: GuardSettings | None = None,
+) -> AdminSession:
     """A session with the remote at that port."""
     lending = pins or Pins(agrees=person is None or person.agrees)
     if person is not None:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sra.admin.events import Refused
 from sra.admin.guard.guard import Guard
-from sra.admin.guard.lending import Lending, Terms
+from sra.admin.guard.lending import GuardSettings, LendingState
 from sra.errors import (
     RefusedError,
 )
@@ -45,7 +45,7 @@ class Scene:
     """A guard before a card, and everything that can be seen of the two."""
 
     def __init__(
-        self, keys: dict[Slot, Algorithm] | None = None, *, agrees: bool = True, terms: Terms | None = None
+        self, keys: dict[Slot, Algorithm] | None = None, *, agrees: bool = True, terms: GuardSettings | None = None
     ) -> None:
         self.card = MemoryCard(KEYS if keys is None else keys)
         self.watching = Watching()
@@ -54,7 +54,7 @@ class Scene:
         self.lender = lender(
             self.card, watching=self.watching, person=self.person, terms=terms, clock=self.clock, known=True
         )
-        self.lending = Lending(self.lender, "remote.example.com", "ann")
+        self.lending = LendingState(self.lender, "remote.example.com", "ann")
         self.guard = self.new_guard()
 
     def new_guard(self) -> Guard:

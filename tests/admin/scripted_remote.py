@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from sra.admin.session import Session
+from sra.admin.session import AdminSession
 from sra.transport.channel import Channel
 from sra.wire.messages import NO_LIMITS, CardInserted, Challenge, Hello, InsertCard, Proof, Welcome
 from tests.admin.connecting import connect
@@ -44,7 +44,7 @@ async def take_card(channel: Channel) -> InsertCard:
 @asynccontextmanager
 async def scripted_session(
     card: MemoryCard, *, watching: Watching | None = None, person: Person | None = None
-) -> AsyncIterator[tuple[Session, Channel]]:
+) -> AsyncIterator[tuple[AdminSession, Channel]]:
     """An admin's session, and the remote's end of it."""
     door = Door()
     async with listening(door.welcome) as port:

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from sra.admin.guard.guard import Guard
-from sra.admin.guard.lending import Lending, Terms
+from sra.admin.guard.key_rules import KeyRule
+from sra.admin.guard.lending import GuardSettings, LendingState
 from sra.admin.guard.pin_entry import PinEntry
-from sra.admin.guard.rules import Rule
 from sra.errors import CardError, RefusedError
 from sra.piv.keys import KeyReply, KeyRequest, PinReply, PinRequest, Slot
 from tests.admin.asking import Slow, turns
@@ -23,16 +23,16 @@ WRONG_UNKNOWN = PinRequest(b"111111")
 class SlowScene:
     """A guard, and a person who thinks."""
 
-    def __init__(self, *rules: Rule, card: MemoryCard | None = None, known: bool = True) -> None:
+    def __init__(self, *rules: KeyRule, card: MemoryCard | None = None, known: bool = True) -> None:
         self.card = card or MemoryCard(KEYS)
         self.person = Slow()
         self.watching = Watching()
         self.clock = Clock()
         self.lender = lender(
-            self.card, watching=self.watching, person=self.person, terms=Terms(PinEntry.FORWARD, rules),
+            self.card, watching=self.watching, person=self.person, terms=GuardSettings(PinEntry.FORWARD, rules),
             clock=self.clock, known=known,
         )  # fmt: skip
-        self.lending = Lending(self.lender, "remote.example.com", "ann")
+        self.lending = LendingState(self.lender, "remote.example.com", "ann")
         self.guard = Guard(self.lending, self.card.contents.keys)
 
     def ask(self, request: KeyRequest | PinRequest) -> asyncio.Task[KeyReply | PinReply]:
@@ -47,7 +47,7 @@ class SlowScene:
 
 
 def play(
-    body: Callable[[SlowScene], Awaitable[None]], *rules: Rule, card: MemoryCard | None = None, known: bool = True
+    body: Callable[[SlowScene], Awaitable[None]], *rules: KeyRule, card: MemoryCard | None = None, known: bool = True
 ) -> None:
     async def run() -> None:
         async with asyncio.timeout(5):

@@ -10,10 +10,10 @@ import pytest
 from sra.admin import session as session_module
 from sra.admin.audit_trail import NAMES, AuditTrail
 from sra.admin.events import Event
+from sra.admin.guard.key_rules import KeyRule
 from sra.admin.guard.pin_entry import PinEntry
 from sra.admin.guard.questions import MAX_NOES
 from sra.admin.guard.rate import MAX_RATE
-from sra.admin.guard.rules import Rule
 from sra.admin.guard.session_code import TRIES
 from sra.errors import CardRemovedError, LinkError, ProtocolError, SraError
 from sra.piv.keys import KeyReply, KeyRequest, Operation, PinOutcome, PinReply, PinRequest, Slot
@@ -27,7 +27,7 @@ from tests.admin.attack_scene import SIGN, Scene, play
 from tests.admin.connecting import connect
 from tests.admin.guard_scene import changed, request_for
 from tests.admin.scripted_remote import WELCOME
-from tests.loopback import run, until
+from tests.loopback import until
 from tests.memory_card import PIN, MemoryCard
 from tests.memory_remote import running_remote
 
@@ -140,7 +140,7 @@ def test_a_remote_that_never_gets_a_yes_asks_for_a_while_and_no_more(tmp_path: P
         lender.resume()
         await scene.gives_pin()
 
-    play(tmp_path, body, rules=(Rule("*", ("9A",), "allow"),))
+    play(tmp_path, body, rules=(KeyRule("*", ("9A",), "allow"),))
 
 
 def test_an_answer_is_for_the_question_that_was_shown_and_no_other(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_an_answer_is_for_the_question_that_was_shown_and_no_other(tmp_path: Pat
         assert await swapped == "not-allowed"
         assert decrypting not in scene.card.uses
 
-    play(tmp_path, body, rules=(Rule("*", ("9A", "9D"), "ask"),))
+    play(tmp_path, body, rules=(KeyRule("*", ("9A", "9D"), "ask"),))
 
 
 def test_floods_of_questions_and_cancels_leave_nothing_on_the_screen_and_are_written_down(tmp_path: Path) -> None:
@@ -274,27 +274,24 @@ FOR_OTHERS: list[Message] = [
 
 @pytest.mark.parametrize("said", FOR_OTHERS, ids=lambda said: type(said).__name__)
 @pytest.mark.parametrize("number", [0, 7])
-def test_another_admin_of_the_remote_reaches_nobody_elses_reader(said: Message, number: int) -> None:
-    async def body() -> None:
-        async with running_remote(readers=2) as remote:
-            ann, bob = MemoryCard(), MemoryCard(owner="bob")
-            remote.accounts.pair(ann, "ann")
-            remote.accounts.pair(bob, "bob")
-            hers = await connect(remote.port, ann)
-            await hers.insert({Slot.AUTHENTICATION})
-            his = await connect(remote.port, bob)
-            uses, tries = len(ann.uses), list(ann.verifications)
-            transport = his._channel._transport
-            assert transport is not None
-            transport.write(frames.encode(Frame(number, said)))
-            await until(lambda: his._channel.is_lost)
-            assert hers.is_inserted
-            assert [len(reader.present) for reader in remote.readers] == [1, 0]
-            assert (len(ann.uses), ann.verifications) == (uses, tries)
-            await his.close("over")
-            await hers.close("over")
-
-    run(body())
+async def test_another_admin_of_the_remote_reaches_nobody_elses_reader(said: Message, number: int) -> None:
+    async with running_remote(readers=2) as remote:
+        ann, bob = MemoryCard(), MemoryCard(owner="bob")
+        remote.accounts.pair(ann, "ann")
+        remote.accounts.pair(bob, "bob")
+        hers = await connect(remote.port, ann)
+        await hers.insert({Slot.AUTHENTICATION})
+        his = await connect(remote.port, bob)
+        uses, tries = len(ann.uses), list(ann.verifications)
+        transport = his._channel._transport
+        assert transport is not None
+        transport.write(frames.encode(Frame(number, said)))
+        await until(lambda: his._channel.is_lost)
+        assert hers.is_inserted
+        assert [len(reader.present) for reader in remote.readers] == [1, 0]
+        assert (len(ann.uses), ann.verifications) == (uses, tries)
+        await his.close("over")
+        await hers.close("over")
 
 
 def test_no_word_of_an_admin_is_about_a_reader() -> None:

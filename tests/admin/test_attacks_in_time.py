@@ -12,16 +12,16 @@ import msgspec
 import pytest
 
 from sra import audit
-from sra.admin import reconnect as staying_module
+from sra.admin import kept_connection as staying_module
 from sra.admin import session as session_module
 from sra.admin.audit_trail import AuditTrail, rule_for
-from sra.admin.guard.lending import Lender, Switch, Terms
+from sra.admin.guard.key_rules import KeyRule
+from sra.admin.guard.lending import GuardSettings, LentCard, PauseSwitch
 from sra.admin.guard.pin_entry import PinEntry
 from sra.admin.guard.pin_memory import PinMemory
-from sra.admin.guard.rules import Rule
 from sra.admin.guard.unlocking import Unlocking
-from sra.admin.reconnect import Staying, Wishes
-from sra.admin.session import Session
+from sra.admin.kept_connection import ConnectionSettings, KeptConnection
+from sra.admin.session import AdminSession
 from sra.errors import LinkError, ProtocolError, RefusalCode, RefusedError, SraError
 from sra.ledger import Ledger
 from sra.piv.keys import PinRequest, Slot
@@ -57,22 +57,22 @@ class Scene:
         self.door, self.card, self.person, self.clock = Door(), MemoryCard(KEYS), Slow(), Clock()
         self.log = folder / "audit.jsonl"
         watcher = AuditTrail(Ledger(self.log, rule_for).record, "remote", Watching())
-        terms = Terms(PinEntry.PAD, (Rule("*", ("9A",), "allow"),))
-        self.lender = Lender(
-            self.card, self.person, watcher, terms, PinMemory(0), Switch(watcher), clock=self.clock
+        terms = GuardSettings(PinEntry.PAD, (KeyRule("*", ("9A",), "allow"),))
+        self.lender = LentCard(
+            self.card, self.person, watcher, terms, PinMemory(0), PauseSwitch(watcher), clock=self.clock
         )  # fmt: skip
         self.unlocking = Unlocking(self.lender)
         self.port = 0
-        self.staying: Staying
+        self.staying: KeptConnection
         self._serving: list[asyncio.Task[None]] = []
 
-    async def dial(self, away: float) -> Session:
+    async def dial(self, away: float) -> AdminSession:
         return await session_module.connect(remote_at(self.port), self.lender, self.unlocking)
 
     def stay(self, *, idle: float = 0, total: float = 0) -> asyncio.Task[None]:
         self.person.answer(typing(PIN))
-        wishes = Wishes(SLOTS, idle=idle, total=total)
-        self.staying = Staying(self.dial, wishes, self.lender.watcher, self.clock)
+        wishes = ConnectionSettings(SLOTS, idle=idle, total=total)
+        self.staying = KeptConnection(self.dial, wishes, self.lender.watcher, self.clock)
         return asyncio.create_task(self.staying.run())
 
     async def takes_card(self, limits: SessionLimits = NO_LIMITS) -> Liar:

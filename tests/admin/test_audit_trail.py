@@ -10,8 +10,7 @@ import pytest
 
 from sra.admin.audit_trail import AuditTrail
 from sra.admin.events import (
-    AskedInVain,
-    CardWaits,
+    CardBusy,
     CodeClosed,
     Connected,
     Ejected,
@@ -19,16 +18,17 @@ from sra.admin.events import (
     Flooded,
     Inserted,
     KeyUsed,
+    KeyWithheld,
     LinkLost,
     Paused,
     PinAsked,
+    QuestionsStopped,
     RealPinTyped,
     Refused,
     ScreenClosed,
     ScreenOpened,
     ScreenRecorded,
     TooMany,
-    Withheld,
 )
 from sra.audit import Audit, AuditError, read, verify
 from sra.piv.keys import Operation, PinOutcome, Slot
@@ -41,7 +41,7 @@ EXAMPLES: list[tuple[Event, str, dict[str, object]]] = [
         {"account": "ann", "host": "remote", "session": "1a2b3c4d"},
     ),
     (Inserted("reader 0"), "inserted", {"reader": "reader 0"}),
-    (Withheld(Slot.KEY_MANAGEMENT, "why"), "withheld", {"slot": "9D", "reason": "why"}),
+    (KeyWithheld(Slot.KEY_MANAGEMENT, "why"), "withheld", {"slot": "9D", "reason": "why"}),
     (Ejected("gone"), "ejected", {"reason": "gone", "wished": False}),
     (
         KeyUsed(Slot.AUTHENTICATION, Operation.SIGN, "sha256", b"\x01\xab", 12.6),
@@ -60,8 +60,8 @@ EXAMPLES: list[tuple[Event, str, dict[str, object]]] = [
     (RealPinTyped(), "real-pin-typed", {}),
     (CodeClosed(), "code-closed", {}),
     (Flooded(500), "flood", {"refused": 500}),
-    (AskedInVain(3), "asked-in-vain", {"questions": 3}),
-    (CardWaits(Slot.SIGNATURE), "card-waits", {"slot": "9C"}),
+    (QuestionsStopped(3), "asked-in-vain", {"questions": 3}),
+    (CardBusy(Slot.SIGNATURE), "card-waits", {"slot": "9C"}),
     (Paused(True), "paused", {"paused": True}),
     (ScreenRecorded(), "screen-is-recorded", {}),
     (ScreenOpened(True), "screen-opened", {"view_only": True}),

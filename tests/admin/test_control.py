@@ -18,10 +18,10 @@ import msgspec
 import pytest
 
 from sra.admin import control
-from sra.admin.control import MAX_LINE, Control, Order, Standing, running, tell
+from sra.admin.control import MAX_LINE, Control, ControlRequest, ControlStatus, running, tell
 from sra.errors import LinkError
 
-STANDING = Standing("remote", "ann", "software:ann", connected=True, inserted=True, paused=False, uses=3)
+STANDING = ControlStatus("remote", "ann", "software:ann", connected=True, inserted=True, paused=False, uses=3)
 NOBODY = 65534
 
 
@@ -30,24 +30,24 @@ class Connection:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.orders: list[Order] = []
+        self.orders: list[ControlRequest] = []
         self.broken = False
 
     @property
     def path(self) -> Path:
         return self.folder / f"{os.getpid()}.socket"
 
-    def table(self) -> dict[Order, Callable[[], Awaitable[Standing]]]:
-        def does(order: Order) -> Callable[[], Awaitable[Standing]]:
-            async def done() -> Standing:
+    def table(self) -> dict[ControlRequest, Callable[[], Awaitable[ControlStatus]]]:
+        def does(order: ControlRequest) -> Callable[[], Awaitable[ControlStatus]]:
+            async def done() -> ControlStatus:
                 self.orders.append(order)
                 if self.broken:
                     raise LinkError("it broke")
-                return msgspec.structs.replace(STANDING, paused=order is Order.PAUSE)
+                return msgspec.structs.replace(STANDING, paused=order is ControlRequest.PAUSE)
 
             return done
 
-        return {order: does(order) for order in Order}
+        return {order: does(order) for order in ControlRequest}
 
 
 @asynccontextmanager
@@ -69,11 +69,11 @@ def play(folder: Path, body: Callable[[Connection], Awaitable[None]]) -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("order", Order)
-def test_every_order_is_done_and_answered(order: Order, tmp_path: Path) -> None:
+@pytest.mark.parametrize("order", ControlRequest)
+def test_every_order_is_done_and_answered(order: ControlRequest, tmp_path: Path) -> None:
     async def body(connection: Connection) -> None:
         standing = await tell(connection.path, order)
-        assert standing == msgspec.structs.replace(STANDING, paused=order is Order.PAUSE)
+        assert standing == msgspec.structs.replace(STANDING, paused=order is ControlRequest.PAUSE)
         assert connection.orders == [order]
 
     play(tmp_path, body)
@@ -111,7 +111,7 @@ def test_garbage_gets_no_answer_and_does_nothing(said: bytes, tmp_path: Path) ->
         assert await _all_of(reader) == b""
         writer.close()
         assert connection.orders == []
-        assert (await tell(connection.path, Order.STATUS)).remote == "remote"
+        assert (await tell(connection.path, ControlRequest.STATUS)).remote == "remote"
 
     play(tmp_path, body)
 
@@ -130,7 +130,7 @@ def test_one_order_is_taken_on_each_connection(tmp_path: Path) -> None:
         writer.write(b'"pause"\n"eject"\n')
         assert (await _all_of(reader)).count(b"\n") <= 1
         writer.close()
-        assert connection.orders == [Order.PAUSE]
+        assert connection.orders == [ControlRequest.PAUSE]
 
     play(tmp_path, body)
 
@@ -139,8 +139,8 @@ def test_an_order_that_fails_gets_no_answer(tmp_path: Path) -> None:
     async def body(connection: Connection) -> None:
         connection.broken = True
         with pytest.raises(LinkError, match="did not answer"):
-            await tell(connection.path, Order.EJECT)
-        assert connection.orders == [Order.EJECT]
+            await tell(connection.path, ControlRequest.EJECT)
+        assert connection.orders == [ControlRequest.EJECT]
 
     play(tmp_path, body)
 
@@ -199,50 +199,36 @@ def test_without_a_folder_nothing_runs(tmp_path: Path) -> None:
     assert running(tmp_path / "sessions") == []
 
 
-def test_where_no_socket_can_be_made_it_says_so(tmp_path: Path) -> None:
+async def test_where_no_socket_can_be_made_it_says_so(tmp_path: Path) -> None:
     (tmp_path / "sessions").write_text("in the way")
-
-    async def body() -> None:
-        with pytest.raises(LinkError, match="sessions"):
-            await Control(tmp_path / "sessions", {}).open()
-
-    asyncio.run(body())
+    with pytest.raises(LinkError, match="sessions"):
+        await Control(tmp_path / "sessions", {}).open()
 
 
-def test_a_folder_whose_name_is_too_long_for_a_socket_is_told(tmp_path: Path) -> None:
-    async def body() -> None:
-        with pytest.raises(LinkError, match="too long"):
-            await Control(tmp_path / ("x" * 100), {}).open()
-
-    asyncio.run(body())
+async def test_a_folder_whose_name_is_too_long_for_a_socket_is_told(tmp_path: Path) -> None:
+    with pytest.raises(LinkError, match="too long"):
+        await Control(tmp_path / ("x" * 100), {}).open()
 
 
-def test_who_does_not_answer_is_not_waited_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_does_not_answer_is_not_waited_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "STATUS_DEADLINE", 0.05)
-
-    async def body() -> None:
-        with socket.socket(socket.AF_UNIX) as silent:
-            silent.bind(str(tmp_path / "1.socket"))
-            silent.listen()
-            with pytest.raises(LinkError, match="did not answer"):
-                await tell(tmp_path / "1.socket", Order.STATUS)
-
-    asyncio.run(body())
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "1.socket"))
+        silent.listen()
+        with pytest.raises(LinkError, match="did not answer"):
+            await tell(tmp_path / "1.socket", ControlRequest.STATUS)
 
 
 @pytest.mark.parametrize("said", [b"", b"{}\n", b"garbage\n", b"x" * (2 * MAX_LINE)], ids=range(4))
-def test_an_answer_that_is_none_is_an_error(said: bytes, tmp_path: Path) -> None:
+async def test_an_answer_that_is_none_is_an_error(said: bytes, tmp_path: Path) -> None:
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(said)
         writer.close()
 
-    async def body() -> None:
-        server = await asyncio.start_unix_server(answer, tmp_path / "1.socket")
-        async with server:
-            with pytest.raises(LinkError, match="did not answer"):
-                await tell(tmp_path / "1.socket", Order.STATUS)
-
-    asyncio.run(body())
+    server = await asyncio.start_unix_server(answer, tmp_path / "1.socket")
+    async with server:
+        with pytest.raises(LinkError, match="did not answer"):
+            await tell(tmp_path / "1.socket", ControlRequest.STATUS)
 
 
 @pytest.mark.parametrize("platform", ["plan9", "freebsd14"])
@@ -266,7 +252,7 @@ def test_a_program_of_another_user_that_listens_there_is_told_nothing(
     async def body(connection: Connection) -> None:
         monkeypatch.setattr(control, "is_ours", lambda _: False)
         with pytest.raises(LinkError, match="another user"):
-            await tell(connection.path, Order.EJECT)
+            await tell(connection.path, ControlRequest.EJECT)
         assert connection.orders == []
 
     play(tmp_path, body)
@@ -276,7 +262,7 @@ def test_a_flood_of_orders_gets_no_more_than_the_rate(tmp_path: Path) -> None:
     async def body(connection: Connection) -> None:
         for _ in range(control.RATE.burst + 50):
             with contextlib.suppress(LinkError):
-                await tell(connection.path, Order.STATUS)
+                await tell(connection.path, ControlRequest.STATUS)
         assert control.RATE.burst <= len(connection.orders) < control.RATE.burst + 50
 
     play(tmp_path, body)

@@ -8,7 +8,7 @@ import pytest
 
 from sra.admin.events import KeyUsed, PinAsked, Refused
 from sra.admin.guard.guard import CUT_OFF, DEFECT, NOBODY_WAITS
-from sra.admin.guard.rules import Rule
+from sra.admin.guard.key_rules import KeyRule
 from sra.errors import CardError, UsageError
 from sra.piv.keys import KeyReply, KeyRequest, PinOutcome
 from tests.admin.asking import turns
@@ -36,7 +36,7 @@ def test_what_the_card_has_begun_is_counted_and_written_down_though_nobody_waits
         assert (scene.lender.meter.uses, scene.lending.last_use) == (1, before + 1)
         await scene.guard.answer(SIGN)
 
-    play(body, Rule("*", ("9A",), "allow"), card=Busy())
+    play(body, KeyRule("*", ("9A",), "allow"), card=Busy())
 
 
 def test_what_the_card_refuses_is_written_down_though_nobody_waits_any_more() -> None:
@@ -53,7 +53,7 @@ def test_what_the_card_refuses_is_written_down_though_nobody_waits_any_more() ->
         assert scene.watching.of(Refused) == [Refused("sign with slot 9A", "not touched")]
         assert scene.lender.meter.uses == 0
 
-    play(body, Rule("*", ("9A",), "allow"), card=Busy())
+    play(body, KeyRule("*", ("9A",), "allow"), card=Busy())
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_whatever_goes_wrong_at_the_card_is_written_down(error: Exception, told:
                 await scene.guard.answer(request)
             assert scene.watching.events[-1] == Refused(name, told)
 
-    play(body, Rule("*", ("9A",), "allow"), card=Broken(KEYS), known=False)
+    play(body, KeyRule("*", ("9A",), "allow"), card=Broken(KEYS), known=False)
 
 
 def test_what_the_card_was_at_when_the_program_ended_is_written_down() -> None:
@@ -90,7 +90,7 @@ def test_what_the_card_was_at_when_the_program_ended_is_written_down() -> None:
         scene.ask(SIGN)
         await turns(lambda: scene.card.uses)
 
-    play(body, Rule("*", ("9A",), "allow"), card=Busy())
+    play(body, KeyRule("*", ("9A",), "allow"), card=Busy())
     assert scenes[0].watching.of(Refused) == [Refused("sign with slot 9A", CUT_OFF)]
 
 

@@ -11,13 +11,13 @@ import pytest
 
 from sra.admin.events import PinAsked
 from sra.admin.guard.guard import Guard
-from sra.admin.guard.lending import Lending
+from sra.admin.guard.lending import LendingState
 from sra.admin.guard.session_code import TRIES as TYPED_TRIES
 from sra.cards.base import Card
 from sra.cards.software.backend import SoftwareBackend
-from sra.cards.software.certificates import Holder, parse_subject, validity
+from sra.cards.software.card_certificates import CardHolder, parse_subject, validity
 from sra.cards.software.file import CardFolder
-from sra.cards.software.maker import Order, make
+from sra.cards.software.maker import CardOrder, make
 from sra.errors import (
     PinBlockedError,
     PinNeededError,
@@ -120,7 +120,7 @@ def test_the_person_declines_at_the_pad() -> None:
 @pytest.fixture(scope="module")
 def softcards(tmp_path_factory: pytest.TempPathFactory) -> CardFolder:
     folder = CardFolder(tmp_path_factory.mktemp("cards"))
-    order = Order(KEYS, Holder(parse_subject("Ann")), None, validity(datetime.now(UTC), days=30))
+    order = CardOrder(KEYS, CardHolder(parse_subject("Ann")), None, validity(datetime.now(UTC), days=30))
     folder.create("ann", make(order, PIN, b"PUKPUKPU"))
     return folder
 
@@ -129,7 +129,7 @@ def with_softcard(folder: Path, body: Callable[[Card, Guard], Awaitable[None]]) 
     async def run() -> None:
         card = await SoftwareBackend(folder).open("software:ann")
         watching = Watching()
-        guard = Guard(Lending(lender(card, watching=watching, known=True), "remote", "ann"), card.contents.keys)
+        guard = Guard(LendingState(lender(card, watching=watching, known=True), "remote", "ann"), card.contents.keys)
         await body(card, guard)
         await card.close()
 
@@ -157,21 +157,18 @@ def test_a_card_that_was_reset_gets_its_pin_once_more(softcards: CardFolder) -> 
     with_softcard(softcards.path, body)
 
 
-def test_a_card_that_wants_its_pin_again_and_again_is_asked_twice_and_no_more() -> None:
+async def test_a_card_that_wants_its_pin_again_and_again_is_asked_twice_and_no_more() -> None:
     class Forgetful(MemoryCard):
         async def verify_pin(self, pin: bytes) -> None:
             await super().verify_pin(pin)
             self.forget_pin()
 
-    async def run() -> None:
-        card = Forgetful(KEYS)
-        guard = Guard(Lending(lender(card, known=True), "remote", "ann"), card.contents.keys)
-        await guard.answer(TYPED)
-        with pytest.raises(PinNeededError):
-            await guard.answer(request_for(Slot.AUTHENTICATION))
-        assert (len(card.uses), len(card.verifications)) == (2, 1)
-
-    asyncio.run(run())
+    card = Forgetful(KEYS)
+    guard = Guard(LendingState(lender(card, known=True), "remote", "ann"), card.contents.keys)
+    await guard.answer(TYPED)
+    with pytest.raises(PinNeededError):
+        await guard.answer(request_for(Slot.AUTHENTICATION))
+    assert (len(card.uses), len(card.verifications)) == (2, 1)
 
 
 @pytest.mark.parametrize("slot", [Slot.AUTHENTICATION, Slot.SIGNATURE], ids=lambda slot: slot.name)

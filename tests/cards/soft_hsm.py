@@ -11,8 +11,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from sra.cards.software.certificates import Holder, issue, parse_subject, validity
-from sra.cards.software.keys import PrivateKey
+from sra.cards.software.card_certificates import CardHolder, issue, parse_subject, validity
+from sra.cards.software.software_keys import PrivateKey
 from sra.piv.keys import Algorithm, Operation, Slot, purpose
 from tests.memory_card import private_key
 
@@ -47,7 +47,7 @@ class SoftHsm:
     ) -> PrivateKey:
         """A key that the slot could have, under a CKA_ID, with the certificate of ``as_slot``."""
         private = private_key(algorithm, label, slot)
-        holder, valid = Holder(parse_subject("Ann")), validity(datetime.now(UTC), days=30)
+        holder, valid = CardHolder(parse_subject("Ann")), validity(datetime.now(UTC), days=30)
         certificate = issue(as_slot or slot, private, holder, None, valid)
         encoded = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
         usage = _USAGES[purpose(slot, algorithm)]

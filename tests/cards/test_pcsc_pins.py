@@ -122,14 +122,11 @@ def test_what_can_be_no_pin_never_gets_to_the_card(pcscd: PrivatePcscd, folder: 
     on_fuller_card(pcscd, folder, body)
 
 
-def test_a_card_that_can_not_change_its_pin_says_so(pcscd: PrivatePcscd, folder: CardFolder) -> None:
-    async def run() -> None:
-        async with opened(pcscd, folder) as card:
-            for change in (card.change_pin(PIN, NEW), card.unblock_pin(PUK, NEW)):
-                with pytest.raises(CardError, match="6A81"):
-                    await change
-
-    asyncio.run(run())
+async def test_a_card_that_can_not_change_its_pin_says_so(pcscd: PrivatePcscd, folder: CardFolder) -> None:
+    async with opened(pcscd, folder) as card:
+        for change in (card.change_pin(PIN, NEW), card.unblock_pin(PUK, NEW)):
+            with pytest.raises(CardError, match="6A81"):
+                await change
 
 
 @pytest.mark.parametrize("forgets_pin", [True, False])

@@ -44,37 +44,31 @@ class OtherCard:
     def reset(self) -> None: ...
 
 
-def test_removal_is_seen_at_once(pcscd: PrivatePcscd, folder: CardFolder) -> None:
-    async def run() -> None:
-        async with inserted(folder.path, "ann", pcscd.socket(0)):
-            await wait_for_card(pcscd.name(0))
-            card = await PcscBackend().open(f"pcsc:{pcscd.name(0)}")
-            waiting = asyncio.create_task(card.wait_removed())
-            await asyncio.sleep(0.05)
-            await card.use_key(request_for(Slot.CARD_AUTHENTICATION))
-            assert not waiting.done()
-        begun = time.monotonic()
-        await waiting
-        assert time.monotonic() - begun < 3  # as it is told, not when somebody looks again
-        with pytest.raises(CardRemovedError, match="taken out"):
-            await card.use_key(request_for(Slot.CARD_AUTHENTICATION))
+async def test_removal_is_seen_at_once(pcscd: PrivatePcscd, folder: CardFolder) -> None:
+    async with inserted(folder.path, "ann", pcscd.socket(0)):
+        await wait_for_card(pcscd.name(0))
+        card = await PcscBackend().open(f"pcsc:{pcscd.name(0)}")
+        waiting = asyncio.create_task(card.wait_removed())
+        await asyncio.sleep(0.05)
+        await card.use_key(request_for(Slot.CARD_AUTHENTICATION))
+        assert not waiting.done()
+    begun = time.monotonic()
+    await waiting
+    assert time.monotonic() - begun < 3  # as it is told, not when somebody looks again
+    with pytest.raises(CardRemovedError, match="taken out"):
+        await card.use_key(request_for(Slot.CARD_AUTHENTICATION))
+    await card.close()
+
+
+async def test_a_card_that_was_out_for_a_moment_is_gone(pcscd: PrivatePcscd, folder: CardFolder) -> None:
+    async with inserted(folder.path, "ann", pcscd.socket(0)):
+        await wait_for_card(pcscd.name(0))
+        card = await PcscBackend().open(f"pcsc:{pcscd.name(0)}")
+    await wait_for_card(pcscd.name(0), there=False)
+    async with inserted(folder.path, "ann", pcscd.socket(0)):
+        await wait_for_card(pcscd.name(0))
+        await asyncio.wait_for(card.wait_removed(), 1)
         await card.close()
-
-    asyncio.run(run())
-
-
-def test_a_card_that_was_out_for_a_moment_is_gone(pcscd: PrivatePcscd, folder: CardFolder) -> None:
-    async def run() -> None:
-        async with inserted(folder.path, "ann", pcscd.socket(0)):
-            await wait_for_card(pcscd.name(0))
-            card = await PcscBackend().open(f"pcsc:{pcscd.name(0)}")
-        await wait_for_card(pcscd.name(0), there=False)
-        async with inserted(folder.path, "ann", pcscd.socket(0)):
-            await wait_for_card(pcscd.name(0))
-            await asyncio.wait_for(card.wait_removed(), 1)
-            await card.close()
-
-    asyncio.run(run())
 
 
 def test_waiting_for_the_removal_can_be_given_up(pcscd: PrivatePcscd, folder: CardFolder) -> None:
@@ -106,51 +100,42 @@ class StuckCard:
         self._inner.reset()
 
 
-def test_a_card_pulled_in_the_middle_of_a_key_use_is_told(pcscd: PrivatePcscd, folder: CardFolder) -> None:
-    async def run() -> None:
-        stuck = StuckCard(applet_for(await SoftwareBackend(folder.path).open("software:ann")))
-        async with ReaderLink(pcscd.socket(0), stuck, pin_pad=False, users=[os.geteuid()]):
-            await wait_for_card(pcscd.name(0))
-            card = await PcscBackend().open(f"pcsc:{pcscd.name(0)}")
-            using = asyncio.create_task(card.use_key(request_for(Slot.CARD_AUTHENTICATION)))
-            await stuck.is_asked.wait()
-        with pytest.raises(CardError, match="put it in again"):
-            await asyncio.wait_for(using, 2)
-        await card.close()
-
-    asyncio.run(run())
+async def test_a_card_pulled_in_the_middle_of_a_key_use_is_told(pcscd: PrivatePcscd, folder: CardFolder) -> None:
+    stuck = StuckCard(applet_for(await SoftwareBackend(folder.path).open("software:ann")))
+    async with ReaderLink(pcscd.socket(0), stuck, pin_pad=False, users=[os.geteuid()]):
+        await wait_for_card(pcscd.name(0))
+        card = await PcscBackend().open(f"pcsc:{pcscd.name(0)}")
+        using = asyncio.create_task(card.use_key(request_for(Slot.CARD_AUTHENTICATION)))
+        await stuck.is_asked.wait()
+    with pytest.raises(CardError, match="put it in again"):
+        await asyncio.wait_for(using, 2)
+    await card.close()
 
 
-def test_every_reader_is_listed_with_what_is_wrong(pcscd: PrivatePcscd, folder: CardFolder) -> None:
-    async def run() -> None:
-        async with inserted(folder.path, "ann", pcscd.socket(0)):
-            await wait_for_card(pcscd.name(0))
-            first, second, _ = await PcscBackend().find()
-            assert (first.name, first.problem) == (f"pcsc:{pcscd.name(0)}", "")
-            assert "no card in the reader; put it in" in second.problem
-            async with ReaderLink(pcscd.socket(1), OtherCard(), pin_pad=False, users=[os.geteuid()]):
-                await wait_for_card(pcscd.name(1))
-                _, second, _ = await PcscBackend().find()
-                assert "not a PIV card" in second.problem
-
-    asyncio.run(run())
-
-
-def test_cards_that_can_not_be_opened_say_why(pcscd: PrivatePcscd) -> None:
-    async def run() -> None:
-        backend = PcscBackend()
-        with pytest.raises(UsageError, match="pcsc:"):
-            await backend.open("software:ann")
-        with pytest.raises(NoReaderError, match="sra cards"):
-            await backend.open("pcsc:Reader 9")
-        with pytest.raises(NoCardError, match="put it in"):
-            await backend.open(f"pcsc:{pcscd.name(1)}")
+async def test_every_reader_is_listed_with_what_is_wrong(pcscd: PrivatePcscd, folder: CardFolder) -> None:
+    async with inserted(folder.path, "ann", pcscd.socket(0)):
+        await wait_for_card(pcscd.name(0))
+        first, second, _ = await PcscBackend().find()
+        assert (first.name, first.problem) == (f"pcsc:{pcscd.name(0)}", "")
+        assert "no card in the reader; put it in" in second.problem
         async with ReaderLink(pcscd.socket(1), OtherCard(), pin_pad=False, users=[os.geteuid()]):
             await wait_for_card(pcscd.name(1))
-            with pytest.raises(NotPivError, match="not a PIV card"):
-                await backend.open(f"pcsc:{pcscd.name(1)}")
+            _, second, _ = await PcscBackend().find()
+            assert "not a PIV card" in second.problem
 
-    asyncio.run(run())
+
+async def test_cards_that_can_not_be_opened_say_why(pcscd: PrivatePcscd) -> None:
+    backend = PcscBackend()
+    with pytest.raises(UsageError, match="pcsc:"):
+        await backend.open("software:ann")
+    with pytest.raises(NoReaderError, match="sra cards"):
+        await backend.open("pcsc:Reader 9")
+    with pytest.raises(NoCardError, match="put it in"):
+        await backend.open(f"pcsc:{pcscd.name(1)}")
+    async with ReaderLink(pcscd.socket(1), OtherCard(), pin_pad=False, users=[os.geteuid()]):
+        await wait_for_card(pcscd.name(1))
+        with pytest.raises(NotPivError, match="not a PIV card"):
+            await backend.open(f"pcsc:{pcscd.name(1)}")
 
 
 def test_a_card_in_a_process_of_its_own(pcscd: PrivatePcscd, folder: CardFolder) -> None:
@@ -187,26 +172,23 @@ def test_without_a_reader_the_person_is_told(folder: CardFolder) -> None:
 
 
 @pytest.mark.parametrize("slot", [Slot.AUTHENTICATION, Slot.CARD_AUTHENTICATION])
-def test_a_card_pulled_out_in_the_middle_of_its_work_is_out(
+async def test_a_card_pulled_out_in_the_middle_of_its_work_is_out(
     pcscd: PrivatePcscd, folder: CardFolder, slot: Slot
 ) -> None:
-    async def run() -> None:
-        waiting = asyncio.Event()
+    waiting = asyncio.Event()
 
-        def wrap(applet: Applet, card: Card) -> FullerCard:
-            return FullerCard(applet, card, touched=waiting)
+    def wrap(applet: Applet, card: Card) -> FullerCard:
+        return FullerCard(applet, card, touched=waiting)
 
-        async with inserted(folder.path, "ann", pcscd.socket(0), wrap=wrap):
-            await wait_for_card(pcscd.name(0))
-            card = await PcscBackend().open(f"pcsc:{pcscd.name(0)}")
-            using = asyncio.create_task(card.use_key(request_for(slot)))
-            removed = asyncio.create_task(card.wait_removed())
-            await asyncio.sleep(0.2)
-        begun = time.monotonic()
-        with pytest.raises(CardRemovedError, match="taken out"):
-            await using
-        await removed
-        assert time.monotonic() - begun < 1
-        await card.close()
-
-    asyncio.run(run())
+    async with inserted(folder.path, "ann", pcscd.socket(0), wrap=wrap):
+        await wait_for_card(pcscd.name(0))
+        card = await PcscBackend().open(f"pcsc:{pcscd.name(0)}")
+        using = asyncio.create_task(card.use_key(request_for(slot)))
+        removed = asyncio.create_task(card.wait_removed())
+        await asyncio.sleep(0.2)
+    begun = time.monotonic()
+    with pytest.raises(CardRemovedError, match="taken out"):
+        await using
+    await removed
+    assert time.monotonic() - begun < 1
+    await card.close()

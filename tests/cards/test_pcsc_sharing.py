@@ -11,7 +11,7 @@ from smartcard import scard
 
 from sra.cards.pcsc import reader as pcsc_reader
 from sra.cards.pcsc.backend import PcscBackend, PcscCard
-from sra.cards.pcsc.session import NOTICE_AFTER
+from sra.cards.pcsc.pcsc_session import NOTICE_AFTER
 from sra.cards.software.file import CardFolder
 from sra.errors import (
     CardBusyError,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from sra.cards.pcsc.contents import read_card
-from sra.cards.pcsc.piv import PivApplication, way_to_card
+from sra.cards.pcsc.piv import PcscPivApplication, way_to_card
 from sra.cards.software.backend import SoftwareBackend, SoftwareCard
 from sra.cards.software.file import CardFolder
 from sra.piv.keys import Slot
@@ -63,11 +63,11 @@ class T0Line:
 
 
 @contextmanager
-def piv_over_t0(folder: CardFolder) -> Iterator[tuple[PivApplication, SoftwareCard]]:
+def piv_over_t0(folder: CardFolder) -> Iterator[tuple[PcscPivApplication, SoftwareCard]]:
     with asyncio.Runner() as runner:
         card = runner.run(SoftwareBackend(folder.path).open("software:ann"))
         line = T0Line(applet_for(card), runner.get_loop())
-        piv = PivApplication(way_to_card(line.transmit, is_t0=True))
+        piv = PcscPivApplication(way_to_card(line.transmit, is_t0=True))
         piv.select()
         yield piv, card
 

@@ -117,23 +117,20 @@ def test_what_can_be_no_pin_costs_no_try(pcscd: PrivatePcscd, folder: CardFolder
     on_card(pcscd, folder, body)
 
 
-def test_removal_is_seen(pcscd: PrivatePcscd, folder: CardFolder) -> None:
-    async def run() -> None:
-        async with inserted(folder.path, "ann", pcscd.socket(0)):
-            await wait_for_card(pcscd.name(0))
-            card = await Pkcs11Backend([MODULE]).open("pkcs11:Ann")
-            await card.verify_pin(PIN)
-            removed = asyncio.create_task(card.wait_removed())
-            await asyncio.sleep(0.05)
-            assert not removed.done()
-        begun = time.monotonic()
-        await removed
-        assert time.monotonic() - begun < 1
-        with pytest.raises(CardRemovedError):
-            await card.use_key(request_for(Slot.AUTHENTICATION))
-        await card.close()
-
-    asyncio.run(run())
+async def test_removal_is_seen(pcscd: PrivatePcscd, folder: CardFolder) -> None:
+    async with inserted(folder.path, "ann", pcscd.socket(0)):
+        await wait_for_card(pcscd.name(0))
+        card = await Pkcs11Backend([MODULE]).open("pkcs11:Ann")
+        await card.verify_pin(PIN)
+        removed = asyncio.create_task(card.wait_removed())
+        await asyncio.sleep(0.05)
+        assert not removed.done()
+    begun = time.monotonic()
+    await removed
+    assert time.monotonic() - begun < 1
+    with pytest.raises(CardRemovedError):
+        await card.use_key(request_for(Slot.AUTHENTICATION))
+    await card.close()
 
 
 def test_another_program_may_reset_the_card(pcscd: PrivatePcscd, folder: CardFolder) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from sra.cards.software.certificates import Holder, parse_subject, validity
+from sra.cards.software.card_certificates import CardHolder, parse_subject, validity
 from sra.cards.software.file import CardFolder
-from sra.cards.software.maker import Order, make
+from sra.cards.software.maker import CardOrder, make
 from sra.identity.certificates import parse
 from sra.piv.keys import Algorithm, Slot
 from tests.cli.remote_in_thread import RemoteInThread, remote_in_thread
@@ -85,7 +85,7 @@ def remote(tmp_path: Path) -> Iterator[RemoteInThread]:
     folder = CardFolder(tmp_path / "cards")
     folder.path.mkdir(mode=0o700)
     valid = validity(datetime.now(UTC), days=9)
-    order = Order({Slot.AUTHENTICATION: Algorithm.P256}, Holder(parse_subject("Ann")), None, valid)
+    order = CardOrder({Slot.AUTHENTICATION: Algorithm.P256}, CardHolder(parse_subject("Ann")), None, valid)
     folder.create("ann", make(order, PIN, b"PUKPUKPU"))
     with remote_in_thread() as running:
         (stored,) = folder.read("ann").keys

@@ -73,7 +73,7 @@ def test_what_the_remote_says_is_shown(doctor: Doctor, code: RefusalCode, check:
 
 
 def test_without_a_card_that_is_wrong(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sra.admin.checks.card_backends", lambda *_: {})
+    monkeypatch.setattr("sra.admin.admin_checks.card_backends", lambda *_: {})
     with remote_in_thread() as running:
         ended, found = doctor.ask(f"{HOST}:{running.remote.port}")
     assert ended == 1

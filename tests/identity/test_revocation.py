@@ -4,7 +4,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from sra.errors import RefusalCode
 from sra.identity.authorities import Issued
-from sra.identity.revocation import Places, Point, Revocation, RevokedError, places, unknown
+from sra.identity.revocation import DistributionPoint, EvidencePlaces, Revocation, RevokedError, places, unknown
 from tests.chains import NOW, points, responder, root
 
 ROOT = root()
@@ -55,8 +55,8 @@ def test_reasons_are_told_apart(
 def test_the_places_are_those_in_the_certificate() -> None:
     one, two, three = "http://a.example/1.crl", "ldap://b.example/cn=x", "http://ocsp.example"
     leaf = SUB.issue("Alice", [points(one, two, one), responder(three)])
-    assert places(leaf) == Places((Point(one), Point(two)), (three,))
-    assert places(ALICE.certificate) == Places((), ())
+    assert places(leaf) == EvidencePlaces((DistributionPoint(one), DistributionPoint(two)), (three,))
+    assert places(ALICE.certificate) == EvidencePlaces((), ())
 
 
 def test_points_of_other_issuers_and_of_deltas_are_told_apart() -> None:
@@ -73,5 +73,9 @@ def test_points_of_other_issuers_and_of_deltas_are_told_apart() -> None:
         (x509.FreshestCRL(found[1:2]), False),
     ]
     address = "http://a.example"
-    expected = Places((Point(address, (ROOT.certificate.subject,)), Point(address)), (), (Point(address),))
+    expected = EvidencePlaces(
+        (DistributionPoint(address, (ROOT.certificate.subject,)), DistributionPoint(address)),
+        (),
+        (DistributionPoint(address),),
+    )
     assert places(SUB.issue("Alice", extensions)) == expected

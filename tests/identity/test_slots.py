@@ -7,8 +7,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sra.cards.software.certificates import Holder, issue, parse_subject, validity
-from sra.cards.software.keys import generate
+from sra.cards.software.card_certificates import CardHolder, issue, parse_subject, validity
+from sra.cards.software.software_keys import generate
 from sra.errors import RefusalCode, RefusedError
 from sra.identity.certificates import CardCertificate, parse
 from sra.identity.slots import check_slot, only_decrypts, says_its_use
@@ -66,7 +66,7 @@ def test_a_key_that_may_not_sign_is_refused(value: x509.KeyUsage) -> None:
 
 @pytest.mark.parametrize(("slot", "is_fit"), [("9A", True), ("9C", True), ("9D", False), ("9E", False)])
 def test_software_cards_say_of_which_slot_a_certificate_is(slot: str, is_fit: bool) -> None:
-    holder = Holder(parse_subject("ann"))
+    holder = CardHolder(parse_subject("ann"))
     der = issue(Slot(int(slot, 16)), generate(Algorithm.P256), holder, None, validity(NOW, 1))
     if is_fit:
         assert check_slot(parse(der))

@@ -3,7 +3,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from sra.errors import RefusalCode, RefusedError
-from sra.identity.paths import ANY_POLICY
+from sra.identity.certificate_paths import ANY_POLICY
 from sra.identity.policy import CertificatePolicy, Certificates
 from sra.identity.usage import ANY_USAGE, check_purpose, check_usage, listed
 from tests.chains import AUTHORITY, Extensions, card, path, root, usage

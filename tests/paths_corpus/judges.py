@@ -20,17 +20,17 @@ from sra.identity import ocsp
 from sra.identity.authorities import sort_authorities
 from sra.identity.policy import CertificatePolicy, Certificates
 from sra.identity.revocation import EvidenceError
-from sra.identity.status import Answer
+from sra.identity.status import StatusAnswer
 from sra.remote.revocation.cache import Cache
 from sra.remote.revocation.checker import PolicyChecker
-from sra.remote.revocation.evidence_store import Shelf
+from sra.remote.revocation.evidence_store import EvidenceStore
 from sra.remote.revocation.sources import ResponderSource, Source
 from sra.remote.revocation.trust_folder import TrustFolder
 from tests.chains import card
 from tests.paths_corpus.building import NOW, Case
 
 
-class Answering(Shelf):
+class Answering(EvidenceStore):
     """A shelf on which the case's OCSP answers are at hand."""
 
     def __init__(self, folder: Path, answers: tuple[bytes, ...]) -> None:
@@ -38,13 +38,13 @@ class Answering(Shelf):
         super().__init__(Cache(folder / "kept"), policy.max_age, policy.timeout)
         self._answers = answers
 
-    async def at_hand(self, source: Source, now: datetime) -> Answer | None:
+    async def at_hand(self, source: Source, now: datetime) -> StatusAnswer | None:
         try:
             return await self.ask(source, now)
         except EvidenceError:
             return None
 
-    async def ask(self, source: Source, now: datetime) -> Answer:
+    async def ask(self, source: Source, now: datetime) -> StatusAnswer:
         if not isinstance(source, ResponderSource) or not self._answers:
             raise EvidenceError("nobody is asked here")
         return ocsp.verify(self._answers[0], source.issued, NOW, None, needs_nonce=False)

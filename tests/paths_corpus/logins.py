@@ -18,7 +18,7 @@ from sra.remote.logins import mapping
 from sra.remote.logins.pam_pkcs11 import Pkcs11Settings
 from sra.remote.revocation.cache import Cache
 from sra.remote.revocation.checker import PolicyChecker
-from sra.remote.revocation.evidence_store import OfflineShelf
+from sra.remote.revocation.evidence_store import OfflineEvidenceStore
 from sra.remote.revocation.export import login_trust, write_folder
 from sra.remote.revocation.trust_folder import TrustFolder
 from tests.chains import card
@@ -51,7 +51,7 @@ class Login:
     @property
     def is_mapped(self) -> bool:
         """Whether the map maker gives the card to anybody."""
-        shelf = OfflineShelf(Cache(self._folder / "kept"), self._policy.max_age, 1.0)
+        shelf = OfflineEvidenceStore(Cache(self._folder / "kept"), self._policy.max_age, 1.0)
         try:
             asyncio.run(PolicyChecker(self._policy, self._trust, shelf).check(card(self._case.card), NOW))
         except RefusedError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sra.piv import objects
-from sra.piv.certificates import build_certificate
+from sra.piv.certificate_objects import build_certificate
 from sra.piv.insertion import contents_to_insert
 from sra.piv.keys import Algorithm, KeyDescription, PinPolicy, Slot
 from sra.piv.objects import CERTIFICATES, CardContents, KeyHistory

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from sra.config import Limits, load_daemon_config
+from sra.config import ConnectionLimits, load_daemon_config
 from sra.errors import LinkError, RefusalCode, RefusedError
 from sra.identity.fingerprints import fingerprint
 from sra.ledger import refusals_path
@@ -26,7 +26,7 @@ from sra.programs.remote_setup import Recorder
 from sra.remote.virtual_card import daemon_link
 from sra.transport import tls_identity
 from sra.wire.messages import Hello
-from tests.loopback import DEADLINE, HOST, dial, run
+from tests.loopback import DEADLINE, HOST, dial
 
 SETTINGS = """\
 listen = ["127.0.0.1"]
@@ -94,41 +94,32 @@ def test_it_says_its_ports_and_its_fingerprint(running: Running) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_stops_at_once_and_says_goodbye(running: Running, number: signal.Signals) -> None:
-    async def body() -> None:
-        channel = await dial(running.port)
-        assert fingerprint(channel.peer_certificate) == tls_identity.load(running.paths.identity).fingerprint
-        begun = time.monotonic()
-        assert await asyncio.to_thread(running.stop, number) == 0
-        assert time.monotonic() - begun < 2
-        await channel.wait_lost()
-
-    run(body())
+async def test_it_stops_at_once_and_says_goodbye(running: Running, number: signal.Signals) -> None:
+    channel = await dial(running.port)
+    assert fingerprint(channel.peer_certificate) == tls_identity.load(running.paths.identity).fingerprint
+    begun = time.monotonic()
+    assert await asyncio.to_thread(running.stop, number) == 0
+    assert time.monotonic() - begun < 2
+    await channel.wait_lost()
 
 
-def test_an_admin_is_answered_and_the_refusal_written_down(running: Running) -> None:
-    async def body() -> None:
-        channel = await dial(running.port)
-        with pytest.raises(RefusedError) as refused:
-            await channel.ask(Hello((99,), bytes(32), b""), DEADLINE)
-        assert refused.value.code is RefusalCode.VERSION
-
-    run(body())
+async def test_an_admin_is_answered_and_the_refusal_written_down(running: Running) -> None:
+    channel = await dial(running.port)
+    with pytest.raises(RefusedError) as refused:
+        await channel.ask(Hello((99,), bytes(32), b""), DEADLINE)
+    assert refused.value.code is RefusalCode.VERSION
     running.stop()
     assert '"refused"' in refusals_path(running.paths.audit).read_text()
 
 
-def test_a_virtual_card_is_attached_with_the_secret_that_was_made(running: Running) -> None:
-    async def body() -> None:
-        certificate = running.paths.identity / tls_identity.CERTIFICATE_FILE
-        channel = await daemon_link.attach(running.local_port, 0, running.paths.local_secret, certificate)
-        await channel.close("bye")
-        other = running.paths.local_secret.with_name("other")
-        other.write_bytes(bytes(32))
-        with pytest.raises(LinkError):
-            await daemon_link.attach(running.local_port, 0, other, certificate)
-
-    run(body())
+async def test_a_virtual_card_is_attached_with_the_secret_that_was_made(running: Running) -> None:
+    certificate = running.paths.identity / tls_identity.CERTIFICATE_FILE
+    channel = await daemon_link.attach(running.local_port, 0, running.paths.local_secret, certificate)
+    await channel.close("bye")
+    other = running.paths.local_secret.with_name("other")
+    other.write_bytes(bytes(32))
+    with pytest.raises(LinkError):
+        await daemon_link.attach(running.local_port, 0, other, certificate)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +178,7 @@ def test_the_limits_are_those_of_the_settings(tmp_path: Path) -> None:
     limits = srad._limits(load_daemon_config(path))
     assert (limits.strangers, limits.per_address, limits.period) == (3, 4, 5.0)
     defaults = srad._limits(load_daemon_config(tmp_path / "missing"))
-    assert defaults.strangers == Limits().unauthenticated
+    assert defaults.strangers == ConnectionLimits().unauthenticated
 
 
 def test_records_are_written_to_a_folder_that_is_made(tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ import threading
 from pathlib import Path
 
 from lab.product import CARDS, PIN
-from sra.admin.guard.lending import Lender, Switch, Terms
+from sra.admin.guard.lending import GuardSettings, LentCard, PauseSwitch
 from sra.admin.guard.pin_memory import PinMemory
 from sra.admin.guard.unlocking import Unlocking
-from sra.admin.session import Remote, Session, connect
+from sra.admin.session import AdminSession, RemoteEndpoint, connect
 from sra.cards.software.backend import SoftwareBackend
 from sra.errors import SraError
 from sra.transport.known_remotes import KnownRemotes
@@ -33,7 +33,7 @@ from tests.rfb_client import RfbClient, RfbRefusedError
 class Granted:
     """A session, and what it has of the screen."""
 
-    def __init__(self, remote: Remote, session: Session) -> None:
+    def __init__(self, remote: RemoteEndpoint, session: AdminSession) -> None:
         self._remote = remote
         self._session = session
         self._grant = ScreenGrant(bytes(32), "nobody", "no password at all", recorded=False)
@@ -91,8 +91,10 @@ async def main(fingerprint: str, card: str) -> None:
     person = Person(agrees=True, pin=PIN.encode())
     watching = Watching()
     opened = await SoftwareBackend(Path(CARDS)).open(card)
-    lender = Lender(opened, person, watching, Terms(), PinMemory(0), Switch(watching))
-    remote = Remote("remote", 4116, TrustPolicy(KnownRemotes(Path("/nonexistent")), lambda *_: False, fingerprint))
+    lender = LentCard(opened, person, watching, GuardSettings(), PinMemory(0), PauseSwitch(watching))
+    remote = RemoteEndpoint(
+        "remote", 4116, TrustPolicy(KnownRemotes(Path("/nonexistent")), lambda *_: False, fingerprint)
+    )
     session = await connect(remote, lender, Unlocking(lender))
     granted = Granted(remote, session)
     lines: asyncio.Queue[str] = asyncio.Queue()

@@ -19,9 +19,9 @@ from lab import product
 from lab.hosts import two_hosts
 from lab.licenses import DAY, a_license, files_of
 from lab.product import CARDS, PIN, SRA, Terminal, World
-from sra.cards.software.certificates import Holder, parse_subject, validity
+from sra.cards.software.card_certificates import CardHolder, parse_subject, validity
 from sra.cards.software.file import CardFolder
-from sra.cards.software.maker import Order, make, new_puk
+from sra.cards.software.maker import CardOrder, make, new_puk
 from sra.piv.keys import Algorithm, Slot
 from tests.chains import DAY as A_DAY
 from tests.chains import NOW, Entry, Extensions, Key, card, root
@@ -100,7 +100,9 @@ class People:
     ) -> None:
         """An account and a software card of this name, whose 9A certificate is the root's."""
         self._world.remote.add_account(name, "a password that no test uses")
-        order = Order({Slot.AUTHENTICATION: Algorithm.P256}, Holder(parse_subject(name)), None, validity(TODAY, 1))
+        order = CardOrder(
+            {Slot.AUTHENTICATION: Algorithm.P256}, CardHolder(parse_subject(name)), None, validity(TODAY, 1)
+        )
         made = make(order, PIN.encode(), new_puk())
         public = x509.load_der_x509_certificate(made.keys[0].certificate)
         issued = ROOT.issue(name, extensions, dates, cast("Key", public))  # all it needs is public_key()

@@ -73,7 +73,7 @@ def test_it_is_shown_and_takes_keys_without_a_port_and_without_rights(world: Wor
     with shown(world) as connection:
         wait_until(lambda: world.remote.run(["test", "-e", PRESSED], check=False).returncode == 0, "Escape", 5)
         door, wayvnc = sorted(ours(world))
-        assert door.endswith("sra.remote.screen_sharing.wayland.wayvnc_door /run/sra/screen/server/vnc")
+        assert door.endswith("sra.remote.screen_sharing.wayland.wayvnc_proxy /run/sra/screen/server/vnc")
         assert wayvnc == "wayvnc --unix-socket /run/sra/screen/server/wayvnc"
         modes = world.remote.run(["stat", "-c", "%a %U", "/run/sra/screen/server", SERVER, f"{SERVER[:-3]}wayvnc"])
         assert modes.stdout.splitlines() == [f"700 {ACCOUNT}", f"600 {ACCOUNT}", f"600 {ACCOUNT}"]

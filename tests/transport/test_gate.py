@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 
-from sra.transport.gate import MAX_ORIGINS, Gate, Limits, Stranger, origins_of
+from sra.transport.gate import MAX_ORIGINS, Gate, GateLimits, Stranger, origins_of
 
 KEY = b"the public key of an admin's card"
 
@@ -26,7 +26,7 @@ class Known:
 class Crowd:
     """A gate, who was let in, and who had to go."""
 
-    def __init__(self, limits: Limits, *known: str, seed: int = 1) -> None:
+    def __init__(self, limits: GateLimits, *known: str, seed: int = 1) -> None:
         self.gate = Gate(limits, Known(*known), random.Random(seed).random)  # noqa: S311
         self.gone: list[str] = []
 
@@ -42,7 +42,7 @@ CALM = {"crowded": 1.0, "per_second": 100_000}
 
 
 def test_an_address_may_come_so_often_and_then_has_to_wait() -> None:
-    crowd = Crowd(Limits(strangers=100, per_address=3, period=10.0, crowded=1.0))
+    crowd = Crowd(GateLimits(strangers=100, per_address=3, period=10.0, crowded=1.0))
     assert [crowd.flood(["192.0.2.1"], float(now)) for now in (0, 1, 2, 3)] == [1, 1, 1, 0]
     assert crowd.enter("192.0.2.2", 3.0)
     assert not crowd.enter("192.0.2.1", 9.9)
@@ -51,7 +51,7 @@ def test_an_address_may_come_so_often_and_then_has_to_wait() -> None:
 
 
 def test_who_has_left_still_counts_for_the_address() -> None:
-    crowd = Crowd(Limits(strangers=100, per_address=2, period=10.0))
+    crowd = Crowd(GateLimits(strangers=100, per_address=2, period=10.0))
     for now in (0.0, 1.0):
         stranger = crowd.enter("192.0.2.1", now)
         assert stranger is not None
@@ -60,14 +60,14 @@ def test_who_has_left_still_counts_for_the_address() -> None:
 
 
 def test_a_network_may_come_four_times_as_often_as_one_address() -> None:
-    crowd = Crowd(Limits(strangers=1000, per_address=2, crowded=1.0))
+    crowd = Crowd(GateLimits(strangers=1000, per_address=2, crowded=1.0))
     assert crowd.flood(f"192.0.2.{last}" for last in range(100)) == 8
     assert crowd.flood(f"2001:db8:1:{last:x}::1" for last in range(100)) == 8
     assert crowd.enter("192.0.3.1")
 
 
 def test_all_together_come_only_so_often_within_a_second() -> None:
-    crowd = Crowd(Limits(strangers=10_000, per_second=50))
+    crowd = Crowd(GateLimits(strangers=10_000, per_second=50))
     many = [f"10.{number // 256}.{number % 256}.1" for number in range(200)]
     assert crowd.flood(many, 0.0) == 50
     assert crowd.flood(many, 0.9) == 0
@@ -75,7 +75,7 @@ def test_all_together_come_only_so_often_within_a_second() -> None:
 
 
 def test_the_oldest_of_the_largest_origin_makes_room() -> None:
-    crowd = Crowd(Limits(strangers=4, **CALM))  # type: ignore[arg-type]
+    crowd = Crowd(GateLimits(strangers=4, **CALM))  # type: ignore[arg-type]
     crowd.enter("198.51.100.1", 0.0, "alone, and the oldest of all")
     for now in (1.0, 2.0, 3.0):
         crowd.enter("192.0.2.1", now, f"one of many, {now}")
@@ -84,7 +84,7 @@ def test_the_oldest_of_the_largest_origin_makes_room() -> None:
 
 
 def test_four_addresses_keep_nobody_out() -> None:
-    crowd = Crowd(Limits())
+    crowd = Crowd(GateLimits())
     for now in range(60):
         crowd.flood([f"192.0.2.{last}" for last in range(4) for _ in range(20)], float(now))
     admin = crowd.enter("198.51.100.1", 60.0, "admin")
@@ -96,7 +96,7 @@ def test_four_addresses_keep_nobody_out() -> None:
 
 def test_neither_does_a_whole_48_of_ipv6() -> None:
     """A /62 has four networks of the size of one host, a /48 has 65,536."""
-    crowd = Crowd(Limits())
+    crowd = Crowd(GateLimits())
     hosts = [f"2001:db8:1:{number:x}::1" for number in range(2000)]
     for now in range(30):
         crowd.flood(hosts, float(now))
@@ -107,7 +107,7 @@ def test_neither_does_a_whole_48_of_ipv6() -> None:
 
 
 def test_the_rest_of_a_56_loses_its_places_before_another_56_of_the_same_48() -> None:
-    crowd = Crowd(Limits(strangers=4, **CALM))  # type: ignore[arg-type]
+    crowd = Crowd(GateLimits(strangers=4, **CALM))  # type: ignore[arg-type]
     crowd.enter("2001:db8:1:200::1", 0.0, "another /56")
     for number in (1, 2, 3):
         crowd.enter(f"2001:db8:1:10{number}::1", float(number), f"/56 {number}")
@@ -116,14 +116,14 @@ def test_the_rest_of_a_56_loses_its_places_before_another_56_of_the_same_48() ->
 
 
 def test_an_address_that_fills_its_places_loses_its_own_oldest() -> None:
-    crowd = Crowd(Limits(strangers=10, per_address=100, waiting_per_address=2, **CALM))  # type: ignore[arg-type]
+    crowd = Crowd(GateLimits(strangers=10, per_address=100, waiting_per_address=2, **CALM))  # type: ignore[arg-type]
     for now in range(4):
         assert crowd.enter("192.0.2.1", float(now), str(now))
     assert crowd.gone == ["0", "1"]
 
 
 def test_who_was_put_out_may_leave_all_the_same() -> None:
-    crowd = Crowd(Limits(strangers=1, **CALM))  # type: ignore[arg-type]
+    crowd = Crowd(GateLimits(strangers=1, **CALM))  # type: ignore[arg-type]
     first = crowd.enter("192.0.2.1")
     assert first is not None
     crowd.enter("192.0.3.1")
@@ -132,7 +132,7 @@ def test_who_was_put_out_may_leave_all_the_same() -> None:
 
 
 def test_below_half_nobody_is_turned_away_and_above_it_some_but_never_all() -> None:
-    crowd = Crowd(Limits(strangers=1000, per_second=100_000))
+    crowd = Crowd(GateLimits(strangers=1000, per_second=100_000))
     addresses = [f"10.{number // 250}.{number % 250}.1" for number in range(50_000)]
     assert crowd.flood(addresses[:500]) == 500
     assert 60 <= crowd.flood(addresses[500:600]) <= 80
@@ -142,7 +142,7 @@ def test_below_half_nobody_is_turned_away_and_above_it_some_but_never_all() -> N
 
 
 def test_a_known_admin_comes_in_whatever_a_thousand_networks_do_and_stays() -> None:
-    crowd = Crowd(Limits(), "198.51.100.1")
+    crowd = Crowd(GateLimits(), "198.51.100.1")
     many = [f"10.{number // 250}.{number % 250}.1" for number in range(1000)]
     for now in range(100):
         crowd.flood(many, float(now))
@@ -154,7 +154,7 @@ def test_a_known_admin_comes_in_whatever_a_thousand_networks_do_and_stays() -> N
 
 
 def test_the_key_of_a_known_admin_gains_nothing_from_elsewhere_and_takes_nothing() -> None:
-    crowd = Crowd(Limits(strangers=2, **CALM), "198.51.100.1")  # type: ignore[arg-type]
+    crowd = Crowd(GateLimits(strangers=2, **CALM), "198.51.100.1")  # type: ignore[arg-type]
     admin = crowd.enter("198.51.100.1", 0.0, "admin")
     assert admin is not None
     crowd.gate.recognise(admin, KEY)
@@ -168,7 +168,7 @@ def test_the_key_of_a_known_admin_gains_nothing_from_elsewhere_and_takes_nothing
 
 
 def test_other_machines_behind_the_address_use_up_its_own_places_only() -> None:
-    crowd = Crowd(Limits(per_address=1000, known_per_address=2), "198.51.100.1", "203.0.113.1")
+    crowd = Crowd(GateLimits(per_address=1000, known_per_address=2), "198.51.100.1", "203.0.113.1")
     admin = crowd.enter("198.51.100.1", 0.0, "admin")
     assert admin is not None
     crowd.gate.recognise(admin, KEY)
@@ -181,7 +181,7 @@ def test_other_machines_behind_the_address_use_up_its_own_places_only() -> None:
 
 def test_a_paired_person_who_came_from_many_addresses_takes_no_known_place_for_long() -> None:
     hostile = [f"2001:db8:0:{number:x}::1" for number in range(20)]
-    crowd = Crowd(Limits(), "198.51.100.1", *hostile)
+    crowd = Crowd(GateLimits(), "198.51.100.1", *hostile)
     for now in range(0, 100, 10):
         for address in hostile:
             crowd.flood([address] * 19, float(now))
@@ -205,7 +205,7 @@ def test_addresses_are_compared_by_what_they_mean() -> None:
 
 
 def test_the_gate_forgets_the_oldest_origins_rather_than_grow() -> None:
-    crowd = Crowd(Limits(strangers=10**9, per_address=1, per_second=10**6))
+    crowd = Crowd(GateLimits(strangers=10**9, per_address=1, per_second=10**6))
     for number in range(MAX_ORIGINS + 100):
         stranger = crowd.enter(f"10.{number // 65536}.{number // 256 % 256}.{number % 256}", float(number * 20))
         assert stranger is not None

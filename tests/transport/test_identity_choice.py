@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from sra.errors import UsageError
 from sra.system.files import FileError
 from sra.transport import identity_choice, tls_identity
-from sra.transport.identity_choice import Candidate, Found
+from sra.transport.identity_choice import Found, IdentityCandidate
 from sra.transport.tls_identity import IdentityFiles, TlsIdentityError
 
 NOW = datetime.now(UTC)
@@ -108,7 +108,7 @@ def test_one_is_chosen_by_either_fingerprint(folder: Path, digest: str) -> None:
     for name, files in (("a", made("a")), ("wanted", wanted), ("z", made("z"))):
         put(folder / f"{name}.pem", identity_choice.pem_file(files))
     chosen = identity_choice.find(folder, hashlib.new(digest, der_of(wanted)).digest(), never)
-    assert isinstance(chosen, Candidate)
+    assert isinstance(chosen, IdentityCandidate)
     assert chosen.files == wanted
     assert chosen.fingerprint.startswith("SHA256:")
     assert bytes.fromhex(chosen.sha1.replace(":", "")) == hashlib.sha1(der_of(wanted), usedforsecurity=False).digest()

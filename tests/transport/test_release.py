@@ -165,67 +165,57 @@ def _unlogged() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("visit", VISITS, ids=lambda visit: visit.__name__)
-def test_whoever_came_to_a_remote_leaves_nothing(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_whoever_came_to_a_remote_leaves_nothing(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "TLS_DEADLINE", 0.05 if visit is wait else DEADLINE)
-
-    async def body() -> None:
-        async with running_remote() as remote:
-            await visit(remote)
+    async with running_remote() as remote:
+        await visit(remote)
+        await remote.until_no_strangers()
+        with nothing_collected():
+            tls, ours = tls_objects(), our_objects()
+            for _ in range(TIMES):
+                await visit(remote)
             await remote.until_no_strangers()
-            with nothing_collected():
-                tls, ours = tls_objects(), our_objects()
-                for _ in range(TIMES):
-                    await visit(remote)
-                await remote.until_no_strangers()
-                await until(lambda: tls_objects() <= tls)
-            gc.collect()
-            assert our_objects() - ours == Counter()
-
-    run(body())
+            await until(lambda: tls_objects() <= tls)
+        gc.collect()
+        assert our_objects() - ours == Counter()
 
 
-def test_a_stream_that_was_joined_leaves_no_tls() -> None:
-    async def body() -> None:
-        async with house() as there:
-            channel = await dial(there.port)
+async def test_a_stream_that_was_joined_leaves_no_tls() -> None:
+    async with house() as there:
+        channel = await dial(there.port)
 
-            async def visit() -> None:
-                context = tls_trust.client_context(None, [SCREEN_ALPN])
-                viewer = await open_stream(channel, there.port, context, server_name="localhost", deadline=DEADLINE)
-                screen, server = await pair()
-                join(await there.stream(), screen)
-                server.close()
-                await viewer.wait_ended()
-                there.streams.clear()
+        async def visit() -> None:
+            context = tls_trust.client_context(None, [SCREEN_ALPN])
+            viewer = await open_stream(channel, there.port, context, server_name="localhost", deadline=DEADLINE)
+            screen, server = await pair()
+            join(await there.stream(), screen)
+            server.close()
+            await viewer.wait_ended()
+            there.streams.clear()
 
-            await visit()
-            with nothing_collected():
-                before = tls_objects()
-                for _ in range(TIMES):
-                    await visit()
-                await until(lambda: tls_objects() <= before)
-            await channel.close("bye")
-
-    run(body())
+        await visit()
+        with nothing_collected():
+            before = tls_objects()
+            for _ in range(TIMES):
+                await visit()
+            await until(lambda: tls_objects() <= before)
+        await channel.close("bye")
 
 
 @pytest.mark.parametrize("said", [b"", b"SSH-2.0-OpenSSH_9.2\r\n"], ids=["nothing", "another protocol"])
-def test_a_connection_that_never_came_about_leaves_no_tls(said: bytes) -> None:
-    async def body() -> None:
-        async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(said)
-            writer.close()
+async def test_a_connection_that_never_came_about_leaves_no_tls(said: bytes) -> None:
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(said)
+        writer.close()
 
-        async with await asyncio.start_server(talk, HOST, 0) as server:
-            port = server.sockets[0].getsockname()[1]
-            with nothing_collected():
-                before = tls_objects()
-                for _ in range(TIMES):
-                    with pytest.raises(LinkError):
-                        await dial(port)
-                await until(lambda: tls_objects() <= before)
-
-    run(body())
+    async with await asyncio.start_server(talk, HOST, 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with nothing_collected():
+            before = tls_objects()
+            for _ in range(TIMES):
+                with pytest.raises(LinkError):
+                    await dial(port)
+            await until(lambda: tls_objects() <= before)
 
 
 def forget_cancelled_timers() -> None:

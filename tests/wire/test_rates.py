@@ -9,7 +9,7 @@ import pytest
 
 from sra.wire import states
 from sra.wire.messages import ANSWER_TYPES, ANSWERS, Message, Ping, Remark
-from sra.wire.rates import ENDURED, RATES, Bound, Bucket, FloodError, Meter, Rate, refusal_to, table
+from sra.wire.rates import ENDURED, RATES, Bound, Bucket, FloodError, MessageMeter, Rate, refusal_to, table
 from tests.wire.samples import SAMPLES
 
 RATED = [kind for kind, rate in RATES.items() if isinstance(rate, Rate)]
@@ -36,7 +36,7 @@ def test_what_is_bound_by_states_can_not_be_said_again_before_something_else_was
 def test_a_flood_at_once_is_passed_for_a_burst_and_ends_after_a_known_number(kind: type[Message]) -> None:
     rate = RATES[kind]
     assert isinstance(rate, Rate)
-    meter = Meter()
+    meter = MessageMeter()
     acted = sum(meter.heard(kind, 0.0) for _ in range((ENDURED + 1) * rate.burst))
     assert acted == rate.burst
     with pytest.raises(FloodError):
@@ -47,7 +47,7 @@ def test_a_flood_at_once_is_passed_for_a_burst_and_ends_after_a_known_number(kin
 def test_a_flood_that_goes_on_gets_the_rate_and_not_more(kind: type[Message]) -> None:
     rate = RATES[kind]
     assert isinstance(rate, Rate)
-    meter, acted = Meter(), 0
+    meter, acted = MessageMeter(), 0
     for tick in range(3600 * 4):  # an hour, at one and a half times the rate: it ends somewhere
         try:
             acted += sum(meter.heard(kind, tick / 4) for _ in range(max(1, int(rate.per_second * 1.5 / 4))))
@@ -57,12 +57,12 @@ def test_a_flood_that_goes_on_gets_the_rate_and_not_more(kind: type[Message]) ->
 
 
 def test_a_peer_within_its_rate_is_never_passed_over() -> None:
-    meter = Meter()
+    meter = MessageMeter()
     assert all(meter.heard(Ping, number * 2.5) for number in range(10_000))
 
 
 def test_what_this_end_may_not_say_is_held_back_and_never_a_flood_to_the_other() -> None:
-    ours, theirs = Meter(), Meter()
+    ours, theirs = MessageMeter(), MessageMeter()
     said = [now for now in (number / 1000 for number in range(100_000)) if ours.may_say(Remark, now)]
     assert all(theirs.heard(Remark, now + 0.01) for now in said)
     assert len(said) <= 20 + 2 * 100 + 1

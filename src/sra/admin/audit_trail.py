@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from sra.admin.events import (
     BY_PERSON,
-    AskedInVain,
-    CardWaits,
+    CardBusy,
     CodeClosed,
     Connected,
     Ejected,
@@ -15,9 +14,11 @@ from sra.admin.events import (
     Flooded,
     Inserted,
     KeyUsed,
+    KeyWithheld,
     LinkLost,
     Paused,
     PinAsked,
+    QuestionsStopped,
     RealPinTyped,
     Refused,
     ScreenClosed,
@@ -25,20 +26,16 @@ from sra.admin.events import (
     ScreenRecorded,
     TooMany,
     Watcher,
-    Withheld,
 )
-from sra.audit import Fact
-from sra.ledger import BY_KEYS, BY_PEOPLE, ONCE_A_MINUTE, Rule
+from sra.audit import Fact, RecordEvent
+from sra.ledger import BY_KEYS, BY_PEOPLE, ONCE_A_MINUTE, EventRule
 from sra.piv.keys import Slot
-
-Record = Callable[..., None]
-"""``Audit.record``: an event's name, and facts by name."""
 
 
 class AuditTrail:
     """Writes every event down, then passes it on."""
 
-    def __init__(self, record: Record, remote: str, following: Watcher) -> None:
+    def __init__(self, record: RecordEvent, remote: str, following: Watcher) -> None:
         self._record = record
         self._facts: dict[str, str] = {"remote": remote}
         self._following = following
@@ -57,46 +54,46 @@ OF_ALL = ("account", "session")
 NAMES: dict[type[Event], str] = {
     Connected: "connected",
     Inserted: "inserted",
-    Withheld: "withheld",
+    KeyWithheld: "withheld",
     Ejected: "ejected",
     KeyUsed: "key-use",
     PinAsked: "pin",
     Refused: "refused",
-    AskedInVain: "asked-in-vain",
+    QuestionsStopped: "asked-in-vain",
     Flooded: "flood",
     TooMany: "too-many",
     LinkLost: "link-lost",
     RealPinTyped: "real-pin-typed",
     CodeClosed: "code-closed",
-    CardWaits: "card-waits",
+    CardBusy: "card-waits",
     Paused: "paused",
     ScreenRecorded: "screen-is-recorded",
     ScreenOpened: "screen-opened",
     ScreenClosed: "screen-closed",
 }
 
-_OF_THE_REMOTE = Rule(ONCE_A_MINUTE, is_refusal=True, by=("code", "message"))
+_OF_THE_REMOTE = EventRule(ONCE_A_MINUTE, is_refusal=True, by=("code", "message"))
 """What a remote can cause as often as it likes, alone."""
-_RULES: dict[str, Rule] = {
+_RULES: dict[str, EventRule] = {
     # Apart from what the person wished: a remote that empties its reader without end hides no ejection by hand.
-    NAMES[Ejected]: Rule(BY_PEOPLE, by=("wished",)),
-    NAMES[KeyUsed]: Rule(BY_KEYS),
-    NAMES[PinAsked]: Rule(BY_PEOPLE, by=("entry", "outcome")),
+    NAMES[Ejected]: EventRule(BY_PEOPLE, by=("wished",)),
+    NAMES[KeyUsed]: EventRule(BY_KEYS),
+    NAMES[PinAsked]: EventRule(BY_PEOPLE, by=("entry", "outcome")),
     NAMES[Refused]: _OF_THE_REMOTE,
     NAMES[TooMany]: _OF_THE_REMOTE,
-    NAMES[Flooded]: Rule(ONCE_A_MINUTE, is_refusal=True, weight="refused"),
-    NAMES[CardWaits]: _OF_THE_REMOTE,
+    NAMES[Flooded]: EventRule(ONCE_A_MINUTE, is_refusal=True, weight="refused"),
+    NAMES[CardBusy]: _OF_THE_REMOTE,
 }
 
 
-def rule_for(event: str, facts: Mapping[str, Fact]) -> Rule:
+def rule_for(event: str, facts: Mapping[str, Fact]) -> EventRule:
     """Where an event of this name goes, and how often; one that is not in the table has a person behind it.
 
     Even there the quota holds: a remote can cut the link, empty its reader, and type PINs of its own.
     """
     if event == NAMES[Refused] and facts.get("code") == BY_PERSON:
-        return Rule(BY_PEOPLE)
-    return _RULES.get(event, Rule(BY_PEOPLE))
+        return EventRule(BY_PEOPLE)
+    return _RULES.get(event, EventRule(BY_PEOPLE))
 
 
 def _facts(event: Event) -> dict[str, str | int]:

@@ -14,20 +14,21 @@ from enum import Enum
 from pathlib import Path
 
 from sra.admin import session
-from sra.admin.audit_trail import AuditTrail, Record
+from sra.admin.audit_recorder import AuditRecorder, CountingWatcher
+from sra.admin.audit_trail import AuditTrail
 from sra.admin.events import Watcher
-from sra.admin.evidence import CountingWatcher, Evidence
 from sra.admin.guard import rules_file
-from sra.admin.guard.lending import Lender, Switch, Terms
+from sra.admin.guard.lending import GuardSettings, LentCard, PauseSwitch
 from sra.admin.guard.pin_entry import PinEntry
 from sra.admin.guard.pin_memory import PinMemory
 from sra.admin.guard.questions import Person
 from sra.admin.guard.unlocking import Unlocking
-from sra.admin.reconnect import Staying, Wishes
+from sra.admin.kept_connection import ConnectionSettings, KeptConnection
 from sra.admin.screen.sharing import ScreenSharing
-from sra.admin.screen.shown import Screen
+from sra.admin.screen.shown import ShownScreen
 from sra.admin.screen.viewer import choose
 from sra.admin.session_control import SessionControl
+from sra.audit import RecordEvent
 from sra.cards.base import Card
 from sra.config import AdminConfig
 from sra.paths import AdminPaths
@@ -45,7 +46,7 @@ class Shown(Enum):
 
 
 @dataclass(frozen=True)
-class Options:
+class ConnectOptions:
     """What the person chose for this connection.
 
     ``fingerprint`` and ``ca_file`` replace the question whether a remote is trusted; ``yes`` keeps the PIN as long as
@@ -66,7 +67,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Front:
+class UserInterface:
     """What a person works with.
 
     ``trusts`` asks whether a remote with this fingerprint is trusted; ``asking`` is entered while the PIN and the
@@ -82,21 +83,21 @@ class Front:
 
 
 async def stay_connected(
-    remote: str, card: Card, options: Options, paths: AdminPaths, config: AdminConfig, front: Front
+    remote: str, card: Card, options: ConnectOptions, paths: AdminPaths, config: AdminConfig, front: UserInterface
 ) -> None:
     """Lend the card to the remote until the person, the remote or an error ends it; close the card then.
 
-    Raises ``UsageError`` for an address that is none, and what ``Staying.run`` raises.
+    Raises ``UsageError`` for an address that is none, and what ``KeptConnection.run`` raises.
     """
     host, port = parse_address(remote)
-    target = session.Remote(host, port or DEFAULT_PORT, _trust(options, paths, config, front.trusts))
-    evidence = Evidence(paths.audit, front.watcher, front.complain)
+    target = session.RemoteEndpoint(host, port or DEFAULT_PORT, _trust(options, paths, config, front.trusts))
+    evidence = AuditRecorder(paths.audit, front.watcher, front.complain)
     lender = _lender(card, options, paths, config, front, str(target), evidence)
     unlocking = Unlocking(lender, config.resume_seconds)
     screen = _screen(target, options, config, lender.watcher)
     code = ""
 
-    async def dial(away: float) -> session.Session:
+    async def dial(away: float) -> session.AdminSession:
         nonlocal code
         with front.asking():
             await unlocking.was_away(away)
@@ -108,8 +109,8 @@ async def stay_connected(
             screen.begin(connected)
         return connected
 
-    wishes = Wishes(options.slots, options.reconnect, config.idle_minutes * 60, config.total_minutes * 60)
-    staying = Staying(dial, wishes, lender.watcher)
+    wishes = ConnectionSettings(options.slots, options.reconnect, config.idle_minutes * 60, config.total_minutes * 60)
+    staying = KeptConnection(dial, wishes, lender.watcher)
     counting = asyncio.create_task(evidence.keep_counting())
     try:
         async with SessionControl(paths.sessions, staying, lender, str(target), front.complain):
@@ -121,32 +122,40 @@ async def stay_connected(
         await card.close()
 
 
-def _screen(target: session.Remote, options: Options, config: AdminConfig, watcher: Watcher) -> Screen | None:
+def _screen(
+    target: session.RemoteEndpoint, options: ConnectOptions, config: AdminConfig, watcher: Watcher
+) -> ShownScreen | None:
     if options.shown is Shown.NO:
         return None
     clipboard = config.clipboard if options.clipboard is None else options.clipboard
     viewer = choose(config.viewer, view_only=options.view_only, clipboard=clipboard)
     sharing = ScreenSharing(target, viewer, watcher, view_only=options.view_only)
-    return Screen(sharing, watcher, is_all=options.shown is Shown.ALONE)
+    return ShownScreen(sharing, watcher, is_all=options.shown is Shown.ALONE)
 
 
 def _lender(
-    card: Card, options: Options, paths: AdminPaths, config: AdminConfig, front: Front, remote: str, record: Record
-) -> Lender:
+    card: Card,
+    options: ConnectOptions,
+    paths: AdminPaths,
+    config: AdminConfig,
+    front: UserInterface,
+    remote: str,
+    record: RecordEvent,
+) -> LentCard:
     minutes = config.pin_cache_minutes if options.pin_cache is None else options.pin_cache
     watcher = AuditTrail(record, remote, front.watcher)
-    return Lender(
+    return LentCard(
         card,
         front.person,
         watcher,
-        Terms(options.pin_entry, rules_file.load(paths.rules), options.allow_raw_rsa),
+        GuardSettings(options.pin_entry, rules_file.load(paths.rules), options.allow_raw_rsa),
         PinMemory(float("inf") if options.yes else minutes * 60, call_later=asyncio.get_running_loop().call_later),
-        Switch(watcher),
+        PauseSwitch(watcher),
     )
 
 
 def _trust(
-    options: Options, paths: AdminPaths, config: AdminConfig, trusts: Callable[[str, str], Awaitable[bool]]
+    options: ConnectOptions, paths: AdminPaths, config: AdminConfig, trusts: Callable[[str, str], Awaitable[bool]]
 ) -> TrustPolicy:
     loop = asyncio.get_running_loop()
 

@@ -30,7 +30,7 @@ RATE = Rate(100, 20)
 _BROKEN = (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
 
 
-class Order(StrEnum):
+class ControlRequest(StrEnum):
     """What a running connection can be told."""
 
     STATUS = "status"
@@ -41,7 +41,7 @@ class Order(StrEnum):
     REOPEN = "reopen"
 
 
-class Standing(msgspec.Struct, frozen=True):
+class ControlStatus(msgspec.Struct, frozen=True):
     """How a connection stands; ``code`` is the session code where the order was to open it again."""
 
     remote: str
@@ -58,7 +58,7 @@ class Standing(msgspec.Struct, frozen=True):
 class Control:
     """Listens for orders while a connection runs."""
 
-    def __init__(self, folder: Path, orders: Mapping[Order, Callable[[], Awaitable[Standing]]]) -> None:
+    def __init__(self, folder: Path, orders: Mapping[ControlRequest, Callable[[], Awaitable[ControlStatus]]]) -> None:
         self._path = folder / f"{os.getpid()}.socket"
         self._orders = orders
         self._server: asyncio.Server | None = None
@@ -85,7 +85,7 @@ class Control:
         try:
             if is_ours(writer.get_extra_info("socket")) and self._bucket.take(asyncio.get_running_loop().time()):
                 async with asyncio.timeout(DEADLINE):
-                    order = msgspec.json.decode(await reader.readuntil(b"\n"), type=Order)
+                    order = msgspec.json.decode(await reader.readuntil(b"\n"), type=ControlRequest)
                     writer.write(msgspec.json.encode(await self._orders[order]()) + b"\n")
                     await writer.drain()
         except (*_BROKEN, ValueError, SraError):  # msgspec raises UnicodeDecodeError too
@@ -96,16 +96,16 @@ class Control:
                 await writer.wait_closed()
 
 
-async def tell(path: Path, order: Order) -> Standing:
+async def tell(path: Path, order: ControlRequest) -> ControlStatus:
     """What the connection that listens there answers to the order; raise ``LinkError`` if there is none."""
     try:
-        async with asyncio.timeout(STATUS_DEADLINE if order is Order.STATUS else DEADLINE):
+        async with asyncio.timeout(STATUS_DEADLINE if order is ControlRequest.STATUS else DEADLINE):
             reader, writer = await asyncio.open_unix_connection(path, limit=MAX_LINE)
             try:
                 if not is_ours(writer.get_extra_info("socket")):
                     raise LinkError(f"{path} is listened at by another user, so it is told nothing.")
                 writer.write(msgspec.json.encode(order) + b"\n")
-                return msgspec.json.decode(await reader.readuntil(b"\n"), type=Standing)
+                return msgspec.json.decode(await reader.readuntil(b"\n"), type=ControlStatus)
             finally:
                 writer.close()
     except (

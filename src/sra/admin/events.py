@@ -29,7 +29,7 @@ class Inserted:
 
 
 @dataclass(frozen=True)
-class Withheld:
+class KeyWithheld:
     """A key that was to be inserted is not, since what it decrypts could be a proof for another remote."""
 
     slot: Slot
@@ -108,7 +108,7 @@ class CodeClosed:
 
 
 @dataclass(frozen=True)
-class CardWaits:
+class CardBusy:
     """The card has been busy with a key use for a while: it may want to be touched."""
 
     slot: Slot
@@ -122,7 +122,7 @@ class Paused:
 
 
 @dataclass(frozen=True)
-class AskedInVain:
+class QuestionsStopped:
     """So many questions in a row got no yes, so nothing is asked any more until the person resumes."""
 
     questions: int
@@ -150,11 +150,11 @@ class ScreenClosed:
     sent: int
 
 
-Lent = Connected | Inserted | Withheld | Ejected | LinkLost | Paused
-OfScreen = ScreenRecorded | ScreenOpened | ScreenClosed
-Warned = Flooded | TooMany | AskedInVain | RealPinTyped | CodeClosed | CardWaits
-Use = KeyUsed | PinAsked | Refused | Warned
-Event = Lent | Use | OfScreen
+SessionEvent = Connected | Inserted | KeyWithheld | Ejected | LinkLost | Paused
+ScreenEvent = ScreenRecorded | ScreenOpened | ScreenClosed
+WarningEvent = Flooded | TooMany | QuestionsStopped | RealPinTyped | CodeClosed | CardBusy
+UseEvent = KeyUsed | PinAsked | Refused | WarningEvent
+Event = SessionEvent | UseEvent | ScreenEvent
 
 
 class Watcher(Protocol):

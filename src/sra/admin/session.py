@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from sra.admin.events import Connected, Ejected, Inserted, TooMany, Withheld
+from sra.admin.events import Connected, Ejected, Inserted, KeyWithheld, TooMany
 from sra.admin.guard import claims, decrypting_keys
 from sra.admin.guard.guard import Guard
-from sra.admin.guard.lending import Lender, Lending
+from sra.admin.guard.lending import LendingState, LentCard
 from sra.admin.guard.pin_entry import PinEntry
 from sra.admin.guard.unlocking import Unlocking
 from sra.cards.base import Card
@@ -28,7 +28,7 @@ from sra.errors import (
 )
 from sra.identity import certificates, challenges
 from sra.identity.certificates import CardCertificate
-from sra.piv.certificates import certificate_in
+from sra.piv.certificate_objects import certificate_in
 from sra.piv.insertion import contents_to_insert
 from sra.piv.keys import KeyRequest, PinRequest, Slot
 from sra.piv.objects import CERTIFICATES
@@ -61,7 +61,7 @@ EJECT_DEADLINE = 10.0
 
 
 @dataclass(frozen=True)
-class Remote:
+class RemoteEndpoint:
     """Where to connect, and how that machine is trusted."""
 
     host: str
@@ -80,7 +80,7 @@ def shown_remote(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-async def connect(remote: Remote, lender: Lender, unlocking: Unlocking) -> Session:
+async def connect(remote: RemoteEndpoint, lender: LentCard, unlocking: Unlocking) -> AdminSession:
     """An authenticated session: TCP, TLS, challenge and proof are the four round trips that it costs.
 
     Raises ``LinkError``, ``RefusedError``, ``IdentityChangedError``, ``UntrustedRemoteError`` or ``CardError``.
@@ -96,7 +96,7 @@ async def connect(remote: Remote, lender: Lender, unlocking: Unlocking) -> Sessi
         lender.memory.limit(welcome.limits.pin_cache)
     channel.session = welcome.session
     lender.watcher.notice(Connected(welcome.account, welcome.host, welcome.session))
-    return Session(channel, welcome, Lending(lender, str(remote), welcome.account))
+    return AdminSession(channel, welcome, LendingState(lender, str(remote), welcome.account))
 
 
 def _authentication_certificate(card: Card) -> CardCertificate:
@@ -107,13 +107,13 @@ def _authentication_certificate(card: Card) -> CardCertificate:
     return certificates.parse(der)
 
 
-async def _open(remote: Remote) -> Channel:
+async def _open(remote: RemoteEndpoint) -> Channel:
     """A channel to a remote that is trusted; opened anew if it was lost while a person compared the fingerprint."""
     channel = await _open_once(remote)
     return await _open_once(remote) if channel.is_lost else channel
 
 
-async def _open_once(remote: Remote) -> Channel:
+async def _open_once(remote: RemoteEndpoint) -> Channel:
     channel = await open_channel(
         remote.host, remote.port, remote.trust.context([ALPN]), Connection(Role.ADMIN),
         server_name=remote.host, deadline=CONNECT_DEADLINE,
@@ -127,7 +127,7 @@ async def _open_once(remote: Remote) -> Channel:
 
 
 async def _authenticate(
-    channel: Channel, remote: Remote, card: Card, certificate: CardCertificate, unlocking: Unlocking
+    channel: Channel, remote: RemoteEndpoint, card: Card, certificate: CardCertificate, unlocking: Unlocking
 ) -> Welcome:
     nonce = secrets.token_bytes(NONCE_BYTES)
     challenge = await channel.ask(Hello(VERSIONS, nonce, certificate.der), ANSWER_DEADLINE)
@@ -174,10 +174,10 @@ def _why(error: BaseException) -> str:
     return "The admin gave up." if isinstance(error, asyncio.CancelledError) else "The admin's side could not go on."
 
 
-class Session:
+class AdminSession:
     """An authenticated connection; answers what the remote asks of the inserted card."""
 
-    def __init__(self, channel: Channel, welcome: Welcome, lending: Lending) -> None:
+    def __init__(self, channel: Channel, welcome: Welcome, lending: LendingState) -> None:
         self.account = welcome.account
         self.host = welcome.host
         self.limits = welcome.limits
@@ -231,7 +231,7 @@ class Session:
         allow_raw_rsa = self.lending.lender.terms.allow_raw_rsa
         reasons = decrypting_keys.withheld(self._card.contents, slots, allow_raw_rsa=allow_raw_rsa)
         for slot, reason in reasons.items():
-            self._watcher.notice(Withheld(slot, reason))
+            self._watcher.notice(KeyWithheld(slot, reason))
         return set(slots) - reasons.keys()
 
     @property

@@ -10,9 +10,9 @@ from typing import Self
 
 import msgspec
 
-from sra.admin.control import Control, Order, Standing
-from sra.admin.guard.lending import Lender
-from sra.admin.reconnect import Staying
+from sra.admin.control import Control, ControlRequest, ControlStatus
+from sra.admin.guard.lending import LentCard
+from sra.admin.kept_connection import KeptConnection
 from sra.errors import LinkError
 
 
@@ -20,7 +20,7 @@ class SessionControl:
     """Takes orders while it is entered; ``complain`` tells the person that none can reach it."""
 
     def __init__(
-        self, folder: Path, staying: Staying, lender: Lender, remote: str, complain: Callable[[str], None]
+        self, folder: Path, staying: KeptConnection, lender: LentCard, remote: str, complain: Callable[[str], None]
     ) -> None:
         self._complain = complain
         self._staying = staying
@@ -29,12 +29,12 @@ class SessionControl:
         self._control = Control(
             folder,
             {
-                Order.STATUS: self._status,
-                Order.EJECT: self._eject,
-                Order.INSERT: self._insert,
-                Order.PAUSE: self._pause,
-                Order.RESUME: self._resume,
-                Order.REOPEN: self._reopen,
+                ControlRequest.STATUS: self._status,
+                ControlRequest.EJECT: self._eject,
+                ControlRequest.INSERT: self._insert,
+                ControlRequest.PAUSE: self._pause,
+                ControlRequest.RESUME: self._resume,
+                ControlRequest.REOPEN: self._reopen,
             },
         )
 
@@ -50,9 +50,9 @@ class SessionControl:
     ) -> None:
         await self._control.close()
 
-    async def _status(self) -> Standing:
+    async def _status(self) -> ControlStatus:
         session = self._staying.session
-        return Standing(
+        return ControlStatus(
             remote=self._remote,
             account=session.account if session else "",
             card=self._lender.card.name,
@@ -63,22 +63,22 @@ class SessionControl:
             process=os.getpid(),
         )
 
-    async def _eject(self) -> Standing:
+    async def _eject(self) -> ControlStatus:
         await self._staying.eject()
         return await self._status()
 
-    async def _insert(self) -> Standing:
+    async def _insert(self) -> ControlStatus:
         self._staying.insert()
         return await self._status()
 
-    async def _pause(self) -> Standing:
+    async def _pause(self) -> ControlStatus:
         self._lender.switch.pause(paused=True)
         return await self._status()
 
-    async def _resume(self) -> Standing:
+    async def _resume(self) -> ControlStatus:
         self._lender.resume()
         return await self._status()
 
-    async def _reopen(self) -> Standing:
+    async def _reopen(self) -> ControlStatus:
         self._lender.code.reopen()
         return msgspec.structs.replace(await self._status(), code=self._lender.code.shown)

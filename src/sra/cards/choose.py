@@ -11,7 +11,7 @@ import platformdirs
 
 from sra.cards.base import Card, CardBackend, CardListing
 from sra.cards.pcsc.backend import PcscBackend
-from sra.cards.pcsc.session import Notice
+from sra.cards.pcsc.pcsc_session import Notice
 from sra.cards.software.backend import SoftwareBackend
 from sra.errors import NoCardError, NoReaderError, UsageError
 from sra.logs import clean

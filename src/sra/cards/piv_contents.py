@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sra.piv import objects
-from sra.piv.certificates import build_certificate
+from sra.piv.certificate_objects import build_certificate
 from sra.piv.keys import KeyDescription, Slot
 from sra.piv.objects import CERTIFICATES, CardContents, KeyHistory
 

@@ -14,7 +14,7 @@ import typer
 
 from sra import audit
 from sra.audit import AuditRecord
-from sra.cli.console.options import AsJson, ConfigDir, SessionId, examples
+from sra.cli.console.options import AsJson, ConfigDir, SessionOption, examples
 from sra.cli.console.output import print_json, print_note
 from sra.errors import SraError
 from sra.ledger import refusals_path
@@ -38,7 +38,7 @@ class BrokenChainError(SraError):
 def show(
     *,
     last: Annotated[int, typer.Option(min=1, metavar="N", help="Only so many records, the newest.")] = 1_000_000,
-    session: SessionId = None,
+    session: SessionOption = None,
     as_json: AsJson = False,
     root: RemoteRoot = None,
     config_dir: ConfigDir = None,

@@ -15,7 +15,7 @@ from sra.cli.console.options import examples
 
 
 @dataclass(frozen=True)
-class Part:
+class CommandModule:
     """A module of ``sra.cli``, and the words after ``sra`` that it answers to.
 
     It has a function by that word, and ``EXAMPLES``; or else ``app``, whose commands are below the word if that is the
@@ -32,24 +32,24 @@ class Part:
 
 
 PARTS = (
-    Part("admin.connect", ("connect",)),
-    Part("admin.screen", ("screen",)),
-    Part("admin.session", ("session",)),
-    Part("admin.rules", ("rules",)),
-    Part("admin.card", ("card",)),
-    Part("admin.cards", ("cards",)),
-    Part("admin.softcard", ("softcard",)),
-    Part("admin.trust", ("trust",)),
-    Part("remote.remote", ("remote",)),
-    Part("remote.identity", ("identity",)),
-    Part("remote.license", ("license",)),
-    Part("audit", ("audit",)),
-    Part("log", ("log",)),
-    Part("status", ("status",)),
-    Part("doctor", ("doctor",)),
-    Part("remote.pairing", ("pair", "unpair", "pairings", "whois")),
-    Part("remote.pam", ("pam",)),
-    Part("remote.activation", ("activate", "deactivate")),
+    CommandModule("admin.connect", ("connect",)),
+    CommandModule("admin.screen", ("screen",)),
+    CommandModule("admin.session", ("session",)),
+    CommandModule("admin.rules", ("rules",)),
+    CommandModule("admin.card", ("card",)),
+    CommandModule("admin.cards", ("cards",)),
+    CommandModule("admin.softcard", ("softcard",)),
+    CommandModule("admin.trust", ("trust",)),
+    CommandModule("remote.remote", ("remote",)),
+    CommandModule("remote.identity", ("identity",)),
+    CommandModule("remote.license", ("license",)),
+    CommandModule("audit", ("audit",)),
+    CommandModule("log", ("log",)),
+    CommandModule("status", ("status",)),
+    CommandModule("doctor", ("doctor",)),
+    CommandModule("remote.pairing", ("pair", "unpair", "pairings", "whois")),
+    CommandModule("remote.pam", ("pam",)),
+    CommandModule("remote.activation", ("activate", "deactivate")),
 )
 """Help names them in this order, those with commands below them last."""
 
@@ -77,7 +77,7 @@ def _root() -> typer.Typer:
     return app
 
 
-def _add(app: typer.Typer, part: Part) -> None:
+def _add(app: typer.Typer, part: CommandModule) -> None:
     module = importlib.import_module(f"sra.cli.{part.module}")
     commands = getattr(module, "app", None)
     if commands is None:

@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 
 from sra import checks
-from sra.admin import checks as doctor_admin
+from sra.admin import admin_checks as doctor_admin
 from sra.cli.admin.cards import CardsDir
 from sra.cli.console.options import AsJson, ConfigDir, examples
 from sra.cli.console.output import print_findings
 from sra.errors import RefusedError, UsageError
 from sra.identity.certificates import MAX_CERTIFICATE, CardCertificate, parse_file
 from sra.paths import AdminPaths, Paths, admin_paths
-from sra.remote.checks import remote as doctor_remote
+from sra.remote.checks import remote_checks as doctor_remote
 from sra.transport.known_remotes import DEFAULT_PORT, Address, parse_address
 
 EXAMPLES = examples("sra doctor", "sra doctor remote.example.com", "sra doctor --certificate alice.pem --json")
@@ -47,7 +47,7 @@ def doctor(
         findings = _of_admin(admin_paths(config_dir, os.environ), cards_dir, _address(remote))
     elif root is not None or paths.etc.exists():
         card = None if certificate is None else _card(certificate)
-        findings = checks.run(doctor_remote.CHECKS, doctor_remote.Remote(paths, card))
+        findings = checks.run(doctor_remote.CHECKS, doctor_remote.CheckedRemote(paths, card))
     else:
         findings = _of_admin(admin_paths(config_dir, os.environ), cards_dir, None)
     if not print_findings(findings, as_json=as_json):

@@ -15,7 +15,7 @@ from typing import Annotated, TextIO
 import typer
 
 from sra.cli.audit import is_of, logs_at, read_both, record_line
-from sra.cli.console.options import ConfigDir, SessionId, examples
+from sra.cli.console.options import ConfigDir, SessionOption, examples
 from sra.errors import UsageError
 from sra.logs import clean
 from sra.paths import Paths, admin_paths
@@ -35,14 +35,16 @@ EXAMPLES = examples(
     "sra log --follow", "sra log --since 2h", "sra log --since '2027-01-15 08:00'", "sra log --session 1a2b3c4d"
 )
 
-Since = Annotated[str, typer.Option(metavar="WHEN", help="Only since then: 30m, 2h, 7d, or YYYY-MM-DD [HH:MM[:SS]].")]
+SinceOption = Annotated[
+    str, typer.Option(metavar="WHEN", help="Only since then: 30m, 2h, 7d, or YYYY-MM-DD [HH:MM[:SS]].")
+]
 
 
 def log(
     *,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what comes, until Ctrl-C.")] = False,
-    since: Since = "",
-    session: SessionId = None,
+    since: SinceOption = "",
+    session: SessionOption = None,
     root: Annotated[
         Path | None, typer.Option("--root", metavar="DIR", help="The remote that runs by hand on the files in DIR.")
     ] = None,

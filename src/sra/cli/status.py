@@ -18,7 +18,7 @@ from sra.errors import LinkError, SraError
 from sra.paths import AdminPaths, Paths, admin_paths
 from sra.remote.accounts.pairing import PairingStore
 from sra.remote.build_license import open_licenses
-from sra.remote.checks.remote import Remote, check_clock, listen_address
+from sra.remote.checks.remote_checks import CheckedRemote, check_clock, listen_address
 from sra.remote.license.statement import day
 from sra.system import machine
 from sra.transport import probe as handshakes
@@ -31,7 +31,7 @@ Value = str | int | bool | None
 
 
 @dataclass(frozen=True)
-class Fact:
+class StatusFact:
     """Something about this machine; ``problem``: why it is unknown, or what is wrong with it."""
 
     value: Value
@@ -48,7 +48,7 @@ class Fact:
         return {"ok": True, "value": self.value} if self.ok else {"ok": False, "problem": self.problem}
 
 
-Facts = dict[str, Value | Fact]
+StatusFacts = dict[str, Value | StatusFact]
 
 
 def status(
@@ -65,10 +65,12 @@ def status(
     """
     paths = Paths(root.absolute() if root else Path("/"))
     is_remote = root is not None or paths.etc.exists()
-    facts = of_remote(Remote(paths)) if is_remote else of_admin(admin_paths(config_dir, os.environ))
-    is_ok = facts.get("running", True) is True and all(each.ok for each in facts.values() if isinstance(each, Fact))
+    facts = of_remote(CheckedRemote(paths)) if is_remote else of_admin(admin_paths(config_dir, os.environ))
+    is_ok = facts.get("running", True) is True and all(
+        each.ok for each in facts.values() if isinstance(each, StatusFact)
+    )
     if as_json:
-        named = {name: each.fields if isinstance(each, Fact) else each for name, each in facts.items()}
+        named = {name: each.fields if isinstance(each, StatusFact) else each for name, each in facts.items()}
         print_json({"ok": is_ok, **named})
     else:
         print_facts([(name.replace("_", " "), _shown(value)) for name, value in facts.items()])
@@ -76,7 +78,7 @@ def status(
         raise typer.Exit(1)
 
 
-def of_remote(remote: Remote) -> Facts:
+def of_remote(remote: CheckedRemote) -> StatusFacts:
     """A remote: whether it runs, who is connected, and what that rests on."""
     running = _is_running(remote)
     return {
@@ -90,7 +92,7 @@ def of_remote(remote: Remote) -> Facts:
     }
 
 
-def of_admin(paths: AdminPaths) -> Facts:
+def of_admin(paths: AdminPaths) -> StatusFacts:
     """An admin's machine."""
     return {
         "remote": False,
@@ -100,7 +102,7 @@ def of_admin(paths: AdminPaths) -> Facts:
     }
 
 
-def _is_running(remote: Remote) -> bool:
+def _is_running(remote: CheckedRemote) -> bool:
     try:
         handshakes.tls(listen_address(remote.config), remote.config.port)
     except LinkError:
@@ -108,7 +110,7 @@ def _is_running(remote: Remote) -> bool:
     return True
 
 
-def _license(remote: Remote) -> Fact:
+def _license(remote: CheckedRemote) -> StatusFact:
     def look() -> str:
         license_ = open_licenses(remote.paths).check(time.time())
         return f"{license_.licensee}, until {day(license_.ends)}"
@@ -116,17 +118,17 @@ def _license(remote: Remote) -> Fact:
     return _fact(look)
 
 
-def _fact(look: Callable[[], str | int]) -> Fact:
+def _fact(look: Callable[[], str | int]) -> StatusFact:
     try:
-        return Fact(look())
+        return StatusFact(look())
     except WrongError as error:
-        return Fact(None, f"{error} Run: {error.command}" if error.command else str(error))
+        return StatusFact(None, f"{error} Run: {error.command}" if error.command else str(error))
     except SraError as error:
-        return Fact(None, str(error))
+        return StatusFact(None, str(error))
 
 
-def _shown(value: Value | Fact) -> object:
-    if isinstance(value, Fact):
+def _shown(value: Value | StatusFact) -> object:
+    if isinstance(value, StatusFact):
         return value.problem or value.value
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -19,9 +19,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sra.errors import RefusalCode, RefusedError
+from sra.identity.certificate_paths import (
+    MALFORMED,
+    MAX_DEPTH,
+    CertificatePath,
+    PathError,
+    PathFinder,
+    ValidPath,
+    has_issued,
+    has_signed,
+)
 from sra.identity.certificates import CardCertificate
 from sra.identity.names import is_same
-from sra.identity.paths import MALFORMED, MAX_DEPTH, Path, PathError, PathFinder, ValidPath, has_issued, has_signed
 from sra.logs import clean
 
 MAX_PATHS = 32
@@ -99,7 +108,7 @@ class Authorities:
         """What finds and judges paths among these."""
         return PathFinder(self.anchors, self.intermediates)
 
-    def _judged(self, path: Path, now: datetime, wanted: frozenset[str]) -> ValidPath:
+    def _judged(self, path: CertificatePath, now: datetime, wanted: frozenset[str]) -> ValidPath:
         for authority in reversed(path[1:]):
             if (out_of_date := _out_of_date(authority, now)) is not None:
                 raise out_of_date
@@ -168,7 +177,7 @@ def sort_authorities(certificates: Iterable[x509.Certificate]) -> tuple[Authorit
     return found, tuple(certificate for certificate in each.values() if certificate not in authorities)
 
 
-def steps(path: Path) -> list[Issued]:
+def steps(path: CertificatePath) -> list[Issued]:
     """The certificates of the path below its anchor, the card's first, each with its issuer."""
     return [Issued(certificate, issuer) for certificate, issuer in itertools.pairwise(path)]
 

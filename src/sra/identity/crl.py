@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from sra.errors import RefusedError
 from sra.identity.authorities import Issued, extension, public_bytes, shown
+from sra.identity.certificate_paths import MALFORMED
 from sra.identity.names import comparable, is_same
-from sra.identity.paths import MALFORMED
 from sra.identity.revocation import EvidenceError, Revocation, addresses
 from sra.identity.signatures import is_signed
 

@@ -22,8 +22,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, SignatureAlgorithmOID
 
 from sra.errors import RefusedError
 from sra.identity.authorities import Issued, extension, is_same_key, shown
+from sra.identity.certificate_paths import MALFORMED, has_issued
 from sra.identity.names import is_same
-from sra.identity.paths import MALFORMED, has_issued
 from sra.identity.revocation import CLOCK_TOLERANCE, EvidenceError, Revocation
 from sra.identity.signatures import Scheme, is_signed, is_strong
 

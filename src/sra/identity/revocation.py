@@ -76,7 +76,7 @@ class RevokedError(RefusedError):
 
 
 @dataclass(frozen=True)
-class Point:
+class DistributionPoint:
     """An address of a revocation list, and who signs that, if not the certificate's issuer."""
 
     address: str
@@ -84,23 +84,23 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Places:
+class EvidencePlaces:
     """Where an authority says that evidence about a certificate can be had: addresses, as they stand in it.
 
     ``deltas``: of lists that bring the others up to date.
     """
 
-    distribution_points: tuple[Point, ...]
+    distribution_points: tuple[DistributionPoint, ...]
     responders: tuple[str, ...]
-    deltas: tuple[Point, ...] = ()
+    deltas: tuple[DistributionPoint, ...] = ()
 
 
-def places(certificate: x509.Certificate) -> Places:
+def places(certificate: x509.Certificate) -> EvidencePlaces:
     """The addresses in its CRL distribution points, delta points and authority information (4.2.1.13, 4.2.1.15)."""
     access = extension(certificate, x509.AuthorityInformationAccess) or ()
     ocsp = AuthorityInformationAccessOID.OCSP
     responders = [each.access_location for each in access if each.access_method == ocsp]
-    return Places(
+    return EvidencePlaces(
         _points(extension(certificate, x509.CRLDistributionPoints) or ()),
         addresses(responders),
         _points(extension(certificate, x509.FreshestCRL) or ()),
@@ -120,9 +120,11 @@ def _called(issued: Issued) -> str:
     return f"the authority “{shown(issued.certificate.subject)}”" if is_authority else "the card's certificate"
 
 
-def _points(found: Iterable[x509.DistributionPoint]) -> tuple[Point, ...]:
+def _points(found: Iterable[x509.DistributionPoint]) -> tuple[DistributionPoint, ...]:
     each = [
-        Point(address, tuple(name.value for name in point.crl_issuer or () if isinstance(name, x509.DirectoryName)))
+        DistributionPoint(
+            address, tuple(name.value for name in point.crl_issuer or () if isinstance(name, x509.DirectoryName))
+        )
         for point in found
         for address in addresses(point.full_name or ())
     ]

@@ -16,11 +16,11 @@ from sra.identity.lists import ListEvidence
 from sra.identity.ocsp import OcspAnswer
 from sra.identity.revocation import CLOCK_TOLERANCE, RevokedError
 
-Answer = RevocationList | OcspAnswer
-Evidence = ListEvidence | OcspAnswer
+StatusAnswer = RevocationList | OcspAnswer
+StatusEvidence = ListEvidence | OcspAnswer
 
 
-def decide(issued: Issued, answers: Sequence[Answer], now: datetime) -> Evidence | None:
+def decide(issued: Issued, answers: Sequence[StatusAnswer], now: datetime) -> StatusEvidence | None:
     """The evidence that the certificate is not revoked; ``None`` if there is none that is fresh.
 
     Raises ``RevokedError`` if any of it says that it is revoked. That needs not be fresh: only what is on hold is ever
@@ -33,7 +33,7 @@ def decide(issued: Issued, answers: Sequence[Answer], now: datetime) -> Evidence
             raise RevokedError(issued, each.revocation, each.source)
     if (entry := lists.revocation(issued, listed, now)) is not None:
         raise RevokedError(issued, entry[1], entry[0].source)
-    fresh: list[Evidence] = [
+    fresh: list[StatusEvidence] = [
         each
         for each in said
         if each.revocation is None and now <= each.fresh_until and each.this_update <= now + CLOCK_TOLERANCE
@@ -43,7 +43,7 @@ def decide(issued: Issued, answers: Sequence[Answer], now: datetime) -> Evidence
     return max(fresh, key=lambda each: each.fresh_until, default=None)
 
 
-def shortcomings(issued: Issued, answers: Iterable[Answer], now: datetime) -> list[str]:
+def shortcomings(issued: Issued, answers: Iterable[StatusAnswer], now: datetime) -> list[str]:
     """Why each of these answers does not say that the certificate is good, in words."""
     found = []
     for each in answers:
@@ -60,5 +60,5 @@ def shortcomings(issued: Issued, answers: Iterable[Answer], now: datetime) -> li
     return found
 
 
-def _concerns(answer: Answer, issued: Issued) -> bool:
+def _concerns(answer: StatusAnswer, issued: Issued) -> bool:
     return answer.covers(issued) if isinstance(answer, OcspAnswer) else bool(lists.reasons(answer, issued))

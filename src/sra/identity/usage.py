@@ -8,8 +8,8 @@ from cryptography import x509
 
 from sra.errors import RefusalCode, RefusedError
 from sra.identity.authorities import extension, readable
+from sra.identity.certificate_paths import ANY_POLICY, CertificatePath
 from sra.identity.certificates import CardCertificate
-from sra.identity.paths import ANY_POLICY, Path
 from sra.identity.policy import CertificatePolicy
 
 ANY_USAGE = "2.5.29.37.0"
@@ -42,7 +42,7 @@ def check_purpose(card: CardCertificate, policy: CertificatePolicy) -> str:
     return "for " + " and ".join(sorted(_NAMES.get(each, each) for each in own)) if own else "for any purpose"
 
 
-def check_usage(path: Path, policy: CertificatePolicy) -> None:
+def check_usage(path: CertificatePath, policy: CertificatePolicy) -> None:
     """Raise ``RefusedError`` (``USAGE``) unless the path's certificate, and its authorities, are for what is wanted.
 
     Key usage has to include digitalSignature where there is one (RFC 5280, 4.2.1.3).

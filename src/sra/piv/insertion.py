@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from sra.errors import CardError
 from sra.piv import objects
-from sra.piv.certificates import certificate_in
+from sra.piv.certificate_objects import certificate_in
 from sra.piv.keys import KeyDescription, Slot
 from sra.piv.objects import CERTIFICATES, CardContents, KeyHistory
 

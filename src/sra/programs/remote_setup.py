@@ -20,7 +20,7 @@ from sra.remote.build_license import open_licenses
 from sra.remote.build_policy import checking
 from sra.remote.daemon.audit_rules import rule_for
 from sra.remote.daemon.screens import Screens
-from sra.remote.daemon.sessions import House
+from sra.remote.daemon.sessions import Admission
 from sra.remote.license.statement import SCREEN_SHARING
 from sra.remote.license.store import LicenseStore
 from sra.remote.logins.watch import remembering
@@ -33,7 +33,7 @@ COUNTING_INTERVAL = 5.0
 log = logging.getLogger("sra.daemon")
 
 
-def open_house(paths: Paths, config: DaemonConfig, certificate: bytes, recorder: Recorder | None = None) -> House:
+def open_house(paths: Paths, config: DaemonConfig, certificate: bytes, recorder: Recorder | None = None) -> Admission:
     """The remote of these settings; ``certificate`` is its TLS certificate (DER). Needs a running event loop."""
     host = socket.gethostname()
     record = recorder or Recorder(paths.audit)
@@ -44,7 +44,7 @@ def open_house(paths: Paths, config: DaemonConfig, certificate: bytes, recorder:
     limits = session_limits(config.session)
     find_account = remembering(paths, finder.find_account, finder.vouching)
     screens = Screens(paths.screen_helper, record, lambda: admit_to_screen(licenses, host))
-    return House(
+    return Admission(
         host,
         certificate,
         find_account,

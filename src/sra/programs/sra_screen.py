@@ -21,10 +21,10 @@ from sra.paths import Paths
 from sra.programs.run import run
 from sra.remote.screen_sharing.helper import Helper
 from sra.remote.screen_sharing.password import OnePassword
-from sra.remote.screen_sharing.recording.folder import Shelf
-from sra.remote.screen_sharing.recording.recorder import MEBIBYTE, Recorder
-from sra.remote.screen_sharing.share import Place, Policy, make_folder, put_console_back
-from sra.remote.screen_sharing.x11.vnc_linux import Account
+from sra.remote.screen_sharing.recording.folder import RecordingFolder
+from sra.remote.screen_sharing.recording.recorder import MEBIBYTE, ShareRecorder
+from sra.remote.screen_sharing.share import Policy, SharePlace, make_folder, put_console_back
+from sra.remote.screen_sharing.x11.vnc_linux import VncAccount
 
 SCREEN_USER = "_srascreen"
 DAEMON_USER = "_sra"
@@ -54,9 +54,9 @@ def screen_helper(
     if os.geteuid() != 0:
         raise UsageError("sra-screen sets the password of another user: run it as root.")
     paths = Paths(root)
-    account, config, shelf = _account(), load_daemon_config(paths.config).screen, Shelf(paths.recordings)
-    recorder = Recorder(shelf, account, config.recordings_mib * MEBIBYTE) if config.record else None
-    place = Place(paths.screen, account, policy(config), recorder=recorder)
+    account, config, shelf = _account(), load_daemon_config(paths.config).screen, RecordingFolder(paths.recordings)
+    recorder = ShareRecorder(shelf, account, config.recordings_mib * MEBIBYTE) if config.record else None
+    place = SharePlace(paths.screen, account, policy(config), recorder=recorder)
     make_folder(place.folder, place.account)
     uid = pwd.getpwnam(DAEMON_USER).pw_uid if daemon_uid is None else daemon_uid
     asyncio.run(_serve(Helper(paths.screen_helper, place, uid, OnePassword(account.name), shelf), place))
@@ -74,15 +74,15 @@ def policy(config: ScreenConfig) -> Policy:
     )
 
 
-def _account() -> Account:
+def _account() -> VncAccount:
     try:
         entry = pwd.getpwnam(SCREEN_USER)
     except KeyError:
         raise UsageError(f"There is no user {SCREEN_USER}: run “sra activate -s”.") from None
-    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+    return VncAccount(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
-async def _serve(helper: Helper, place: Place) -> None:
+async def _serve(helper: Helper, place: SharePlace) -> None:
     if place.policy.blanked:
         await put_console_back(place)
     serving = asyncio.create_task(helper.serve())

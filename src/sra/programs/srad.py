@@ -27,7 +27,7 @@ from sra.remote.daemon.recordings import collect_recordings
 from sra.remote.daemon.sessions import Sessions
 from sra.system import files
 from sra.transport import tls_identity
-from sra.transport.gate import Limits
+from sra.transport.gate import GateLimits
 from sra.wire.messages import ALPN, SCREEN_ALPN
 
 SECRET_BYTES = 32
@@ -88,9 +88,11 @@ async def _serve(paths: Paths, config: DaemonConfig) -> None:
         await asyncio.gather(counting, return_exceptions=True)
 
 
-def _limits(config: DaemonConfig) -> Limits:
+def _limits(config: DaemonConfig) -> GateLimits:
     limits = config.limits
-    return Limits(limits.unauthenticated, limits.per_address, float(limits.per_seconds), per_second=limits.per_second)
+    return GateLimits(
+        limits.unauthenticated, limits.per_address, float(limits.per_seconds), per_second=limits.per_second
+    )
 
 
 def _local_secret(path: Path) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 from sra.paths import Paths
 from sra.remote.license.latest_time import LatestTime
 from sra.remote.license.profile import PAYLOAD_TYPE
-from sra.remote.license.store import LicenseStore, Places
+from sra.remote.license.store import LicensePlaces, LicenseStore
 
 MANAGED = Path("/Library/Managed Preferences") / f"{PAYLOAD_TYPE}.plist"
 """Where macOS puts the payload of an installed profile (untested on a Mac)."""
@@ -18,7 +18,7 @@ MANAGED = Path("/Library/Managed Preferences") / f"{PAYLOAD_TYPE}.plist"
 def open_licenses(paths: Paths) -> LicenseStore:
     """The licenses of the remote with these files, for this machine."""
     managed = MANAGED if sys.platform == "darwin" and paths.root == Path("/") else None
-    places = Places(paths.profiles, issuers_folder(paths), managed)
+    places = LicensePlaces(paths.profiles, issuers_folder(paths), managed)
     return LicenseStore(places, latest_time(paths), socket.gethostname())
 
 

@@ -14,7 +14,7 @@ from sra.identity.policy import CertificatePolicy, Certificates, PolicyFinding
 from sra.paths import Paths
 from sra.remote.revocation.cache import Cache
 from sra.remote.revocation.checker import PolicyChecker
-from sra.remote.revocation.evidence_store import Shelf
+from sra.remote.revocation.evidence_store import EvidenceStore
 from sra.remote.revocation.trust_folder import TrustFolder
 
 
@@ -41,7 +41,7 @@ def open_trust(paths: Paths, config: PolicyConfig) -> TrustFolder:
 def open_policy(paths: Paths, config: PolicyConfig) -> PolicyChecker:
     """What checks certificates by these settings."""
     policy = policy_of(config)
-    shelf = Shelf(Cache(paths.revocation), policy.max_age, policy.timeout)
+    shelf = EvidenceStore(Cache(paths.revocation), policy.max_age, policy.timeout)
     return PolicyChecker(policy, open_trust(paths, config), shelf)
 
 

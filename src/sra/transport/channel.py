@@ -30,7 +30,7 @@ from sra.wire.messages import (
     Pong,
     Refusal,
 )
-from sra.wire.rates import LATE, Meter, refusal_to
+from sra.wire.rates import LATE, MessageMeter, refusal_to
 from sra.wire.states import Role
 
 PING_AFTER = 2.5
@@ -70,7 +70,7 @@ class Channel(asyncio.Protocol):
         self.on_excess: Callable[[str], None] = self._log_excess
         """Called with the kind of each message that came too fast and was not acted on."""
         self._connection = connection
-        self._theirs, self._ours = Meter(), Meter()
+        self._theirs, self._ours = MessageMeter(), MessageMeter()
         self._transport: asyncio.Transport | None = None
         self._waiting: dict[int, asyncio.Future[Message]] = {}
         self._frames: asyncio.Queue[Frame | None] = asyncio.Queue()

@@ -30,7 +30,7 @@ _MAPPED = bytes(10) + b"\xff\xff"
 
 
 @dataclass(frozen=True)
-class Limits:
+class GateLimits:
     """What strangers may use up."""
 
     strangers: int = 64
@@ -63,7 +63,7 @@ class KnownAdmins(Protocol):
         """Whether one came in from there with this very public key."""
 
 
-class Nobody:
+class NoKnownAdmins:
     """A listener that remembers no admin."""
 
     def is_known(self, origin: str) -> bool:
@@ -93,10 +93,10 @@ class Gate:
     """Counts strangers by their origins. The time is passed in; ``chance`` is a number from 0 up to 1, drawn anew."""
 
     def __init__(
-        self, limits: Limits, known: KnownAdmins | None = None, chance: Callable[[], float] | None = None
+        self, limits: GateLimits, known: KnownAdmins | None = None, chance: Callable[[], float] | None = None
     ) -> None:
         self._limits = limits
-        self._known = known or Nobody()
+        self._known = known or NoKnownAdmins()
         self._chance = chance or secrets.SystemRandom().random
         self._strangers: set[Stranger] = set()
         self._arrivals: collections.OrderedDict[str, collections.deque[float]] = collections.OrderedDict()

@@ -41,7 +41,7 @@ _MALFORMED = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 
 
 @dataclass(frozen=True)
-class Candidate:
+class IdentityCandidate:
     """An identity that can be chosen: where it lies, and what its certificate (DER) says."""
 
     path: Path
@@ -65,7 +65,7 @@ class Candidate:
 class Found:
     """The identities that can be chosen, and what is wrong with files that can't be."""
 
-    identities: Sequence[Candidate]
+    identities: Sequence[IdentityCandidate]
     problems: Sequence[UsageError]
 
 
@@ -86,7 +86,7 @@ def is_chosen(certificate: bytes, choice: bytes) -> bool:
     return _DIGESTS[len(choice)](certificate).digest() == choice
 
 
-def find(folder: Path, choice: bytes, ask: AskPassword) -> Candidate | None:
+def find(folder: Path, choice: bytes, ask: AskPassword) -> IdentityCandidate | None:
     """The identity of this fingerprint; PKCS#12 files are opened, one password each, only if no PEM file has it.
 
     Raises ``UsageError`` if different files have it, or if none has it and some could not be looked into.
@@ -108,7 +108,7 @@ def find(folder: Path, choice: bytes, ask: AskPassword) -> Candidate | None:
     return None
 
 
-def _only(chosen: Sequence[Candidate]) -> Candidate | None:
+def _only(chosen: Sequence[IdentityCandidate]) -> IdentityCandidate | None:
     """The one that was chosen, which may be there twice."""
     for other in chosen[1:]:
         if other.files != chosen[0].files:
@@ -139,7 +139,7 @@ def pkcs12_files(folder: Path) -> list[Path]:
     return _named(folder, PKCS12_NAMES)
 
 
-def open_pkcs12(path: Path, password: bytes) -> Candidate:
+def open_pkcs12(path: Path, password: bytes) -> IdentityCandidate:
     """The identity in a PKCS#12 file; raise ``TlsIdentityError`` if the password is wrong or it holds none."""
     try:
         key, certificate, more = pkcs12.load_key_and_certificates(_content(path).data, password or None)
@@ -151,7 +151,7 @@ def open_pkcs12(path: Path, password: bytes) -> Candidate:
     return _candidate(path, private, [certificate, *more])
 
 
-def open_pem(path: Path, key_path: Path) -> Candidate:
+def open_pem(path: Path, key_path: Path) -> IdentityCandidate:
     """The identity in a PEM file, its key in another or the same one; raise ``TlsIdentityError`` if it is none."""
     chain = _certificates_in(_content(path).data)
     keys = dict(_key_in(key_path, _content(key_path).data))
@@ -170,11 +170,11 @@ def file_name(certificate: bytes) -> str:
     return f"{hashlib.sha256(certificate).hexdigest()[:16]}.pem"
 
 
-def _candidate(path: Path, key: bytes, chain: Sequence[x509.Certificate]) -> Candidate:
+def _candidate(path: Path, key: bytes, chain: Sequence[x509.Certificate]) -> IdentityCandidate:
     pem = b"".join(each.public_bytes(Encoding.PEM) for each in chain)
     first = chain[0]
     der = first.public_bytes(Encoding.DER)
-    return Candidate(path, IdentityFiles(key, pem), der, names_of(first), first.not_valid_after_utc)
+    return IdentityCandidate(path, IdentityFiles(key, pem), der, names_of(first), first.not_valid_after_utc)
 
 
 def _named(folder: Path, endings: Sequence[str]) -> list[Path]:

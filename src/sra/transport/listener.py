@@ -36,7 +36,7 @@ RETRY_ACCEPT = 0.2
 log = logging.getLogger("sra.link")
 
 
-class Place:
+class StrangerPlace:
     """A stranger's place, to be called once it is no stranger any more."""
 
     def __init__(self, gate: Gate) -> None:
@@ -87,10 +87,10 @@ class Place:
 Origins = Callable[[socket.socket, str], tuple[str, ...]]
 """Whom a connection from an address is counted with, from the widest group on."""
 
-Welcome = Callable[[Channel, Place], Awaitable[None]]
+WelcomeChannel = Callable[[Channel, StrangerPlace], Awaitable[None]]
 """Called with each new channel and its place, to be given back when it is no stranger any more."""
 
-StreamWelcome = Callable[[Stream, Place], Awaitable[None]]
+WelcomeStream = Callable[[Stream, StrangerPlace], Awaitable[None]]
 """The same for a stream. It is closed when this returns."""
 
 
@@ -131,8 +131,8 @@ class Listener:
         context: ssl.SSLContext,
         connection: Callable[[], Connection],
         gate: Gate,
-        welcome: Welcome,
-        stream_welcome: StreamWelcome | None = None,
+        welcome: WelcomeChannel,
+        stream_welcome: WelcomeStream | None = None,
         origins: Origins = by_address,
     ) -> None:
         self._context = context
@@ -204,7 +204,7 @@ class Listener:
             accepted.close()
 
     def _admit(self, accepted: socket.socket, address: str, now: float) -> None:
-        place = Place(self._gate)
+        place = StrangerPlace(self._gate)
         if not place.enter(self._origins(accepted, address), now):
             self._refusals.note(address, now)
             accepted.close()
@@ -213,7 +213,7 @@ class Listener:
         serving.add_done_callback(lambda _: place.end(accepted))
         place.serve(serving)
 
-    async def _greet(self, accepted: socket.socket, address: str, place: Place) -> None:
+    async def _greet(self, accepted: socket.socket, address: str, place: StrangerPlace) -> None:
         place.has_begun = True
         try:
             arrived = await self._handshake(accepted, address)
@@ -222,7 +222,7 @@ class Listener:
         else:
             await (self._pass_on(arrived, place) if isinstance(arrived, Stream) else self._serve(arrived, place))
 
-    async def _pass_on(self, stream: Stream, place: Place) -> None:
+    async def _pass_on(self, stream: Stream, place: StrangerPlace) -> None:
         try:
             if self._stream_welcome is not None:
                 await self._stream_welcome(stream, place)
@@ -233,7 +233,7 @@ class Listener:
             with contextlib.suppress(asyncio.CancelledError):
                 await stream.wait_ended()
 
-    async def _serve(self, channel: Channel, place: Place) -> None:
+    async def _serve(self, channel: Channel, place: StrangerPlace) -> None:
         goodbye = "The service is stopping."
         try:
             await self._welcome(channel, place)

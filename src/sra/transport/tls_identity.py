@@ -92,7 +92,7 @@ class IdentityFiles:
     certificates: bytes = field(repr=False)
 
 
-HandOver = Callable[[ec.EllipticCurvePublicKey], x509.ExtensionType]
+MakeHandOver = Callable[[ec.EllipticCurvePublicKey], x509.ExtensionType]
 """Make the extension by which an older key hands over to this one."""
 
 
@@ -125,7 +125,7 @@ def renew(folder: Path, now: datetime, hosts: Sequence[str] | None = None) -> Tl
     return load(folder)
 
 
-def make(hosts: Sequence[str], now: datetime, hand_over: HandOver | None = None) -> IdentityFiles:
+def make(hosts: Sequence[str], now: datetime, hand_over: MakeHandOver | None = None) -> IdentityFiles:
     """A P-256 key and a certificate for these host names and IP addresses, stored nowhere yet."""
     names = [_general_name(host) for host in hosts]
     if not names:

@@ -22,7 +22,7 @@ from sra.transport.tls_identity import CURVE
 
 log = logging.getLogger("sra.trust")
 
-Ask = Callable[[str, str], bool]
+AskAboutRemote = Callable[[str, str], bool]
 """Ask a person whether this host (``HOST:PORT``) with this fingerprint is the one they mean."""
 
 
@@ -39,7 +39,9 @@ class VerifiedRemote:
     replaces: str | None = None
 
 
-def decide(remote: Address, certificate: bytes, *, pin: str | None, remembered: str | None, ask: Ask) -> VerifiedRemote:
+def decide(
+    remote: Address, certificate: bytes, *, pin: str | None, remembered: str | None, ask: AskAboutRemote
+) -> VerifiedRemote:
     """The remote, verified by the fingerprint of the certificate (DER) that it showed.
 
     A fingerprint that the person gave decides alone; then the one that is remembered, or a certificate that was handed
@@ -91,7 +93,7 @@ class TrustPolicy:
     """How an admin decides: by ``pin`` (a fingerprint), ``ca_file`` or both; else by what it knows, or by ``ask``."""
 
     known: KnownRemotes
-    ask: Ask
+    ask: AskAboutRemote
     pin: str | None = None
     ca_file: Path | None = None
 

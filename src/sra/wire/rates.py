@@ -130,7 +130,7 @@ class Bucket:
         self._left = min(self._rate.burst, self._left + passed * self._rate.per_second)
 
 
-class Meter:
+class MessageMeter:
     """The buckets of one end of a connection, one for each kind of message that has a rate."""
 
     def __init__(self) -> None:

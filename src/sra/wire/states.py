@@ -63,14 +63,14 @@ class State(StrEnum):
     CLOSED = "closed"
 
 
-Moves = dict[tuple[Role, type[Message]], State]
+Transitions = dict[tuple[Role, type[Message]], State]
 
 
-def _stay(state: State, *moves: tuple[Role, type[Message]]) -> Moves:
+def _stay(state: State, *moves: tuple[Role, type[Message]]) -> Transitions:
     return dict.fromkeys(moves, state)
 
 
-def _always(state: State) -> Moves:
+def _always(state: State) -> Transitions:
     """What both may say at any time once the handshake has gone as far as the challenge."""
     both = (Role.ADMIN, Role.REMOTE)
     return (
@@ -79,7 +79,7 @@ def _always(state: State) -> Moves:
     )  # fmt: skip
 
 
-def _late(state: State) -> Moves:
+def _late(state: State) -> Transitions:
     """Answers to what was asked before the card went, and the word that nobody waits for them."""
     return _stay(
         state,
@@ -91,12 +91,12 @@ def _late(state: State) -> Moves:
     )
 
 
-def _screen(state: State) -> Moves:
+def _screen(state: State) -> Transitions:
     """The screen, which has nothing to do with where the card is."""
     return _stay(state, (Role.ADMIN, ScreenRequest), (Role.REMOTE, ScreenGrant), (Role.REMOTE, NoScreen))
 
 
-TABLE: dict[State, Moves] = {
+TABLE: dict[State, Transitions] = {
     State.OPENED: {
         (Role.ADMIN, Hello): State.GREETED,
         (Role.REMOTE, Goodbye): State.CLOSED,

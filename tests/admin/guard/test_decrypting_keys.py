@@ -11,11 +11,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from sra.admin.guard.decrypting_keys import MAY_SIGN, UNREADABLE, withheld
-from sra.admin.guard.lending import Terms
-from sra.admin.guard.rules import Rule
+from sra.admin.guard.key_rules import KeyRule
+from sra.admin.guard.lending import GuardSettings
 from sra.errors import RefusedError
 from sra.identity import certificates, challenges
-from sra.piv.certificates import build_certificate
+from sra.piv.certificate_objects import build_certificate
 from sra.piv.keys import Algorithm, KeyReply, KeyRequest, Operation, PinRequest, Slot
 from sra.piv.objects import CERTIFICATES, CardContents
 from sra.transport.channel import Channel
@@ -29,7 +29,7 @@ from tests.memory_card import MemoryCard, make_certificate, private_key, sign, u
 KIND = Algorithm.RSA_2048
 STATEMENT = bytes(range(32))
 """What another remote wants to be signed."""
-ALLOW = (Rule("*", ("9A", "9D", "82"), "allow"),)
+ALLOW = (KeyRule("*", ("9A", "9D", "82"), "allow"),)
 each_slot = pytest.mark.parametrize("slot", [Slot.KEY_MANAGEMENT, Slot.RETIRED_1], ids=lambda slot: slot.name)
 
 
@@ -95,7 +95,7 @@ async def stolen(channel: Channel, slot: Slot, certificate: certificates.CardCer
     return (int.from_bytes(reply.output, "big") * pow(factor, -1, numbers.n) % numbers.n).to_bytes(size, "big")
 
 
-def outcome(card: MemoryCard, slot: Slot, of: Slot, terms: Terms) -> tuple[str, Watching]:
+def outcome(card: MemoryCard, slot: Slot, of: Slot, terms: GuardSettings) -> tuple[str, Watching]:
     """What comes of the attack on a card: a proof by the key of the slot ``of``, or why not."""
     watching = Watching()
     certificate = certificates.parse(make_certificate(private_key(KIND, card.owner, of)))
@@ -128,7 +128,7 @@ def outcome(card: MemoryCard, slot: Slot, of: Slot, terms: Terms) -> tuple[str, 
 @pytest.mark.parametrize("way", WAYS)
 def test_no_proof_is_decrypted(way: str, slot: Slot) -> None:
     holding = WAYS[way]
-    said, watching = outcome(OddCard(slot, holding), slot, holding.key_of or slot, Terms(rules=ALLOW))
+    said, watching = outcome(OddCard(slot, holding), slot, holding.key_of or slot, GuardSettings(rules=ALLOW))
     assert "was not inserted" in said or "has a key that signs" in said, said
     told = [event for event in watching.events if type(event).__name__ in ("Withheld", "Refused")]
     assert told, "the person is told"
@@ -136,13 +136,13 @@ def test_no_proof_is_decrypted(way: str, slot: Slot) -> None:
 
 def test_where_the_person_lets_any_block_be_signed_such_a_key_decrypts_too() -> None:
     slot = Slot.KEY_MANAGEMENT
-    said, _ = outcome(OddCard(slot, Holding()), slot, slot, Terms(rules=ALLOW, allow_raw_rsa=True))
+    said, _ = outcome(OddCard(slot, Holding()), slot, slot, GuardSettings(rules=ALLOW, allow_raw_rsa=True))
     assert said == "proven", "the attack works where nothing is in its way"
 
 
 def test_a_key_that_only_decrypts_is_lent() -> None:
     slot = Slot.KEY_MANAGEMENT
-    said, watching = outcome(OddCard(slot, Holding(usage=DECRYPTS)), slot, slot, Terms(rules=ALLOW))
+    said, watching = outcome(OddCard(slot, Holding(usage=DECRYPTS)), slot, slot, GuardSettings(rules=ALLOW))
     assert said == "proven", "by a certificate that every remote refuses: it has no digitalSignature"
     assert not [event for event in watching.events if type(event).__name__ == "Withheld"]
 

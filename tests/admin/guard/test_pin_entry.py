@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sra.admin.guard.pin_entry import ASKED, FLOOR, PinDesk, PinEntry
 from sra.admin.guard.pin_memory import PinMemory
-from sra.admin.guard.questions import Asker, Person, PinGiven, Queue
+from sra.admin.guard.questions import Person, PinGiven, QuestionQueue, Requester
 from sra.admin.guard.session_code import TRIES, SessionCode
 from sra.errors import CardError, PinBlockedError, PinNeededError, PinWrongError, RefusalCode, RefusedError
 from sra.piv.keys import PinOutcome, PinReply, PinRequest
@@ -39,7 +39,14 @@ class Desk:
         self.watching = Watching()
         person: Person = self.person
         self.desk = PinDesk(
-            self.card, entry, self.memory, self.code, person, Queue(), self.watching, lambda: Asker("host", "ann", "su")
+            self.card,
+            entry,
+            self.memory,
+            self.code,
+            person,
+            QuestionQueue(),
+            self.watching,
+            lambda: Requester("host", "ann", "su"),
         )
         if known:
             self.memory.learn_right(PIN)
@@ -86,7 +93,7 @@ def test_a_wrong_one_may_be_given_again_and_the_person_is_told_what_is_left() ->
         assert await desk.pad() == (PinOutcome.VERIFIED, 3)
         assert desk.card.verifications == [WRONG, PIN]
         assert [question.attempts_remaining for question in desk.person.pins] == [3, 2]
-        assert {question.asker for question in desk.person.pins} == {Asker("host", "ann", "su")}
+        assert {question.asker for question in desk.person.pins} == {Requester("host", "ann", "su")}
 
     play(body, lambda: Desk(PinEntry.PAD, [typing(WRONG), typing(PIN)]))
 

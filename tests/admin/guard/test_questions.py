@@ -11,10 +11,10 @@ from sra.admin.guard.questions import (
     MAX_IN_VAIN,
     MAX_NOES,
     MAX_WAITING,
-    Asker,
+    PersonReply,
     PinGiven,
-    Queue,
-    Reply,
+    QuestionQueue,
+    Requester,
     TooManyQuestionsError,
 )
 from tests.admin.asking import turns
@@ -27,8 +27,8 @@ class Said(str):
     __slots__ = ()
 
     @property
-    def reply(self) -> Reply:
-        return {"no": Reply.NO, "unanswered": Reply.UNANSWERED}.get(self, Reply.YES)
+    def reply(self) -> PersonReply:
+        return {"no": PersonReply.NO, "unanswered": PersonReply.UNANSWERED}.get(self, PersonReply.YES)
 
 
 NO, UNANSWERED = Said("no"), Said("unanswered")
@@ -37,7 +37,7 @@ NO, UNANSWERED = Said("no"), Said("unanswered")
 class Screen:
     """Questions as they are shown, by name."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: QuestionQueue) -> None:
         self.queue = queue
         self.log: list[str] = []
         self.waiting: list[int] = []
@@ -58,7 +58,7 @@ class Screen:
 def play(body, **options: float) -> None:  # type: ignore[no-untyped-def]
     async def run() -> None:
         async with asyncio.timeout(5):
-            await body(Screen(Queue(**options)))
+            await body(Screen(QuestionQueue(**options)))
 
     asyncio.run(run())
 
@@ -187,7 +187,7 @@ def test_those_that_waited_behind_the_last_no_are_not_asked_either() -> None:
 def test_the_wait_has_an_end() -> None:
     async def body(screen: Screen) -> None:
         for _ in range(2000):
-            screen.queue._count(Reply.UNANSWERED)
+            screen.queue._count(PersonReply.UNANSWERED)
         assert screen.queue._calm_until - asyncio.get_running_loop().time() <= LONGEST_CALM
 
     play(body)
@@ -250,5 +250,5 @@ def test_a_question_that_fails_lets_the_next_one_through() -> None:
 
 
 def test_a_pin_is_in_no_description() -> None:
-    assert "271828" not in repr(PinGiven(Reply.YES, b"271828"))
-    assert Asker("host", "ann").remark == ""
+    assert "271828" not in repr(PinGiven(PersonReply.YES, b"271828"))
+    assert Requester("host", "ann").remark == ""

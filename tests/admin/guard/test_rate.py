@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sra.admin.guard.rate import MAX_RATE, RATE_PERIOD, Meter
+from sra.admin.guard.rate import MAX_RATE, RATE_PERIOD, UseMeter
 
 
 def test_so_many_in_a_second_are_admitted_and_more_when_it_is_over() -> None:
-    meter = Meter()
+    meter = UseMeter()
     assert all(meter.admits(5.0) for _ in range(MAX_RATE))
     assert not meter.admits(5.0)
     assert not meter.admits(5.99)
@@ -17,7 +17,7 @@ def test_so_many_in_a_second_are_admitted_and_more_when_it_is_over() -> None:
 
 
 def test_a_flood_is_over_when_none_was_refused_for_a_second() -> None:
-    meter = Meter()
+    meter = UseMeter()
     for _ in range(MAX_RATE):
         meter.admits(0)
     assert not meter.flood_is_over(100)
@@ -32,7 +32,7 @@ def test_a_flood_is_over_when_none_was_refused_for_a_second() -> None:
 
 @given(st.lists(st.floats(0, 0.2), max_size=300))
 def test_no_second_has_more_than_so_many_and_each_is_admitted_or_counted(pauses: list[float]) -> None:
-    meter, now, admitted = Meter(), 0.0, []
+    meter, now, admitted = UseMeter(), 0.0, []
     for pause in pauses:
         now += pause
         if meter.admits(now):

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import pytest
 
-from sra.admin.guard.lending import Lender, Switch, Terms
+from sra.admin.guard.lending import GuardSettings, LentCard, PauseSwitch
 from sra.admin.guard.pin_memory import PinMemory
 from sra.admin.guard.questions import PinGiven
 from sra.admin.guard.unlocking import Unlocking
@@ -29,7 +29,7 @@ class Scene:
         self.person = Scripted(answers)
         self.memory = PinMemory(keep, Clock())
         watching = Watching()
-        lender = Lender(self.card, self.person, watching, Terms(), self.memory, Switch(watching))
+        lender = LentCard(self.card, self.person, watching, GuardSettings(), self.memory, PauseSwitch(watching))
         self.code = lender.code
         self.unlocking = Unlocking(lender, resume_within=120)
 

@@ -14,7 +14,7 @@ from sra.admin.events import ScreenClosed, ScreenOpened, ScreenRecorded
 from sra.admin.screen import sharing as screen
 from sra.admin.screen.sharing import ScreenSharing
 from sra.admin.screen.viewer import Viewer
-from sra.admin.session import Session
+from sra.admin.session import AdminSession
 from sra.errors import LinkError, RefusalCode, RefusedError
 from sra.transport import tls_identity
 from sra.transport.channel import Channel
@@ -27,7 +27,7 @@ from sra.wire.states import Role
 from tests.admin.connecting import connect, remote_at
 from tests.admin.scripted_remote import let_in
 from tests.admin.watching import Watching
-from tests.loopback import DEADLINE, HOST, PLENTY, identity, run, until
+from tests.loopback import DEADLINE, HOST, PLENTY, identity, until
 from tests.memory_card import MemoryCard
 
 TICKET = bytes(range(TICKET_BYTES))
@@ -80,7 +80,7 @@ class FakeRemote:
 
 
 @asynccontextmanager
-async def connected() -> AsyncIterator[tuple[FakeRemote, Session]]:
+async def connected() -> AsyncIterator[tuple[FakeRemote, AdminSession]]:
     there = FakeRemote()
     context = tls_identity.server_context(identity(), [ALPN, SCREEN_ALPN])
     listener = Listener(
@@ -95,119 +95,92 @@ async def connected() -> AsyncIterator[tuple[FakeRemote, Session]]:
         await listener.close()
 
 
-def test_the_viewer_is_joined_to_the_screen_until_the_person_closes_it() -> None:
-    async def body() -> None:
-        async with connected() as (there, session):
-            showing = asyncio.create_task(there.sharing(CLOSES, view_only=True).show(session))
-            await until(lambda: bool(there.streams))
-            assert await there.streams[0].read(4, DEADLINE) == b"keys"
-            there.streams[0].write(b"pixel")
-            await showing
-            assert there.tickets == [TICKET]
-            assert there.asked == [ScreenRequest(view_only=True)]
-            opened, closed = there.watching.events
-            assert opened == ScreenOpened(True)
-            assert closed == ScreenClosed("The viewer was closed.", 0, 5, 4)
-
-    run(body())
+async def test_the_viewer_is_joined_to_the_screen_until_the_person_closes_it() -> None:
+    async with connected() as (there, session):
+        showing = asyncio.create_task(there.sharing(CLOSES, view_only=True).show(session))
+        await until(lambda: bool(there.streams))
+        assert await there.streams[0].read(4, DEADLINE) == b"keys"
+        there.streams[0].write(b"pixel")
+        await showing
+        assert there.tickets == [TICKET]
+        assert there.asked == [ScreenRequest(view_only=True)]
+        opened, closed = there.watching.events
+        assert opened == ScreenOpened(True)
+        assert closed == ScreenClosed("The viewer was closed.", 0, 5, 4)
 
 
-def test_that_it_is_recorded_is_told_before_it_is_shown() -> None:
-    async def body() -> None:
-        async with connected() as (there, session):
-            there.answers = [ScreenGrant(TICKET, "_srascreen", "p" * 24, recorded=True)]
-            showing = asyncio.create_task(there.sharing(STAYS).show(session))
-            await until(lambda: there.opened() == 1)
-            assert there.watching.events == [ScreenRecorded(), ScreenOpened(False)]
-            showing.cancel()
-            await asyncio.gather(showing, return_exceptions=True)
-
-    run(body())
+async def test_that_it_is_recorded_is_told_before_it_is_shown() -> None:
+    async with connected() as (there, session):
+        there.answers = [ScreenGrant(TICKET, "_srascreen", "p" * 24, recorded=True)]
+        showing = asyncio.create_task(there.sharing(STAYS).show(session))
+        await until(lambda: there.opened() == 1)
+        assert there.watching.events == [ScreenRecorded(), ScreenOpened(False)]
+        showing.cancel()
+        await asyncio.gather(showing, return_exceptions=True)
 
 
-def test_a_screen_that_went_away_is_waited_for_and_shown_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_screen_that_went_away_is_waited_for_and_shown_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(screen, "ASK_AGAIN", 0.01)
-
-    async def body() -> None:
-        async with connected() as (there, session):
-            there.answers = [GRANT, NO, NO, GRANT]
-            showing = asyncio.create_task(there.sharing(STAYS).show(session))
-            await until(lambda: there.opened() == 1)
-            there.streams[0].close()
-            await until(lambda: there.opened() == 2)
-            assert len(there.asked) == 4
-            assert there.reasons() == ["The screen went away on the remote."]
-            showing.cancel()
-            await asyncio.gather(showing, return_exceptions=True)
-
-    run(body())
+    async with connected() as (there, session):
+        there.answers = [GRANT, NO, NO, GRANT]
+        showing = asyncio.create_task(there.sharing(STAYS).show(session))
+        await until(lambda: there.opened() == 1)
+        there.streams[0].close()
+        await until(lambda: there.opened() == 2)
+        assert len(there.asked) == 4
+        assert there.reasons() == ["The screen went away on the remote."]
+        showing.cancel()
+        await asyncio.gather(showing, return_exceptions=True)
 
 
-def test_one_that_does_not_come_back_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_that_does_not_come_back_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(screen, "ASK_AGAIN", 0.01)
     monkeypatch.setattr(screen, "RETURN_PATIENCE", 0.1)
-
-    async def body() -> None:
-        async with connected() as (there, session):
-            there.answers = [GRANT, NO]
-            showing = asyncio.create_task(there.sharing(STAYS).show(session))
-            await until(lambda: there.opened() == 1)
-            there.streams[0].close()
-            with pytest.raises(RefusedError, match="no screen to share"):
-                await showing
-
-    run(body())
+    async with connected() as (there, session):
+        there.answers = [GRANT, NO]
+        showing = asyncio.create_task(there.sharing(STAYS).show(session))
+        await until(lambda: there.opened() == 1)
+        there.streams[0].close()
+        with pytest.raises(RefusedError, match="no screen to share"):
+            await showing
 
 
-def test_one_that_goes_away_at_once_each_time_is_given_up() -> None:
-    async def body() -> None:
-        async with connected() as (there, session):
-            showing = asyncio.create_task(there.sharing(STAYS).show(session))
-            for times in range(screen.MAX_SHORT):
-                await until(lambda: there.opened() == times + 1)  # noqa: B023 - looked at within this turn
-                there.streams[-1].close()
-            with pytest.raises(RefusedError, match="goes away as soon as it is shown"):
-                await showing
-            assert len(there.asked) == screen.MAX_SHORT
-
-    run(body())
+async def test_one_that_goes_away_at_once_each_time_is_given_up() -> None:
+    async with connected() as (there, session):
+        showing = asyncio.create_task(there.sharing(STAYS).show(session))
+        for times in range(screen.MAX_SHORT):
+            await until(lambda: there.opened() == times + 1)  # noqa: B023 - looked at within this turn
+            there.streams[-1].close()
+        with pytest.raises(RefusedError, match="goes away as soon as it is shown"):
+            await showing
+        assert len(there.asked) == screen.MAX_SHORT
 
 
 @pytest.mark.parametrize("code", [RefusalCode.NO_SCREEN, RefusalCode.NOT_ALLOWED, RefusalCode.LICENSE])
-def test_at_first_a_refusal_is_told_at_once(code: RefusalCode) -> None:
-    async def body() -> None:
-        async with connected() as (there, session):
-            there.answers = [NoScreen(code, "no\x1b[31m")]
-            with pytest.raises(RefusedError, match=r"no\?\[31m") as refused:
-                await there.sharing(STAYS).show(session)
-            assert refused.value.code is code
-            assert there.streams == []
-
-    run(body())
+async def test_at_first_a_refusal_is_told_at_once(code: RefusalCode) -> None:
+    async with connected() as (there, session):
+        there.answers = [NoScreen(code, "no\x1b[31m")]
+        with pytest.raises(RefusedError, match=r"no\?\[31m") as refused:
+            await there.sharing(STAYS).show(session)
+        assert refused.value.code is code
+        assert there.streams == []
 
 
-def test_the_end_of_the_session_ends_the_viewer() -> None:
-    async def body() -> None:
-        async with connected() as (there, session):
-            showing = asyncio.create_task(there.sharing(STAYS).show(session))
-            await until(lambda: there.opened() == 1)
-            there.channels[0].abort(LinkError("cut"))
-            with pytest.raises(LinkError):
-                await showing
-            assert there.reasons() == ["The connection ended."]
-            await there.streams[0].wait_ended()
-
-    run(body())
+async def test_the_end_of_the_session_ends_the_viewer() -> None:
+    async with connected() as (there, session):
+        showing = asyncio.create_task(there.sharing(STAYS).show(session))
+        await until(lambda: there.opened() == 1)
+        there.channels[0].abort(LinkError("cut"))
+        with pytest.raises(LinkError):
+            await showing
+        assert there.reasons() == ["The connection ended."]
+        await there.streams[0].wait_ended()
 
 
 @pytest.mark.parametrize(("script", "text"), [("exit 3", "ended with status 3"), ("exec sleep 60", "did not connect")])
-def test_a_viewer_that_does_not_connect_is_told(script: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_viewer_that_does_not_connect_is_told(script: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(screen, "VIEWER_DEADLINE", 0.3)
-
-    async def body() -> None:
-        async with connected() as (there, session):
-            with pytest.raises(RefusedError, match=text):
-                await there.sharing(Viewer(("sh", "-c", script, "{socket}"))).show(session)
-            await there.streams[0].wait_ended()
-
-    run(body())
+    async with connected() as (there, session):
+        with pytest.raises(RefusedError, match=text):
+            await there.sharing(Viewer(("sh", "-c", script, "{socket}"))).show(session)
+        await there.streams[0].wait_ended()

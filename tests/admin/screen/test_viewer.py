@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from sra.admin.screen import viewer as screen_viewer
-from sra.admin.screen.door import open_door
-from sra.admin.screen.viewer import Credential, Viewer, choose, macos, running, tigervnc
+from sra.admin.screen.viewer import Viewer, ViewerCredential, choose, macos, running, tigervnc
+from sra.admin.screen.viewer_socket import open_door
 from sra.errors import UsageError
-from tests.loopback import run, until
+from tests.loopback import until
 
-CREDENTIAL = Credential("_srascreen", "p4ssw0rd")
+CREDENTIAL = ViewerCredential("_srascreen", "p4ssw0rd")
 
 
 def test_tigervnc_gets_the_socket_on_its_command_line_and_the_password_by_its_environment() -> None:
@@ -64,33 +64,27 @@ def test_each_platform_has_its_own() -> None:
 
 def test_the_url_of_macos_is_quoted() -> None:
     with open_door(by_path=False) as door:
-        argv = macos().command(door, Credential("a@b", "c:/d?"))
+        argv = macos().command(door, ViewerCredential("a@b", "c:/d?"))
         assert argv == ("open", "-W", f"vnc://a%40b:c%3A%2Fd%3F@127.0.0.1:{door.port}")
     assert macos().environment(CREDENTIAL, {"HOME": "/x"}) == {"HOME": "/x"}
 
 
 @pytest.mark.parametrize(("argv", "text"), [(("xtigervncviewer",), "No VNC viewer"), (("no-viewer",), "“no-viewer”")])
-def test_one_that_is_not_installed_is_named(argv: tuple[str, ...], text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_that_is_not_installed_is_named(
+    argv: tuple[str, ...], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sra.admin.screen.viewer.shutil.which", lambda _: None)
-
-    async def body() -> None:
-        with open_door(by_path=True) as door, pytest.raises(UsageError, match=text):
-            async with running(Viewer(argv), door, CREDENTIAL):
-                pass
-
-    run(body())
+    with open_door(by_path=True) as door, pytest.raises(UsageError, match=text):
+        async with running(Viewer(argv), door, CREDENTIAL):
+            pass
 
 
-def test_it_ends_with_what_it_was_started_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_ends_with_what_it_was_started_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(screen_viewer, "STOP_DEADLINE", 0.2)
-
-    async def body() -> None:
-        for script, status in (("exec sleep 60", -15), ("trap '' TERM; touch $0; exec sleep 60", -9)):
-            ready = tmp_path / str(status)
-            with open_door(by_path=True) as door:
-                viewer = Viewer(("sh", "-c", script, str(ready), "{socket}"))
-                async with running(viewer, door, CREDENTIAL) as process:
-                    await until(lambda: status != -9 or ready.exists())  # noqa: B023 - looked at within this turn
-                assert process.returncode == status
-
-    run(body())
+    for script, status in (("exec sleep 60", -15), ("trap '' TERM; touch $0; exec sleep 60", -9)):
+        ready = tmp_path / str(status)
+        with open_door(by_path=True) as door:
+            viewer = Viewer(("sh", "-c", script, str(ready), "{socket}"))
+            async with running(viewer, door, CREDENTIAL) as process:
+                await until(lambda: status != -9 or ready.exists())  # noqa: B023 - looked at within this turn
+            assert process.returncode == status

@@ -24,16 +24,13 @@ from tests.cards.private_pcscd import PrivatePcscd
 from tests.cards.software.test_backend import check, request_for
 
 
-def test_everything_readable_is_the_software_card_s(pcscd: PrivatePcscd, folder: CardFolder) -> None:
-    async def run() -> None:
-        async with inserted(folder.path, "ann", pcscd.socket(0)) as behind:
-            await wait_for_card(pcscd.name(0))
-            card = await PcscBackend().open(f"pcsc:{pcscd.name(0)}")
-            assert card.contents.objects == behind.contents.objects
-            assert set(card.contents.keys) == set(behind.contents.keys)
-            await card.close()
-
-    asyncio.run(run())
+async def test_everything_readable_is_the_software_card_s(pcscd: PrivatePcscd, folder: CardFolder) -> None:
+    async with inserted(folder.path, "ann", pcscd.socket(0)) as behind:
+        await wait_for_card(pcscd.name(0))
+        card = await PcscBackend().open(f"pcsc:{pcscd.name(0)}")
+        assert card.contents.objects == behind.contents.objects
+        assert set(card.contents.keys) == set(behind.contents.keys)
+        await card.close()
 
 
 def test_reading_it_again_takes_nothing_from_the_card(pcscd: PrivatePcscd, folder: CardFolder) -> None:

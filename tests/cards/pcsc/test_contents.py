@@ -11,17 +11,17 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from sra.cards.pcsc.contents import read_card
-from sra.cards.pcsc.piv import PivApplication, way_to_card
-from sra.cards.software.certificates import Holder, issue, parse_subject, validity
+from sra.cards.pcsc.piv import PcscPivApplication, way_to_card
+from sra.cards.software.card_certificates import CardHolder, issue, parse_subject, validity
 from sra.piv import objects
-from sra.piv.certificates import build_certificate, build_compressed_certificate
+from sra.piv.certificate_objects import build_certificate, build_compressed_certificate
 from sra.piv.keys import Algorithm, KeyDescription, KeyReply, KeyRequest, PinPolicy, PinReply, PinRequest, Slot
 from sra.piv.objects import CERTIFICATES, CHUID, KEY_HISTORY, CardContents, KeyHistory
 from sra.remote.virtual_card.applet import Applet
 
 NOW = datetime.now(UTC)
 P256 = ec.generate_private_key(ec.SECP256R1())
-CERTIFICATE = issue(Slot.AUTHENTICATION, P256, Holder(parse_subject("Ann")), None, validity(NOW, days=1))
+CERTIFICATE = issue(Slot.AUTHENTICATION, P256, CardHolder(parse_subject("Ann")), None, validity(NOW, days=1))
 KEY_9A = KeyDescription(Slot.AUTHENTICATION, Algorithm.P256, PinPolicy.ONCE)
 TAG_9A = CERTIFICATES[Slot.AUTHENTICATION]
 
@@ -42,7 +42,7 @@ def read(given: dict[int, bytes]) -> CardContents:
     applet = Applet(
         CardContents(given, ()), nobody, nobody, random_bytes=bytes, clock=lambda: 0.0, pin_idle=1.0, pin_pad=False
     )
-    piv = PivApplication(way_to_card(lambda apdu: asyncio.run(applet.transmit(apdu)), is_t0=False))
+    piv = PcscPivApplication(way_to_card(lambda apdu: asyncio.run(applet.transmit(apdu)), is_t0=False))
     piv.select()
     return read_card(piv).contents
 

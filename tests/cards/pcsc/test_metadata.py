@@ -12,10 +12,10 @@ from sra.cards.base import Card
 from sra.cards.pcsc.backend import PcscCard
 from sra.cards.pcsc.contents import read_card
 from sra.cards.pcsc.metadata import KeyMetadata, read_metadata
-from sra.cards.pcsc.piv import PivApplication, way_to_card
+from sra.cards.pcsc.piv import PcscPivApplication, way_to_card
 from sra.cards.software.file import CardFolder
 from sra.errors import CardError, PinNeededError
-from sra.piv.certificates import build_certificate, build_compressed_certificate
+from sra.piv.certificate_objects import build_certificate, build_compressed_certificate
 from sra.piv.keys import PinPolicy, Slot
 from sra.piv.objects import CERTIFICATES, KEY_HISTORY, CardContents
 from sra.remote.virtual_card.applet import Applet
@@ -36,14 +36,16 @@ def told(pin: bytes, touch: bytes = UNTOUCHED) -> bytes:
     return b"\x01\x01\x11" + b"\x02\x02" + pin + touch + b"\x03\x01\x01"
 
 
-def piv_of(metadata: dict[Slot, bytes], objects: dict[int, bytes] | None = None) -> tuple[PivApplication, FullerCard]:
+def piv_of(
+    metadata: dict[Slot, bytes], objects: dict[int, bytes] | None = None
+) -> tuple[PcscPivApplication, FullerCard]:
     nobody = NoKeys()
     applet = Applet(
         CardContents(objects or {}, ()), nobody, nobody,
         random_bytes=bytes, clock=lambda: 0.0, pin_idle=1.0, pin_pad=False,
     )  # fmt: skip
     card = FullerCard(applet, nobody, metadata)  # type: ignore[arg-type]
-    piv = PivApplication(way_to_card(lambda apdu: asyncio.run(card.transmit(apdu)), is_t0=False))
+    piv = PcscPivApplication(way_to_card(lambda apdu: asyncio.run(card.transmit(apdu)), is_t0=False))
     piv.select()
     return piv, card
 

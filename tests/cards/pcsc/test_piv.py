@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sra.cards.pcsc.contents import read_card
-from sra.cards.pcsc.piv import PivApplication, way_to_card
+from sra.cards.pcsc.piv import PcscPivApplication, way_to_card
 from sra.errors import (
     CardError,
     KeyMissingError,
@@ -48,8 +48,8 @@ class Line:
         return not self._script
 
 
-def piv_over(line: Line, *, is_t0: bool = False) -> PivApplication:
-    return PivApplication(way_to_card(line.transmit, is_t0))
+def piv_over(line: Line, *, is_t0: bool = False) -> PcscPivApplication:
+    return PcscPivApplication(way_to_card(line.transmit, is_t0))
 
 
 def test_select_names_the_piv_application() -> None:
@@ -280,7 +280,7 @@ def test_an_answer_without_a_result_is_an_error(answer: str) -> None:
         piv_over(Line((SIGN_P256_COMMAND, answer + "9000"))).use(SIGN_P256)
 
 
-ACTIONS: list[Callable[[PivApplication], object]] = [
+ACTIONS: list[Callable[[PcscPivApplication], object]] = [
     lambda piv: piv.select(),
     lambda piv: piv.attempts(),
     lambda piv: piv.verify(b"123456"),
@@ -297,6 +297,6 @@ ACTIONS: list[Callable[[PivApplication], object]] = [
 def test_whatever_a_card_answers_the_worst_is_an_error_of_ours(answers: list[bytes]) -> None:
     for action in ACTIONS:
         left = iter(answers)
-        piv = PivApplication(way_to_card(lambda _, left=left: next(left, b"\x6f\x00"), is_t0=True))  # type: ignore[misc]
+        piv = PcscPivApplication(way_to_card(lambda _, left=left: next(left, b"\x6f\x00"), is_t0=True))  # type: ignore[misc]
         with contextlib.suppress(CardError, ApduError, UsageError):
             action(piv)

@@ -23,7 +23,7 @@ from sra.errors import (
 from sra.piv import objects
 from sra.piv.keys import Algorithm, KeyRequest, Operation, PinPolicy, Slot
 from tests.cards.conftest import EVERY_ALGORITHM
-from tests.cards.pkcs11.test_slots import certificate
+from tests.cards.pkcs11.test_module_slots import certificate
 from tests.cards.soft_hsm import PIN, SO_PIN, SoftHsm
 from tests.cards.software.test_backend import check, request_for
 
@@ -125,25 +125,21 @@ async def record_guid(card: Pkcs11Card, seen: list[bytes | None]) -> None:
     seen.append(objects.guid_of(card.contents.objects[objects.CHUID]))
 
 
-def test_cards_are_listed_by_their_labels_or_told_apart_by_their_numbers(hsm: SoftHsm) -> None:
+async def test_cards_are_listed_by_their_labels_or_told_apart_by_their_numbers(hsm: SoftHsm) -> None:
     hsm.add_key(Slot.AUTHENTICATION, Algorithm.P256, "01")
     for label in ("bob", "twin", "twin"):
         hsm.add_card(label)
-
-    async def run() -> None:
-        backend = Pkcs11Backend([hsm.module])
-        found = {listing.name: listing for listing in await backend.find()}
-        assert found["pkcs11:ann"].description == "SoftHSM project SoftHSM v2: 9A P256"
-        assert found["pkcs11:ann"].problem == ""
-        assert "no certificate" in found["pkcs11:bob"].problem
-        twins = [name for name in found if name.startswith("pkcs11:twin#")]
-        assert len(set(twins)) == 2
-        with pytest.raises(UsageError, match="Several cards"):
-            await backend.open("pkcs11:twin")
-        for name in twins:
-            assert (await backend.open(name)).name == name
-
-    asyncio.run(run())
+    backend = Pkcs11Backend([hsm.module])
+    found = {listing.name: listing for listing in await backend.find()}
+    assert found["pkcs11:ann"].description == "SoftHSM project SoftHSM v2: 9A P256"
+    assert found["pkcs11:ann"].problem == ""
+    assert "no certificate" in found["pkcs11:bob"].problem
+    twins = [name for name in found if name.startswith("pkcs11:twin#")]
+    assert len(set(twins)) == 2
+    with pytest.raises(UsageError, match="Several cards"):
+        await backend.open("pkcs11:twin")
+    for name in twins:
+        assert (await backend.open(name)).name == name
 
 
 def test_a_card_that_is_not_there_is_named(hsm: SoftHsm) -> None:

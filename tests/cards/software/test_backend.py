@@ -25,7 +25,7 @@ from sra.errors import (
     UsageError,
 )
 from sra.piv import objects
-from sra.piv.certificates import certificate_in
+from sra.piv.certificate_objects import certificate_in
 from sra.piv.keys import Algorithm, KeyRequest, Operation, PinPolicy, Slot, purpose
 from sra.piv.objects import CERTIFICATES
 from tests.cards.conftest import EVERY_ALGORITHM, PIN

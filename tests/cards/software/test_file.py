@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sra.cards.software.card_objects import describe
 from sra.cards.software.file import CardFolder
-from sra.cards.software.objects import describe
 from sra.errors import CardError, CardRemovedError, UsageError
 
 FULL_DISK = """

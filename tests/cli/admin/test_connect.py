@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import logging
 import os
@@ -17,11 +16,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sra.admin.build import Front, Options, _lender
+from sra.admin.build import ConnectOptions, UserInterface, _lender
 from sra.audit import verify
-from sra.cards.software.certificates import Holder, parse_subject, validity
+from sra.cards.software.card_certificates import CardHolder, parse_subject, validity
 from sra.cards.software.file import CardFolder
-from sra.cards.software.maker import Order, make
+from sra.cards.software.maker import CardOrder, make
 from sra.cli.admin.connect import parse_slots
 from sra.cli.console import terminal
 from sra.cli.console.output import print_note
@@ -45,8 +44,8 @@ PIN = "123456"
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> CardFolder:
     folder = CardFolder(tmp_path_factory.mktemp("made"))
-    order = Order(
-        {Slot.AUTHENTICATION: Algorithm.P256}, Holder(parse_subject("Ann")), None, validity(datetime.now(UTC), 9)
+    order = CardOrder(
+        {Slot.AUTHENTICATION: Algorithm.P256}, CardHolder(parse_subject("Ann")), None, validity(datetime.now(UTC), 9)
     )
     folder.create("ann", make(order, PIN.encode(), b"PUKPUKPU"))
     return folder
@@ -283,21 +282,20 @@ def nothing(_: str, **__: object) -> None:
     """Record nothing."""
 
 
-def test_a_kept_pin_is_overwritten_when_its_time_is_over(tmp_path: Path) -> None:
+async def test_a_kept_pin_is_overwritten_when_its_time_is_over(tmp_path: Path) -> None:
     async def never(remote: str, shown: str) -> bool:
         return False
 
-    async def run() -> None:
-        paths = admin_paths(tmp_path, {})
-        view = StatusView(Console(file=io.StringIO()), "remote")
-        options = Options(frozenset(), pin_cache=1)
-        front = Front(TerminalPerson(view, pin_fd=None, yes=False), view, never, view.paused, print_note, print_note)
-        config = load_admin_config(paths.config)
-        memory = _lender(MemoryCard(), options, paths, config, front, "remote", nothing).memory
-        memory.limit(0.01)
-        memory.learn_right(PIN.encode())
-        buffer = memory._pin
-        assert bytes(buffer) == PIN.encode()
-        await until(lambda: bytes(buffer) == bytes(len(PIN)))
-
-    asyncio.run(run())
+    paths = admin_paths(tmp_path, {})
+    view = StatusView(Console(file=io.StringIO()), "remote")
+    options = ConnectOptions(frozenset(), pin_cache=1)
+    front = UserInterface(
+        TerminalPerson(view, pin_fd=None, yes=False), view, never, view.paused, print_note, print_note
+    )
+    config = load_admin_config(paths.config)
+    memory = _lender(MemoryCard(), options, paths, config, front, "remote", nothing).memory
+    memory.limit(0.01)
+    memory.learn_right(PIN.encode())
+    buffer = memory._pin
+    assert bytes(buffer) == PIN.encode()
+    await until(lambda: bytes(buffer) == bytes(len(PIN)))

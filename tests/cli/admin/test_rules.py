@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sra.admin.guard import rules_file
-from sra.admin.guard.rules import Rule
+from sra.admin.guard.key_rules import KeyRule
 from sra.errors import UsageError
 from sra.programs.run import status
 from tests.cli.whole import app
@@ -109,7 +109,7 @@ def test_comments_at_the_top_of_the_file_stay(person: Person) -> None:
     person.writes('# my own words\n\n[[rule]]\nremote = "a"\nkeys = ["9A"]\nanswer = "deny"\n')
     assert person.types("add", "b", "9A", "allow")[0] == 0
     assert person.path.read_text().startswith("# my own words\n")
-    assert rules_file.load(person.path) == (Rule("b", ("9A",), "allow"), Rule("a", ("9A",), "deny"))
+    assert rules_file.load(person.path) == (KeyRule("b", ("9A",), "allow"), KeyRule("a", ("9A",), "deny"))
 
 
 DAMAGED = ["[[rule", '[[rule]]\nremote = "a"\n', '[[rule]]\nremote = "a"\nkeys = ["9A"]\nanswer = "yes"\n', "rule = 7"]

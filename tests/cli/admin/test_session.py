@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from sra.admin import control
-from sra.admin.control import Control, Order, Standing
+from sra.admin.control import Control, ControlRequest, ControlStatus
 from sra.programs.run import status
 from tests.cli.whole import app
 
@@ -25,24 +25,24 @@ class Running:
 
     def __init__(self, folder: Path, remote: str, standing: dict[str, bool] | None = None) -> None:
         self._folder = folder
-        as_usual = Standing(remote, "ann", "software:ann", connected=True, inserted=True, paused=False, uses=3)
+        as_usual = ControlStatus(remote, "ann", "software:ann", connected=True, inserted=True, paused=False, uses=3)
         self._standing = msgspec.structs.replace(as_usual, **(standing or {}))
-        self.orders: list[Order] = []
+        self.orders: list[ControlRequest] = []
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
 
-    def _does(self, order: Order) -> Callable[[], Awaitable[Standing]]:
-        async def done() -> Standing:
-            if order is not Order.STATUS:
+    def _does(self, order: ControlRequest) -> Callable[[], Awaitable[ControlStatus]]:
+        async def done() -> ControlStatus:
+            if order is not ControlRequest.STATUS:
                 self.orders.append(order)
-            code = "1234 5678" if order is Order.REOPEN else ""
+            code = "1234 5678" if order is ControlRequest.REOPEN else ""
             return msgspec.structs.replace(self._standing, code=code)
 
         return done
 
     async def _run(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        taking = Control(self._folder, {order: self._does(order) for order in Order})
+        taking = Control(self._folder, {order: self._does(order) for order in ControlRequest})
         await taking.open()
         path = self._folder / f"{os.getpid()}.socket"
         own = path.with_name(f"{self._standing.remote}.socket")
@@ -90,22 +90,28 @@ def person(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Person:
     return Person(tmp_path, capsys)
 
 
-ORDERS = [Order.EJECT, Order.INSERT, Order.PAUSE, Order.RESUME, Order.REOPEN]
+ORDERS = [
+    ControlRequest.EJECT,
+    ControlRequest.INSERT,
+    ControlRequest.PAUSE,
+    ControlRequest.RESUME,
+    ControlRequest.REOPEN,
+]
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_the_only_connection_needs_no_name(order: Order, person: Person) -> None:
+def test_the_only_connection_needs_no_name(order: ControlRequest, person: Person) -> None:
     with person.running("desk") as running:
         code, out, err = person.types(order.value)
         assert (code, running["desk"].orders) == (0, [order])
         assert err.startswith("sra: desk: ")
-        assert out == ("Session code 1234 5678\n" if order is Order.REOPEN else "")
+        assert out == ("Session code 1234 5678\n" if order is ControlRequest.REOPEN else "")
 
 
 def test_with_several_the_named_one_is_told(person: Person) -> None:
     with person.running("desk", "kiosk") as running:
         assert person.types("eject", "kiosk")[0] == 0
-        assert (running["desk"].orders, running["kiosk"].orders) == ([], [Order.EJECT])
+        assert (running["desk"].orders, running["kiosk"].orders) == ([], [ControlRequest.EJECT])
 
 
 @pytest.mark.parametrize("words", [("eject",), ("eject", "elsewhere"), ("pause", "des*")])
@@ -148,7 +154,7 @@ def test_one_that_hangs_holds_up_no_other(person: Person, tmp_path: Path, monkey
         silent.bind(str(tmp_path / "sessions" / "99.socket"))
         silent.listen()
         code, _, err = person.types("eject")
-        assert (code, running["desk"].orders) == (0, [Order.EJECT])
+        assert (code, running["desk"].orders) == (0, [ControlRequest.EJECT])
         assert "Process 99 does not answer" in err
         assert "desk" in person.types("list")[1]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import subprocess
@@ -77,12 +76,9 @@ def test_it_says_what_to_type_next(tmp_path: Path) -> None:
     assert "sra pair ACCOUNT --certificate ann.pem" in said
 
 
-def test_the_pin_is_the_one_that_was_given(cards: Path) -> None:
-    async def verify() -> None:
-        card = await SoftwareBackend(cards).open("software:ann")
-        await card.verify_pin(b"123456")
-
-    asyncio.run(verify())
+async def test_the_pin_is_the_one_that_was_given(cards: Path) -> None:
+    card = await SoftwareBackend(cards).open("software:ann")
+    await card.verify_pin(b"123456")
 
 
 @pytest.mark.parametrize("typed", [b"1234\n", b"123456789\n", b"1" * 100, b"12 456\n"])

@@ -10,8 +10,7 @@ import pytest
 from rich.console import Console
 
 from sra.admin.events import (
-    AskedInVain,
-    CardWaits,
+    CardBusy,
     CodeClosed,
     Connected,
     Ejected,
@@ -19,16 +18,17 @@ from sra.admin.events import (
     Flooded,
     Inserted,
     KeyUsed,
+    KeyWithheld,
     LinkLost,
     Paused,
     PinAsked,
+    QuestionsStopped,
     RealPinTyped,
     Refused,
     ScreenClosed,
     ScreenOpened,
     ScreenRecorded,
     TooMany,
-    Withheld,
 )
 from sra.cli.console.status_view import StatusView
 from sra.piv.keys import Operation, PinOutcome, Slot
@@ -37,14 +37,14 @@ DIGEST = bytes(range(32))
 SHOWN: list[tuple[Event, str]] = [
     (Connected("ann", "remote-host", "1a2b3c4d"), "Connected to remote as ann (session 1a2b3c4d)."),
     (Inserted("reader 0"), "The card is inserted in “reader 0”."),
-    (Withheld(Slot.KEY_MANAGEMENT, "it is the same key as 9A"), "Key 9D is not inserted: it is the same key as 9A."),
+    (KeyWithheld(Slot.KEY_MANAGEMENT, "it is the same key as 9A"), "Key 9D is not inserted: it is the same key as 9A."),
     (Inserted("r”. Type your PIN: “\u3164"), r"The card is inserted in “r\u201d. Type your PIN: \u201c?”."),
     (Ejected("the reader broke"), "The remote ejected the card: the reader broke"),
     (
         KeyUsed(Slot.AUTHENTICATION, Operation.SIGN, "sha256", DIGEST, 12.4),
         "Key 9A signed the sha256 digest 0001020304050607… in 12 ms.",
     ),
-    (AskedInVain(3), "3 questions in a row got no yes. For more: sra session resume"),
+    (QuestionsStopped(3), "3 questions in a row got no yes. For more: sra session resume"),
     (Flooded(500), "Refused: 500 requests came too fast."),
     (TooMany("Remark"), "The remote says Remark too often."),
     (KeyUsed(Slot.SIGNATURE, Operation.SIGN, "pss-sha256", b"", 9.0), "Key 9C signed (pss-sha256) in 9 ms."),
@@ -63,7 +63,7 @@ SHOWN: list[tuple[Event, str]] = [
         CodeClosed(),
         "The session code was typed wrong too often. Nothing is lent until you run: sra session reopen",
     ),
-    (CardWaits(Slot.AUTHENTICATION), "The card is still busy with key 9A: touch it if it blinks."),
+    (CardBusy(Slot.AUTHENTICATION), "The card is still busy with key 9A: touch it if it blinks."),
     (Paused(True), "Paused: the remote gets nothing until you resume."),
     (Paused(False), "Resumed."),
     (ScreenRecorded(), "The remote records its screen."),
@@ -269,5 +269,5 @@ def test_a_remote_does_not_hide_the_use_of_a_key_behind_uses_of_another() -> Non
 def test_each_key_that_is_not_inserted_is_named() -> None:
     view, file = view_at_one_time()
     for slot in Slot:
-        view.notice(Withheld(slot, "it is the same key as 9A"))
+        view.notice(KeyWithheld(slot, "it is the same key as 9A"))
     assert len(file.getvalue().splitlines()) == len(Slot) > 10

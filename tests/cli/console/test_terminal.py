@@ -99,19 +99,16 @@ def test_what_is_hidden_is_not_seen_and_the_line_ends_all_the_same(screen: Termi
     assert screen.echoes
 
 
-def test_nothing_is_echoed_while_a_hidden_question_waits(screen: Terminal) -> None:
-    async def body() -> None:
-        asking = asyncio.create_task(terminal.ask_line("PIN? ", hidden=True))
-        await screen.until_shown(b"PIN? ")
-        assert not screen.echoes
-        screen.types(b"1234")
-        await asyncio.sleep(0.02)
-        assert screen.shown() == b""
-        screen.types(b"56\n")
-        assert await asking == b"123456"
-        assert screen.echoes
-
-    run(body())
+async def test_nothing_is_echoed_while_a_hidden_question_waits(screen: Terminal) -> None:
+    asking = asyncio.create_task(terminal.ask_line("PIN? ", hidden=True))
+    await screen.until_shown(b"PIN? ")
+    assert not screen.echoes
+    screen.types(b"1234")
+    await asyncio.sleep(0.02)
+    assert screen.shown() == b""
+    screen.types(b"56\n")
+    assert await asking == b"123456"
+    assert screen.echoes
 
 
 @pytest.mark.parametrize("hidden", [True, False])
@@ -129,17 +126,13 @@ def test_corrections_are_the_terminals(screen: Terminal) -> None:
 
 
 @pytest.mark.parametrize("hidden", [True, False])
-def test_a_question_that_is_given_up_leaves_the_terminal_as_it_was(screen: Terminal, hidden: bool) -> None:
+async def test_a_question_that_is_given_up_leaves_the_terminal_as_it_was(screen: Terminal, hidden: bool) -> None:
     before = termios.tcgetattr(screen.program)
-
-    async def body() -> None:
-        asking = asyncio.create_task(terminal.ask_line("PIN? ", hidden=hidden))
-        await screen.until_shown(b"PIN? ")
-        asking.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asking
-
-    run(body())
+    asking = asyncio.create_task(terminal.ask_line("PIN? ", hidden=hidden))
+    await screen.until_shown(b"PIN? ")
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
     assert screen.echoes
     assert termios.tcgetattr(screen.program) == before
 
@@ -193,17 +186,14 @@ def test_only_a_yes_is_a_yes(screen: Terminal, typed: bytes, yes: bool) -> None:
     assert b"[y/N]" in shown
 
 
-def test_the_event_loop_goes_on_while_a_person_thinks(screen: Terminal) -> None:
-    async def body() -> None:
-        ticks = 0
-        asking = asyncio.create_task(terminal.ask_line("Name? "))
-        await screen.until_shown(b"Name? ")
-        for _ in range(10):
-            await asyncio.sleep(0)
-            ticks += 1
-        assert not asking.done()
-        screen.types(b"Ann\n")
-        assert await asking == b"Ann"
-        assert ticks == 10
-
-    run(body())
+async def test_the_event_loop_goes_on_while_a_person_thinks(screen: Terminal) -> None:
+    ticks = 0
+    asking = asyncio.create_task(terminal.ask_line("Name? "))
+    await screen.until_shown(b"Name? ")
+    for _ in range(10):
+        await asyncio.sleep(0)
+        ticks += 1
+    assert not asking.done()
+    screen.types(b"Ann\n")
+    assert await asking == b"Ann"
+    assert ticks == 10

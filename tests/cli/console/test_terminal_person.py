@@ -12,7 +12,7 @@ from typing import TypeVar
 import pytest
 from rich.console import Console
 
-from sra.admin.guard.questions import Asker, PinGiven, PinQuestion, Queue, Reply, UseQuestion
+from sra.admin.guard.questions import PersonReply, PinGiven, PinQuestion, QuestionQueue, Requester, UseQuestion
 from sra.cli.console import terminal
 from sra.cli.console.status_view import StatusView
 from sra.cli.console.terminal_person import TerminalPerson, show_code
@@ -22,7 +22,7 @@ from tests.loopback import run
 
 T = TypeVar("T")
 PIN = b"271828"
-ANN = Asker("remote.example.com", "ann")
+ANN = Requester("remote.example.com", "ann")
 HOSTILE = ["\x1b[2J\x1b]0;t\x07", "two\nlines\r", "\u202eturned", "x" * 5000, "”. Your card is broken: “type your PIN"]
 
 
@@ -42,11 +42,11 @@ def person(*, pin_fd: int | None = None, yes: bool = False) -> TerminalPerson:
     return TerminalPerson(view, pin_fd=pin_fd, yes=yes)
 
 
-def pin_question(asker: Asker = ANN, *, tries: int = 3, kept: bool = False, pad: bool = False) -> PinQuestion:
+def pin_question(asker: Requester = ANN, *, tries: int = 3, kept: bool = False, pad: bool = False) -> PinQuestion:
     return PinQuestion(asker, "software:ann", tries, kept, pad)
 
 
-def use_question(asker: Asker = ANN) -> UseQuestion:
+def use_question(asker: Requester = ANN) -> UseQuestion:
     return UseQuestion(asker, Slot.AUTHENTICATION, Operation.SIGN, "sha256", bytes(range(32)))
 
 
@@ -75,7 +75,7 @@ def answer_of(question: Coroutine[object, object, T]) -> T:
 
 def test_the_pin_is_typed_unseen_for_the_remote_that_asks(screen: Terminal) -> None:
     given, shown = ask(screen, person().ask_pin(pin_question(), 0), b"refuses): ", PIN + b"\n")
-    assert given == PinGiven(Reply.YES, PIN)
+    assert given == PinGiven(PersonReply.YES, PIN)
     assert given.pin == PIN
     assert shown[2] == shown[5] == ":"
     assert shown[9:] == (
@@ -86,7 +86,7 @@ def test_the_pin_is_typed_unseen_for_the_remote_that_asks(screen: Terminal) -> N
 
 
 def test_enter_alone_refuses(screen: Terminal) -> None:
-    assert ask(screen, person().ask_pin(pin_question(), 0), b"refuses): ", b"\n")[0] == PinGiven(Reply.NO)
+    assert ask(screen, person().ask_pin(pin_question(), 0), b"refuses): ", b"\n")[0] == PinGiven(PersonReply.NO)
 
 
 def test_the_last_try_is_called_so(screen: Terminal) -> None:
@@ -94,12 +94,14 @@ def test_the_last_try_is_called_so(screen: Terminal) -> None:
 
 
 def test_at_connect_it_is_the_person_who_wants_something(screen: Terminal) -> None:
-    _, shown = ask(screen, person().ask_pin(pin_question(Asker("desk", "")), 0), b"refuses): ", b"\n")
+    _, shown = ask(screen, person().ask_pin(pin_question(Requester("desk", "")), 0), b"refuses): ", b"\n")
     assert shown.startswith("To connect to desk: PIN of ")
 
 
-@pytest.mark.parametrize(("typed", "reply"), [(b"y\n", Reply.YES), (b"\n", Reply.NO), (PIN + b"\n", Reply.NO)])
-def test_a_kept_pin_is_given_by_a_yes_and_nothing_else(screen: Terminal, typed: bytes, reply: Reply) -> None:
+@pytest.mark.parametrize(
+    ("typed", "reply"), [(b"y\n", PersonReply.YES), (b"\n", PersonReply.NO), (PIN + b"\n", PersonReply.NO)]
+)
+def test_a_kept_pin_is_given_by_a_yes_and_nothing_else(screen: Terminal, typed: bytes, reply: PersonReply) -> None:
     given, shown = ask(screen, person().ask_pin(pin_question(kept=True), 0), b"[y/N] ", typed)
     assert (given.reply, given.pin) == (reply, b"")
     assert "asks for your PIN. Give it? (60 s) [y/N]" in shown
@@ -107,12 +109,14 @@ def test_a_kept_pin_is_given_by_a_yes_and_nothing_else(screen: Terminal, typed: 
 
 def test_where_the_reader_has_a_pad_the_pin_is_typed_there(screen: Terminal) -> None:
     given, shown = ask(screen, person().ask_pin(pin_question(pad=True), 0), b"[y/N] ", b"y\n")
-    assert (given.reply, given.pin) == (Reply.YES, b"")
+    assert (given.reply, given.pin) == (PersonReply.YES, b"")
     assert "type it on the reader of software:ann (3 tries left). Go on? (60 s)" in shown
 
 
-@pytest.mark.parametrize(("typed", "reply"), [(b"y\n", Reply.YES), (b"n\n", Reply.NO), (b"\n", Reply.NO)])
-def test_a_key_use_is_described_and_asked_about(screen: Terminal, typed: bytes, reply: Reply) -> None:
+@pytest.mark.parametrize(
+    ("typed", "reply"), [(b"y\n", PersonReply.YES), (b"n\n", PersonReply.NO), (b"\n", PersonReply.NO)]
+)
+def test_a_key_use_is_described_and_asked_about(screen: Terminal, typed: bytes, reply: PersonReply) -> None:
     given, shown = ask(screen, person().ask_use(use_question(), 0), b"[y/N] ", typed)
     assert given is reply
     digest = bytes(range(32)).hex()
@@ -130,26 +134,23 @@ def test_how_many_wait_is_shown(screen: Terminal, question: PinQuestion | UseQue
     assert "[2 more wait]" in shown
 
 
-def test_the_queue_tells_how_many(screen: Terminal) -> None:
-    async def body() -> None:
-        queue, asked = Queue(), person()
-        first, second = (
-            asyncio.create_task(queue.ask(lambda waiting: asked.ask_use(use_question(), waiting), Reply.NO))
-            for _ in range(2)
-        )
-        assert b"[1 more wait]" in await screen.until_shown(b"[y/N] ")
-        screen.types(b"y\n")
-        assert await first is Reply.YES
-        assert b"more wait" not in await screen.until_shown(b"[y/N] ")
-        screen.types(b"\n")
-        assert await second is Reply.NO
-
-    run(body())
+async def test_the_queue_tells_how_many(screen: Terminal) -> None:
+    queue, asked = QuestionQueue(), person()
+    first, second = (
+        asyncio.create_task(queue.ask(lambda waiting: asked.ask_use(use_question(), waiting), PersonReply.NO))
+        for _ in range(2)
+    )
+    assert b"[1 more wait]" in await screen.until_shown(b"[y/N] ")
+    screen.types(b"y\n")
+    assert await first is PersonReply.YES
+    assert b"more wait" not in await screen.until_shown(b"[y/N] ")
+    screen.types(b"\n")
+    assert await second is PersonReply.NO
 
 
 @pytest.mark.parametrize("said", HOSTILE, ids=["escapes", "lines", "direction", "long", "quotation marks"])
 def test_the_remotes_word_is_shown_as_no_more_than_that(screen: Terminal, said: str) -> None:
-    asker = Asker("desk", said, said)
+    asker = Requester("desk", said, said)
     for asking, end in (
         (person().ask_pin(pin_question(asker), 0), b"refuses): "),
         (person().ask_use(use_question(asker), 0), b"[y/N] "),
@@ -169,18 +170,18 @@ def test_without_a_terminal_the_answer_is_no(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(terminal, "TERMINAL", "/nonexistent/tty")
-    assert answer_of(person().ask_pin(pin_question(), 0)) == PinGiven(Reply.NO)
-    assert answer_of(person().ask_pin(pin_question(kept=True), 0)) == PinGiven(Reply.NO)
-    assert answer_of(person().ask_use(use_question(), 0)) is Reply.NO
+    assert answer_of(person().ask_pin(pin_question(), 0)) == PinGiven(PersonReply.NO)
+    assert answer_of(person().ask_pin(pin_question(kept=True), 0)) == PinGiven(PersonReply.NO)
+    assert answer_of(person().ask_use(use_question(), 0)) is PersonReply.NO
     assert "A question was answered with no." in capsys.readouterr().err
 
 
 def test_unattended_a_kept_pin_is_given_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal, "TERMINAL", "/nonexistent/tty")
     unattended = person(yes=True)
-    assert answer_of(unattended.ask_pin(pin_question(kept=True), 0)) == PinGiven(Reply.YES)
-    assert answer_of(unattended.ask_pin(pin_question(), 0)) == PinGiven(Reply.NO)
-    assert answer_of(unattended.ask_use(use_question(), 0)) is Reply.YES
+    assert answer_of(unattended.ask_pin(pin_question(kept=True), 0)) == PinGiven(PersonReply.YES)
+    assert answer_of(unattended.ask_pin(pin_question(), 0)) == PinGiven(PersonReply.NO)
+    assert answer_of(unattended.ask_use(use_question(), 0)) is PersonReply.YES
 
 
 def test_a_descriptor_gives_the_pin_once_and_only_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,22 +190,19 @@ def test_a_descriptor_gives_the_pin_once_and_only_to_connect(monkeypatch: pytest
     os.write(writing, PIN + b"\n" + PIN + b"\n")
     os.close(writing)
     given = person(pin_fd=reading)
-    assert answer_of(given.ask_pin(pin_question(), 0)) == PinGiven(Reply.NO)
-    assert answer_of(given.ask_pin(pin_question(Asker("desk", "")), 0)).pin == PIN
-    assert answer_of(given.ask_pin(pin_question(Asker("desk", "")), 0)) == PinGiven(Reply.NO)
+    assert answer_of(given.ask_pin(pin_question(), 0)) == PinGiven(PersonReply.NO)
+    assert answer_of(given.ask_pin(pin_question(Requester("desk", "")), 0)).pin == PIN
+    assert answer_of(given.ask_pin(pin_question(Requester("desk", "")), 0)) == PinGiven(PersonReply.NO)
     os.close(reading)
 
 
-def test_a_question_that_is_withdrawn_leaves_the_terminal_as_it_was(screen: Terminal) -> None:
-    async def body() -> None:
-        asking = asyncio.create_task(person().ask_pin(pin_question(), 0))
-        await screen.until_shown(b"refuses): ")
-        assert not screen.echoes
-        asking.cancel()
-        await asyncio.gather(asking, return_exceptions=True)
-        assert screen.echoes
-
-    run(body())
+async def test_a_question_that_is_withdrawn_leaves_the_terminal_as_it_was(screen: Terminal) -> None:
+    asking = asyncio.create_task(person().ask_pin(pin_question(), 0))
+    await screen.until_shown(b"refuses): ")
+    assert not screen.echoes
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    assert screen.echoes
 
 
 def test_the_code_is_shown_with_what_it_is_for() -> None:

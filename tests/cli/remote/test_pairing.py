@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from sra.cards.software.certificates import Holder, issue, parse_subject, validity
-from sra.cards.software.keys import generate
+from sra.cards.software.card_certificates import CardHolder, issue, parse_subject, validity
+from sra.cards.software.software_keys import generate
 from sra.identity.certificates import CardCertificate, parse, parse_file
 from sra.paths import Paths
 from sra.piv.keys import Algorithm, Slot
@@ -117,7 +117,7 @@ def test_an_expired_card_is_paired_with_a_warning(
 def test_a_certificate_of_the_wrong_slot_is_not_paired_and_whois_and_doctor_say_it(
     tmp_path: Path, slot: Slot, text: str, store: PairingStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    der = issue(slot, generate(Algorithm.P256), Holder(parse_subject("ann")), None, validity(datetime.now(UTC), 1))
+    der = issue(slot, generate(Algorithm.P256), CardHolder(parse_subject("ann")), None, validity(datetime.now(UTC), 1))
     file = tmp_path / "wrong.der"
     file.write_bytes(der)
     assert run(tmp_path, "pair", ACCOUNT, "--certificate", str(file)) == 2

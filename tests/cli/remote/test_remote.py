@@ -15,13 +15,13 @@ import pytest
 
 from sra import logs
 from sra.cli.remote import remote
-from sra.cli.remote.remote import Process, User, Users
+from sra.cli.remote.remote import Process, ProcessUser, Users
 from sra.config import DaemonConfig
 from sra.errors import UsageError
 from sra.paths import Paths
-from tests.loopback import run, until
+from tests.loopback import until
 
-ONESELF = User(None, None)
+ONESELF = ProcessUser(None, None)
 NOTE = "import os, sys; open(sys.argv[1], 'a').write(f'{os.getpid()}\\n')"
 SLEEP = "; import time; time.sleep(60)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
@@ -53,67 +53,53 @@ def is_alive(number: int) -> bool:
     return True
 
 
-def test_a_process_that_ends_is_started_again_until_ctrl_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_that_ends_is_started_again_until_ctrl_c(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(remote, "RESTART_WAIT", 0.01)
     ending, staying = tmp_path / "ending", tmp_path / "staying"
-
-    async def body() -> None:
-        supervising = asyncio.create_task(
-            remote._supervise([process("ending", NOTE, ending), process("staying", NOTE + SLEEP, staying)])
-        )
-        await until(lambda: len(numbers(ending)) >= 3 and len(numbers(staying)) == 1)
-        os.kill(os.getpid(), signal.SIGINT)
-        await supervising
-
-    run(body())
+    supervising = asyncio.create_task(
+        remote._supervise([process("ending", NOTE, ending), process("staying", NOTE + SLEEP, staying)])
+    )
+    await until(lambda: len(numbers(ending)) >= 3 and len(numbers(staying)) == 1)
+    os.kill(os.getpid(), signal.SIGINT)
+    await supervising
     assert len(set(numbers(ending))) == len(numbers(ending))
     assert not any(is_alive(number) for number in numbers(ending) + numbers(staying))
 
 
-def test_sigterm_ends_all_of_them_at_once(tmp_path: Path) -> None:
+async def test_sigterm_ends_all_of_them_at_once(tmp_path: Path) -> None:
     noted = [tmp_path / str(number) for number in range(4)]
-
-    async def body() -> None:
-        supervising = asyncio.create_task(remote._supervise([process("x", NOTE + SLEEP, path) for path in noted]))
-        await until(lambda: all(numbers(path) for path in noted))
-        begun = time.monotonic()
-        os.kill(os.getpid(), signal.SIGTERM)
-        await supervising
-        assert time.monotonic() - begun < 2
-
-    run(body())
+    supervising = asyncio.create_task(remote._supervise([process("x", NOTE + SLEEP, path) for path in noted]))
+    await until(lambda: all(numbers(path) for path in noted))
+    begun = time.monotonic()
+    os.kill(os.getpid(), signal.SIGTERM)
+    await supervising
+    assert time.monotonic() - begun < 2
     assert not any(is_alive(number) for path in noted for number in numbers(path))
 
 
-def test_a_process_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "STOP_DEADLINE", 0.1)
     noted = tmp_path / "stubborn"
-
-    async def body() -> None:
-        supervising = asyncio.create_task(remote._supervise([process("stubborn", STUBBORN + NOTE + SLEEP, noted)]))
-        await until(lambda: bool(numbers(noted)))
-        os.kill(os.getpid(), signal.SIGTERM)
-        await supervising
-
-    run(body())
+    supervising = asyncio.create_task(remote._supervise([process("stubborn", STUBBORN + NOTE + SLEEP, noted)]))
+    await until(lambda: bool(numbers(noted)))
+    os.kill(os.getpid(), signal.SIGTERM)
+    await supervising
     (number,) = numbers(noted)
     assert not is_alive(number)
 
 
-def test_a_process_that_can_not_be_started_is_an_error_and_ends_the_others(tmp_path: Path) -> None:
+async def test_a_process_that_can_not_be_started_is_an_error_and_ends_the_others(tmp_path: Path) -> None:
     noted = tmp_path / "other"
-
-    async def body() -> None:
-        missing = Process("missing", ("/nonexistent/program",), ONESELF)
-        with pytest.raises(FileNotFoundError):
-            await remote._supervise([process("other", NOTE + SLEEP, noted), missing])
-
-    run(body())
+    missing = Process("missing", ("/nonexistent/program",), ONESELF)
+    with pytest.raises(FileNotFoundError):
+        await remote._supervise([process("other", NOTE + SLEEP, noted), missing])
     assert not any(is_alive(number) for number in numbers(noted))
 
 
 def test_there_is_srad_and_a_virtual_card_for_each_reader() -> None:
-    users = Users(User(1, 1), User(2, 2))
+    users = Users(ProcessUser(1, 1), ProcessUser(2, 2))
     srad, *cards = remote._processes(Paths(Path("/trial")), DaemonConfig(readers=3), users, "debug")
     assert (srad.name, srad.user) == ("srad", users.daemon)
     assert [card.name for card in cards] == ["sra-card 0", "sra-card 1", "sra-card 2"]
@@ -124,10 +110,10 @@ def test_there_is_srad_and_a_virtual_card_for_each_reader() -> None:
 
 
 def test_the_helper_for_the_screen_is_among_them_where_its_account_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    users = Users(User(61416, 61416), User(61417, 61417))
+    users = Users(ProcessUser(61416, 61416), ProcessUser(61417, 61417))
     monkeypatch.setattr("sra.cli.remote.remote.pwd.getpwnam", lambda name: name)
     helper = remote._processes(Paths(), DaemonConfig(), users, "info")[-1]
-    assert (helper.name, helper.user) == ("sra-screen", User(None, None))
+    assert (helper.name, helper.user) == ("sra-screen", ProcessUser(None, None))
     assert helper.argv[3:] == (
         "import sra.programs.sra_screen; sra.programs.sra_screen.main()",
         "--daemon-uid", "61416", "--root", "/", "--log-level", "info",
@@ -151,8 +137,8 @@ def test_only_root_becomes_somebody_else(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_user_has_the_number_of_its_account_where_there_is_one() -> None:
-    assert remote._user("root", 5) == User(0, 0)
-    assert remote._user("no-such-user-here", 61416) == User(61416, 61416)
+    assert remote._user("root", 5) == ProcessUser(0, 0)
+    assert remote._user("no-such-user-here", 61416) == ProcessUser(61416, 61416)
 
 
 def test_the_folders_and_the_secret_of_a_run_are_made(tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ import pytest
 from sra.errors import RefusalCode, RefusedError, UsageError
 from sra.identity.certificates import CardCertificate
 from sra.remote.accounts import attribute_mapping
+from sra.remote.accounts.account_rules import AccountRules
 from sra.remote.accounts.directory import Accounts, DirectoryError
 from sra.remote.accounts.finder import AccountFinder, Decision
 from sra.remote.accounts.local_directory import LocalDirectory
 from sra.remote.accounts.local_linux import FIRST_PERSON, LocalAccount
 from sra.remote.accounts.pairing import PairingStore
 from sra.remote.accounts.pairing_file import Pairing
-from sra.remote.accounts.rules import AccountRules
 from sra.remote.accounts.watched_file import WatchedFile
 from tests.remote.accounts.issuing import Authority, principal
 
@@ -308,7 +308,7 @@ def test_who_is_denied_is_told_so(remote: Remote) -> None:
 def test_a_denied_group_that_is_not_there_lets_nobody_in(
     remote: Remote, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("sra.remote.accounts.rules._groups_of", lambda _: frozenset({1}))
+    monkeypatch.setattr("sra.remote.accounts.account_rules._groups_of", lambda _: frozenset({1}))
     remote.pair("alice")
     remote.configure(rules=AccountRules(deny=("@nobody-has-this-group",)))
     assert remote.refusal().code is RefusalCode.INTERNAL

@@ -8,7 +8,7 @@ from sra.remote.accounts import ldap_messages
 from sra.remote.accounts.ldap_messages import (
     MAX_ELEMENTS,
     MAX_MESSAGE,
-    Entry,
+    LdapEntry,
     LdapFormatError,
     Reference,
     Result,
@@ -51,9 +51,9 @@ def test_both_conditions_are_in_an_or() -> None:
 
 def test_an_entry_is_read_with_every_value() -> None:
     data = entry("uid=alice", uid=[b"alice"], mail=[b"a@b.c", b"d@e.f"])
-    assert decode(body(data), 3) == Entry("uid=alice", {"uid": (b"alice",), "mail": (b"a@b.c", b"d@e.f")})
+    assert decode(body(data), 3) == LdapEntry("uid=alice", {"uid": (b"alice",), "mail": (b"a@b.c", b"d@e.f")})
     data = entry("x", **{"userCertificate;binary": [b"1"], "UserCertificate": [b"2"]})
-    assert decode(body(data), 3) == Entry("x", {"usercertificate": (b"1", b"2")})
+    assert decode(body(data), 3) == LdapEntry("x", {"usercertificate": (b"1", b"2")})
 
 
 def test_results_and_references_are_read() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from sra.errors import RefusalCode, RefusedError, UsageError
 from sra.identity.certificates import CardCertificate, parse
-from sra.remote.accounts.pairing import Finding, PairingStore
+from sra.remote.accounts.pairing import LookupStep, PairingStore
 from sra.system.files import FileError
 from sra.transport import tls_identity
 
@@ -302,8 +302,8 @@ def test_one_of_a_thousand_pairings_is_found_again_and_again(path: Path, card: C
 def test_the_explanation_names_every_rule_in_order(store: PairingStore, card: CardCertificate) -> None:
     store.pair("alice", card.public_key_hash("sha1"))
     assert store.explain(card) == [
-        Finding(f"pairing {card.public_key_hash('sha256')}", "no pairing"),
-        Finding(f"pairing {card.public_key_hash('sha1')}", "alice"),
+        LookupStep(f"pairing {card.public_key_hash('sha256')}", "no pairing"),
+        LookupStep(f"pairing {card.public_key_hash('sha1')}", "alice"),
     ]
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from sra.remote.activation import journal
-from sra.remote.activation.machine import ActivationError
+from sra.remote.activation.changed_machine import ActivationError
 from sra.remote.activation.steps_linux import all_steps
 from sra.remote.activation.undo import LOGIN_WINDOW
 from tests.remote.activation.test_runner import STEPS, Killed, activate, deactivate, kill_at

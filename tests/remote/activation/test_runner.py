@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from sra.remote.activation import journal, runner
-from sra.remote.activation.journal import Wanted
-from sra.remote.activation.machine import ActivationError, Machine, Screen
-from sra.remote.activation.steps_linux import Identity, ScreenFiles, Setup, all_steps, steps
+from sra.remote.activation.changed_machine import ActivationError, LoginScreen, Machine
+from sra.remote.activation.journal import Requested
+from sra.remote.activation.steps_linux import Identity, RemoteSetup, ScreenFiles, all_steps, steps
 from sra.remote.activation.undo import LOGIN_WINDOW, RemoveFolder, RestoreState
 from sra.system.files import FileContent, FileError
 from tests.remote.activation.world import World
 
-SETUP = Setup(
+SETUP = RemoteSetup(
     programs=Path("/opt/sra/bin"),
     readers=2,
     identity=Identity(b"key\n", b"certificate\n"),
@@ -24,7 +24,7 @@ SETUP = Setup(
     pcscd_asks_polkit=True,
 )
 STEPS = steps(SETUP)
-ALL = Wanted(trust=True, screen=True, virtual_screen=True)
+ALL = Requested(trust=True, screen=True, virtual_screen=True)
 UNITS = {"sra.target", "sra-screen.service"}
 
 
@@ -36,7 +36,7 @@ def silence(_: str) -> None:
     """Tell nobody."""
 
 
-def activate(world: World, setup: Setup = SETUP, tell: Callable[[str], None] = silence) -> bool:
+def activate(world: World, setup: RemoteSetup = SETUP, tell: Callable[[str], None] = silence) -> bool:
     return runner.activate(world.machine, steps(setup), ALL, tell)
 
 
@@ -104,11 +104,11 @@ def test_the_second_time_nothing_is_changed_and_nothing_restarted(world: World) 
 
 
 def test_what_is_added_the_second_time_interrupts_nobody(world: World) -> None:
-    plain = Setup(programs=SETUP.programs, readers=2, identity=SETUP.identity)
+    plain = RemoteSetup(programs=SETUP.programs, readers=2, identity=SETUP.identity)
     before = world.tree()
     activate(world, plain)
     world.programs.ran.clear()
-    more = Setup(programs=SETUP.programs, readers=2, identity=SETUP.identity, screen=SETUP.screen)
+    more = RemoteSetup(programs=SETUP.programs, readers=2, identity=SETUP.identity, screen=SETUP.screen)
     assert activate(world, more)
     assert [argv for argv in world.programs.ran if "screen" not in argv[-1]] == [("systemctl", "daemon-reload")]
     deactivate(world)
@@ -119,7 +119,7 @@ def test_a_new_version_of_a_unit_is_written_and_started(world: World) -> None:
     before = world.tree()
     activate(world)
     world.programs.ran.clear()
-    moved = Setup(programs=Path("/opt/new/bin"), readers=2, identity=SETUP.identity, trusted=SETUP.trusted)
+    moved = RemoteSetup(programs=Path("/opt/new/bin"), readers=2, identity=SETUP.identity, trusted=SETUP.trusted)
     assert activate(world, moved)
     assert b"/opt/new/bin/srad" in (world.root / "etc/systemd/system/srad.service").read_bytes()
     assert ("systemctl", "restart", "sra.target") in world.programs.ran
@@ -144,7 +144,7 @@ def test_the_first_content_is_what_comes_back_after_several_activations(world: W
     world.write("/etc/sra/identity/key.pem", "the first", 0o600)
     before = world.tree()
     for key in (b"the second", b"the third"):
-        setup = Setup(programs=SETUP.programs, readers=2, identity=Identity(key, b"certificate"))
+        setup = RemoteSetup(programs=SETUP.programs, readers=2, identity=Identity(key, b"certificate"))
         activate(world, setup)
     deactivate(world)
     assert world.tree() == before
@@ -206,7 +206,7 @@ def test_a_service_that_was_broken_into_has_no_file_of_others_given_away(tmp_pat
     for name in ("log", "state"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "kept").symlink_to(others)
-    machine = Machine(tmp_path, World(tmp_path / "played").programs, lambda: Screen.NONE)
+    machine = Machine(tmp_path, World(tmp_path / "played").programs, lambda: LoginScreen.NONE)
     RemoveFolder("/log").take_back(machine)
     RestoreState("/state", 0o755, 0, 0, ("kept",)).take_back(machine)
     assert (others.stat().st_uid, others.stat().st_gid) == (1000, 1000)
@@ -385,7 +385,7 @@ def stranger_s(path: Path) -> FileContent:
 
 
 def test_the_service_ends_before_anything_that_it_uses_is_gone(world: World) -> None:
-    activate(world, Setup(programs=SETUP.programs, readers=2, identity=SETUP.identity))
+    activate(world, RemoteSetup(programs=SETUP.programs, readers=2, identity=SETUP.identity))
     activate(world)
     world.programs.ran.clear()
     deactivate(world)

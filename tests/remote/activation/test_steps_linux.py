@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from sra.remote.activation import templates
-from sra.remote.activation.steps import Enabled, File, Folder, Run, Step, Trusted, User
-from sra.remote.activation.steps_linux import Identity, ScreenFiles, Setup, steps
+from sra.remote.activation.steps import Enabled, File, Folder, Run, Step, SystemUser, TrustedCertificate
+from sra.remote.activation.steps_linux import Identity, RemoteSetup, ScreenFiles, steps
 from sra.remote.activation.virtual_screen_linux import VirtualScreen
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent.parent
@@ -15,8 +15,8 @@ IDENTITY = Identity(b"key", b"certificates")
 SCREEN = ScreenFiles(b"unit", b"pam")
 
 
-def setup(**chosen: object) -> Setup:
-    return Setup(programs=PROGRAMS, readers=2, **chosen)  # type: ignore[arg-type]
+def setup(**chosen: object) -> RemoteSetup:
+    return RemoteSetup(programs=PROGRAMS, readers=2, **chosen)  # type: ignore[arg-type]
 
 
 def names(made: tuple[Step, ...]) -> list[str]:
@@ -45,16 +45,26 @@ def test_every_step_has_a_name_of_its_own() -> None:
 def test_users_come_before_what_belongs_to_them_and_the_service_after_its_files() -> None:
     made = steps(setup(identity=IDENTITY))
     kinds = [type(step) for step in made]
-    assert kinds.index(User) < kinds.index(Folder) < kinds.index(File) < kinds.index(Enabled)
+    assert kinds.index(SystemUser) < kinds.index(Folder) < kinds.index(File) < kinds.index(Enabled)
     assert max(at for at, kind in enumerate(kinds) if kind is File) < kinds.index(Enabled)
 
 
 def test_what_is_added_later_comes_after_the_service_so_that_it_interrupts_nobody() -> None:
     made = steps(setup(trusted=b"pem", screen=SCREEN))
     kinds = [type(step) for step in made]
-    assert kinds[kinds.index(Enabled) :] == [Enabled, Trusted, User, Folder, File, Run, File, Run, Enabled]
+    assert kinds[kinds.index(Enabled) :] == [
+        Enabled,
+        TrustedCertificate,
+        SystemUser,
+        Folder,
+        File,
+        Run,
+        File,
+        Run,
+        Enabled,
+    ]
     more = [type(step) for step in steps(setup(trusted=b"pem", screen=SCREEN, virtual_screen=True))]
-    at = kinds.index(Trusted) + 1
+    at = kinds.index(TrustedCertificate) + 1
     assert more == [*kinds[:at], Folder, VirtualScreen, *kinds[at:]]
 
 

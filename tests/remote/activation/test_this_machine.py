@@ -11,7 +11,7 @@ import pytest
 
 from sra.errors import UsageError
 from sra.remote.activation import this_machine as activation_machine
-from sra.remote.activation.machine import ActivationError, Screen
+from sra.remote.activation.changed_machine import ActivationError, LoginScreen
 from sra.remote.screen_sharing.x11 import displays_linux
 from sra.remote.screen_sharing.x11.displays_linux import RunningProcess
 from sra.transport import tls_identity
@@ -48,14 +48,14 @@ def test_programs_that_everybody_can_read_are_taken(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("argv", "is_somebody_there", "expected"),
     [
-        ("/sbin/init", True, Screen.NONE),
-        ("/usr/bin/Xvfb :0", False, Screen.LOGIN_WINDOW),
-        ("/usr/bin/Xvfb :0", True, Screen.IN_USE),
-        ("/usr/bin/gnome-shell", False, Screen.IN_USE),
+        ("/sbin/init", True, LoginScreen.NONE),
+        ("/usr/bin/Xvfb :0", False, LoginScreen.LOGIN_WINDOW),
+        ("/usr/bin/Xvfb :0", True, LoginScreen.IN_USE),
+        ("/usr/bin/gnome-shell", False, LoginScreen.IN_USE),
     ],
 )
 def test_a_screen_is_in_use_when_somebody_is_logged_in_there(
-    monkeypatch: pytest.MonkeyPatch, argv: str, is_somebody_there: bool, expected: Screen
+    monkeypatch: pytest.MonkeyPatch, argv: str, is_somebody_there: bool, expected: LoginScreen
 ) -> None:
     running = [RunningProcess(1, 0, tuple(argv.split()))]
     monkeypatch.setattr(displays_linux, "processes", lambda: running)

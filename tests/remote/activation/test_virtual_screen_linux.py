@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from sra.remote.activation import runner, templates, virtual_screen_linux
-from sra.remote.activation.journal import Wanted
-from sra.remote.activation.machine import ActivationError
+from sra.remote.activation.changed_machine import ActivationError
+from sra.remote.activation.journal import Requested
 from sra.remote.activation.steps import Folder, Step
 from sra.remote.activation.undo import LOGIN_WINDOW
 from sra.remote.activation.virtual_screen_linux import FOLDER, SETTINGS, VirtualScreen, check, monitors
@@ -28,7 +28,7 @@ def installed(world: World) -> World:
 
 
 def activate(world: World, steps: Sequence[Step] = STEPS) -> bool:
-    return runner.activate(world.machine, steps, Wanted(virtual_screen=True), lambda _: None)
+    return runner.activate(world.machine, steps, Requested(virtual_screen=True), lambda _: None)
 
 
 def deactivate(world: World) -> list[str]:

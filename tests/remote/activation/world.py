@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from sra.remote.activation.machine import Machine, Screen
+from sra.remote.activation.changed_machine import LoginScreen, Machine
 from sra.remote.activation.undo import LOGIN_WINDOW
 from sra.remote.activation.virtual_screen_linux import SETTINGS
 
@@ -104,11 +104,11 @@ class World:
         self.machine = Machine(root, self.programs, self._screen, self._give)
         self.is_somebody_logged_in = False
 
-    def _screen(self) -> Screen:
+    def _screen(self) -> LoginScreen:
         """LightDM shows one if it was started with a virtual one in its settings."""
         if LOGIN_WINDOW not in self.programs.active or not self.programs.has_virtual_screen:
-            return Screen.NONE
-        return Screen.IN_USE if self.is_somebody_logged_in else Screen.LOGIN_WINDOW
+            return LoginScreen.NONE
+        return LoginScreen.IN_USE if self.is_somebody_logged_in else LoginScreen.LOGIN_WINDOW
 
     def _give(self, path: Path, user: int, group: int) -> None:
         self.given[f"/{path.relative_to(self.root)}"] = (user, group)

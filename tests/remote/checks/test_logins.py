@@ -8,7 +8,7 @@ import pytest
 from sra import checks
 from sra.checks import Finding
 from sra.paths import Paths
-from sra.remote.checks.remote import CHECKS, Remote
+from sra.remote.checks.remote_checks import CHECKS, CheckedRemote
 from sra.remote.logins.login_paths import LoginPaths
 from sra.remote.logins.marks import mark_of
 from tests.cli.login_machine import ACCOUNT, make_card, make_machine, run
@@ -22,7 +22,7 @@ def machine(tmp_path: Path) -> Path:
 
 
 def findings(machine: Path) -> list[Finding]:
-    return checks.run([each for each in CHECKS if each.name == "logins"], Remote(Paths(machine)))
+    return checks.run([each for each in CHECKS if each.name == "logins"], CheckedRemote(Paths(machine)))
 
 
 def test_nothing_where_no_login_takes_the_card(machine: Path) -> None:
@@ -104,7 +104,9 @@ def test_a_stack_by_which_users_become_root_is_named(machine: Path) -> None:
     """Also where no login of ours takes the card."""
 
     def looked_at() -> list[Finding]:
-        return checks.run([each for each in CHECKS if each.name == "programs with set-user-ID"], Remote(Paths(machine)))
+        return checks.run(
+            [each for each in CHECKS if each.name == "programs with set-user-ID"], CheckedRemote(Paths(machine))
+        )
 
     assert looked_at() == []
     assert run(machine, "pam", "enable", "login") == 0

@@ -123,14 +123,11 @@ def test_what_a_killed_daemon_has_left_is_replaced(tmp_path: Path) -> None:
     play(tmp_path, body)
 
 
-def test_where_there_can_be_no_socket_everything_else_works(
+async def test_where_there_can_be_no_socket_everything_else_works(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def run() -> None:
-        scene = Scene(tmp_path / "missing")
-        scene.announcements.open()
-        scene.announcements.close()
-
     monkeypatch.setattr(logging.getLogger("sra"), "propagate", True)
-    asyncio.run(run())
+    scene = Scene(tmp_path / "missing")
+    scene.announcements.open()
+    scene.announcements.close()
     assert "admins are not told what the card is asked for" in caplog.text

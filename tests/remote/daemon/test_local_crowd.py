@@ -10,7 +10,6 @@ import sys
 import time
 
 from sra.system.peer import loopback_user_linux
-from tests.loopback import run
 from tests.memory_remote import MemoryReader, running_remote
 
 NOBODY = 65534
@@ -31,27 +30,24 @@ while True:
 """
 
 
-def test_a_virtual_card_attaches_while_another_user_holds_what_it_can() -> None:
-    async def body() -> None:
-        async with running_remote(readers=0) as remote:
-            program = [sys.executable, "-c", HOLD.format(user=NOBODY, port=remote.local_port)]
-            holding = subprocess.Popen(program, stdout=subprocess.PIPE)  # noqa: ASYNC220 - it goes on
-            try:
-                assert holding.stdout is not None
-                await asyncio.to_thread(holding.stdout.readline)
-                for number in range(5):
-                    begun = time.monotonic()
-                    reader = MemoryReader(number)
-                    await reader.attach(remote.local_port)
-                    assert time.monotonic() - begun < 2
-                    await reader.leave()
-            finally:
-                holding.kill()
-                holding.wait()
-                if holding.stdout is not None:
-                    holding.stdout.close()
-
-    run(body())
+async def test_a_virtual_card_attaches_while_another_user_holds_what_it_can() -> None:
+    async with running_remote(readers=0) as remote:
+        program = [sys.executable, "-c", HOLD.format(user=NOBODY, port=remote.local_port)]
+        holding = subprocess.Popen(program, stdout=subprocess.PIPE)  # noqa: ASYNC220 - it goes on
+        try:
+            assert holding.stdout is not None
+            await asyncio.to_thread(holding.stdout.readline)
+            for number in range(5):
+                begun = time.monotonic()
+                reader = MemoryReader(number)
+                await reader.attach(remote.local_port)
+                assert time.monotonic() - begun < 2
+                await reader.leave()
+        finally:
+            holding.kill()
+            holding.wait()
+            if holding.stdout is not None:
+                holding.stdout.close()
 
 
 def test_the_user_of_a_local_connection_is_known_and_of_none_is_not() -> None:

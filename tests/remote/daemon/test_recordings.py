@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from sra import audit
-from sra.audit import Audit, AuditError
+from sra.audit import Audit, AuditError, RecordEvent
 from sra.remote.daemon import recordings
-from sra.remote.daemon.recordings import Record, collect_recordings
+from sra.remote.daemon.recordings import collect_recordings
 from sra.remote.screen_sharing.helper import Helper
 from sra.remote.screen_sharing.password import OnePassword
-from sra.remote.screen_sharing.recording.folder import Shelf, new_name
-from sra.remote.screen_sharing.share import Place, Policy
-from sra.remote.screen_sharing.x11.vnc_linux import Account
-from tests.loopback import run, until
+from sra.remote.screen_sharing.recording.folder import RecordingFolder, new_name
+from sra.remote.screen_sharing.share import Policy, SharePlace
+from sra.remote.screen_sharing.x11.vnc_linux import VncAccount
+from tests.loopback import until
 
 CONTENT = b"pictures"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -31,20 +31,22 @@ class Scene:
 
     def __init__(self, folder: Path) -> None:
         self.socket = folder / "helper"
-        self.shelf = Shelf(folder / "recordings")
+        self.shelf = RecordingFolder(folder / "recordings")
         self.trail = folder / "log" / "audit.jsonl"
 
     @asynccontextmanager
     async def helper(self) -> AsyncIterator[None]:
-        account = Account("_srascreen", 2**31, 2**31)
-        place = Place(self.socket.parent / "server", account, Policy())
+        account = VncAccount("_srascreen", 2**31, 2**31)
+        place = SharePlace(self.socket.parent / "server", account, Policy())
         password = OnePassword(account.name, _set_nothing)
-        async with running(Helper(self.socket, place, os.geteuid(), password, Shelf(self.shelf.folder)).serve()):
+        async with running(
+            Helper(self.socket, place, os.geteuid(), password, RecordingFolder(self.shelf.folder)).serve()
+        ):
             await until(self.socket.is_socket)
             yield
 
     @asynccontextmanager
-    async def srad(self, record: Record | None = None) -> AsyncIterator[None]:
+    async def srad(self, record: RecordEvent | None = None) -> AsyncIterator[None]:
         async with running(collect_recordings(self.socket, record or Audit(self.trail).record)):
             yield
 
@@ -85,62 +87,50 @@ def _soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recordings, "TRY_AGAIN", 0.02)
 
 
-def test_each_is_written_down_once_with_its_hash(tmp_path: Path) -> None:
-    async def body() -> None:
-        there = Scene(tmp_path)
-        names = sorted(there.recorded() for _ in range(3))
-        async with there.helper(), there.srad():
-            await until(lambda: all(map(there.is_noted, names)))
-        assert there.written() == [{"recording": name, "size": 8, "sha256": SHA256} for name in names]
-        assert audit.verify(there.trail) is None
-        async with there.helper(), there.srad():
-            await asyncio.sleep(0.1)
-        assert len(there.written()) == 3
-
-    run(body())
+async def test_each_is_written_down_once_with_its_hash(tmp_path: Path) -> None:
+    there = Scene(tmp_path)
+    names = sorted(there.recorded() for _ in range(3))
+    async with there.helper(), there.srad():
+        await until(lambda: all(map(there.is_noted, names)))
+    assert there.written() == [{"recording": name, "size": 8, "sha256": SHA256} for name in names]
+    assert audit.verify(there.trail) is None
+    async with there.helper(), there.srad():
+        await asyncio.sleep(0.1)
+    assert len(there.written()) == 3
 
 
-def test_one_that_became_whole_while_either_of_them_was_away_is_not_lost(tmp_path: Path) -> None:
-    async def body() -> None:
-        there = Scene(tmp_path)
-        async with there.srad():
-            await asyncio.sleep(0.05)
-            first = there.recorded()
-            async with there.helper():
-                await until(lambda: there.is_noted(first))
-            second = there.recorded()
-            async with there.helper():
-                await until(lambda: there.is_noted(second))
-        assert [facts["recording"] for facts in there.written()] == [first, second]
-
-    run(body())
+async def test_one_that_became_whole_while_either_of_them_was_away_is_not_lost(tmp_path: Path) -> None:
+    there = Scene(tmp_path)
+    async with there.srad():
+        await asyncio.sleep(0.05)
+        first = there.recorded()
+        async with there.helper():
+            await until(lambda: there.is_noted(first))
+        second = there.recorded()
+        async with there.helper():
+            await until(lambda: there.is_noted(second))
+    assert [facts["recording"] for facts in there.written()] == [first, second]
 
 
-def test_one_that_could_not_be_written_down_is_told_of_again(tmp_path: Path) -> None:
-    async def body() -> None:
-        there, failures = Scene(tmp_path), [AuditError("no space left")] * 2
+async def test_one_that_could_not_be_written_down_is_told_of_again(tmp_path: Path) -> None:
+    there, failures = Scene(tmp_path), [AuditError("no space left")] * 2
 
-        def record(event: str, **facts: str | int) -> None:
-            if failures:
-                raise failures.pop()
-            Audit(there.trail).record(event, **facts)
+    def record(event: str, **facts: str | int) -> None:
+        if failures:
+            raise failures.pop()
+        Audit(there.trail).record(event, **facts)
 
-        name = there.recorded()
-        async with there.helper(), there.srad(record):
-            await until(lambda: there.is_noted(name))
-        assert failures == []
-        assert len(there.written()) == 1
-
-    run(body())
+    name = there.recorded()
+    async with there.helper(), there.srad(record):
+        await until(lambda: there.is_noted(name))
+    assert failures == []
+    assert len(there.written()) == 1
 
 
-def test_a_helper_of_another_user_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def body() -> None:
-        there = Scene(tmp_path)
-        there.recorded()
-        monkeypatch.setattr(recordings, "is_ours_or_roots", lambda _: False)
-        async with there.helper(), there.srad():
-            await asyncio.sleep(0.2)
-        assert there.written() == []
-
-    run(body())
+async def test_a_helper_of_another_user_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = Scene(tmp_path)
+    there.recorded()
+    monkeypatch.setattr(recordings, "is_ours_or_roots", lambda _: False)
+    async with there.helper(), there.srad():
+        await asyncio.sleep(0.2)
+    assert there.written() == []

@@ -11,13 +11,13 @@ import pytest
 from sra.errors import RefusalCode, RefusedError, SraError
 from sra.identity import challenges
 from sra.identity.certificates import MAX_CERTIFICATE
-from sra.piv.certificates import certificate_in
+from sra.piv.certificate_objects import certificate_in
 from sra.piv.keys import Algorithm, Slot
 from sra.piv.objects import CERTIFICATES
 from sra.transport.channel import Channel
 from sra.wire.messages import NO_LIMITS, Challenge, Hello, Message, Proof, Welcome
 from tests.identity.odd_certificates import REFUSED
-from tests.loopback import DEADLINE, dial, identity, run
+from tests.loopback import DEADLINE, dial, identity
 from tests.memory_card import MemoryCard, sign
 from tests.memory_remote import MemoryRemote, certificate_of, running_remote
 
@@ -55,71 +55,56 @@ async def refusal_of(channel: Channel, question: Message) -> RefusedError:
 # Authentication.
 
 
-def test_a_card_that_proves_itself_and_is_paired_is_welcome() -> None:
-    async def body() -> None:
-        card = MemoryCard()
-        async with running_remote(readers=0) as remote:
-            remote.accounts.pair(card, "ann-account")
-            channel = await dial(remote.port)
-            challenge = await challenge_for(channel, hello_of(card))
-            assert challenge.version == 1
-            assert remote.accounts.asked == []
-            welcome = await channel.ask(proof_of(card, challenge, channel.peer_certificate), DEADLINE)
-            assert isinstance(welcome, Welcome)
-            assert re.fullmatch("[0-9a-f]{8}", welcome.session)
-            assert welcome == Welcome("ann-account", "remote-host", NO_LIMITS, welcome.session)
-            await channel.close("bye")
-        certificate = certificate_of(card)
-        facts = {"account": "ann-account", "address": "127.0.0.1", "session": welcome.session}
-        facts |= {"card": certificate.fingerprint, "key": certificate.public_key_hash("sha256")}
-        assert remote.records.lines == [("authenticated", facts), ("disconnected", facts)]
-
-    run(body())
+async def test_a_card_that_proves_itself_and_is_paired_is_welcome() -> None:
+    card = MemoryCard()
+    async with running_remote(readers=0) as remote:
+        remote.accounts.pair(card, "ann-account")
+        channel = await dial(remote.port)
+        challenge = await challenge_for(channel, hello_of(card))
+        assert challenge.version == 1
+        assert remote.accounts.asked == []
+        welcome = await channel.ask(proof_of(card, challenge, channel.peer_certificate), DEADLINE)
+        assert isinstance(welcome, Welcome)
+        assert re.fullmatch("[0-9a-f]{8}", welcome.session)
+        assert welcome == Welcome("ann-account", "remote-host", NO_LIMITS, welcome.session)
+        await channel.close("bye")
+    certificate = certificate_of(card)
+    facts = {"account": "ann-account", "address": "127.0.0.1", "session": welcome.session}
+    facts |= {"card": certificate.fingerprint, "key": certificate.public_key_hash("sha256")}
+    assert remote.records.lines == [("authenticated", facts), ("disconnected", facts)]
 
 
 @pytest.mark.parametrize("versions", [(2,), (0,), (-1, 99), (2**63,)])
-def test_a_version_that_is_not_spoken_is_refused_with_what_both_sides_speak(versions: tuple[int, ...]) -> None:
-    async def body() -> None:
-        async with running_remote(readers=0) as remote:
-            refused = await refusal_of(await dial(remote.port), hello_of(MemoryCard(), versions))
-            assert refused.code is RefusalCode.VERSION
-            assert "speaks version 1 " in refused.text
-            assert ", ".join(map(str, sorted(versions))) in refused.text
-
-    run(body())
+async def test_a_version_that_is_not_spoken_is_refused_with_what_both_sides_speak(versions: tuple[int, ...]) -> None:
+    async with running_remote(readers=0) as remote:
+        refused = await refusal_of(await dial(remote.port), hello_of(MemoryCard(), versions))
+        assert refused.code is RefusalCode.VERSION
+        assert "speaks version 1 " in refused.text
+        assert ", ".join(map(str, sorted(versions))) in refused.text
 
 
-def test_among_several_versions_the_common_one_is_chosen() -> None:
-    async def body() -> None:
-        async with running_remote(readers=0) as remote:
-            channel = await dial(remote.port)
-            assert (await challenge_for(channel, hello_of(MemoryCard(), (3, 1, 2)))).version == 1
-            await channel.close("bye")
-
-    run(body())
+async def test_among_several_versions_the_common_one_is_chosen() -> None:
+    async with running_remote(readers=0) as remote:
+        channel = await dial(remote.port)
+        assert (await challenge_for(channel, hello_of(MemoryCard(), (3, 1, 2)))).version == 1
+        await channel.close("bye")
 
 
 @pytest.mark.parametrize("certificate", [b"", b"garbage", b"\x30\x82\xff\xff" + bytes(200), bytes(16384)])
-def test_what_is_no_certificate_is_refused(certificate: bytes) -> None:
-    async def body() -> None:
-        async with running_remote(readers=0) as remote:
-            refused = await refusal_of(await dial(remote.port), Hello((1,), NONCE, certificate))
-            assert refused.code is RefusalCode.CERTIFICATE
-            assert remote.records.of("refused") == [{"address": "127.0.0.1", "code": "certificate"}]
-
-    run(body())
+async def test_what_is_no_certificate_is_refused(certificate: bytes) -> None:
+    async with running_remote(readers=0) as remote:
+        refused = await refusal_of(await dial(remote.port), Hello((1,), NONCE, certificate))
+        assert refused.code is RefusalCode.CERTIFICATE
+        assert remote.records.of("refused") == [{"address": "127.0.0.1", "code": "certificate"}]
 
 
-def test_a_certificate_with_a_field_that_can_not_be_read_is_refused_at_hello() -> None:
-    async def body() -> None:
-        async with running_remote(readers=0) as remote:
-            for what, certificate in REFUSED.items():
-                if len(certificate) <= MAX_CERTIFICATE:
-                    refused = await refusal_of(await dial(remote.port), Hello((1,), NONCE, certificate))
-                    assert refused.code is RefusalCode.CERTIFICATE, what
-            assert remote.accounts.asked == remote.checked == []
-
-    run(body())
+async def test_a_certificate_with_a_field_that_can_not_be_read_is_refused_at_hello() -> None:
+    async with running_remote(readers=0) as remote:
+        for what, certificate in REFUSED.items():
+            if len(certificate) <= MAX_CERTIFICATE:
+                refused = await refusal_of(await dial(remote.port), Hello((1,), NONCE, certificate))
+                assert refused.code is RefusalCode.CERTIFICATE, what
+        assert remote.accounts.asked == remote.checked == []
 
 
 async def refusal_after_proof(remote: MemoryRemote, card: MemoryCard, proof: Proof | None = None) -> RefusedError:
@@ -129,135 +114,107 @@ async def refusal_after_proof(remote: MemoryRemote, card: MemoryCard, proof: Pro
 
 
 @pytest.mark.parametrize(("begins", "ends"), [(-3 * DAY, -DAY), (DAY, 2 * DAY)], ids=["expired", "not yet valid"])
-def test_a_certificate_outside_its_dates_is_refused_before_any_account_is_looked_for(
+async def test_a_certificate_outside_its_dates_is_refused_before_any_account_is_looked_for(
     begins: timedelta, ends: timedelta
 ) -> None:
-    async def body() -> None:
-        card = MemoryCard(begins=begins, ends=ends)
-        async with running_remote(readers=0) as remote:
-            remote.accounts.pair(card, "ann")
-            refused = await refusal_after_proof(remote, card)
-            assert refused.code is RefusalCode.EXPIRED
-            assert remote.accounts.asked == []
-
-    run(body())
+    card = MemoryCard(begins=begins, ends=ends)
+    async with running_remote(readers=0) as remote:
+        remote.accounts.pair(card, "ann")
+        refused = await refusal_after_proof(remote, card)
+        assert refused.code is RefusalCode.EXPIRED
+        assert remote.accounts.asked == []
 
 
-def test_a_card_that_is_not_paired_is_refused() -> None:
-    async def body() -> None:
-        card = MemoryCard()
-        async with running_remote(readers=0) as remote:
-            refused = await refusal_after_proof(remote, card)
-            assert refused.code is RefusalCode.NOT_PAIRED
-            assert remote.accounts.asked == [certificate_of(card).fingerprint]
-            assert remote.records.events == ["refused"]
-
-    run(body())
+async def test_a_card_that_is_not_paired_is_refused() -> None:
+    card = MemoryCard()
+    async with running_remote(readers=0) as remote:
+        refused = await refusal_after_proof(remote, card)
+        assert refused.code is RefusalCode.NOT_PAIRED
+        assert remote.accounts.asked == [certificate_of(card).fingerprint]
+        assert remote.records.events == ["refused"]
 
 
-def test_a_forged_proof_is_refused_and_no_account_is_looked_for() -> None:
-    async def body() -> None:
-        ann, bob = MemoryCard(), MemoryCard(owner="bob")
-        async with running_remote(readers=0) as remote:
-            remote.accounts.pair(ann, "ann")
-            channel = await dial(remote.port)
-            challenge = await challenge_for(channel, hello_of(ann))
-            signed = challenges.statement(channel.peer_certificate, challenge.nonce, NONCE, der_of(ann))
-            forged = Proof(sign(challenges.key_request(Algorithm.P256, signed), bob.owner))
-            refused = await refusal_of(channel, forged)
-            assert refused.code is RefusalCode.PROOF
-            for signature in (b"", b"\x30\x00", bytes(512)):
-                assert (await refusal_after_proof(remote, ann, Proof(signature))).code is RefusalCode.PROOF
-            assert remote.accounts.asked == []
-
-    run(body())
+async def test_a_forged_proof_is_refused_and_no_account_is_looked_for() -> None:
+    ann, bob = MemoryCard(), MemoryCard(owner="bob")
+    async with running_remote(readers=0) as remote:
+        remote.accounts.pair(ann, "ann")
+        channel = await dial(remote.port)
+        challenge = await challenge_for(channel, hello_of(ann))
+        signed = challenges.statement(channel.peer_certificate, challenge.nonce, NONCE, der_of(ann))
+        forged = Proof(sign(challenges.key_request(Algorithm.P256, signed), bob.owner))
+        refused = await refusal_of(channel, forged)
+        assert refused.code is RefusalCode.PROOF
+        for signature in (b"", b"\x30\x00", bytes(512)):
+            assert (await refusal_after_proof(remote, ann, Proof(signature))).code is RefusalCode.PROOF
+        assert remote.accounts.asked == []
 
 
-def test_even_an_expired_certificate_is_refused_for_its_forged_proof_first() -> None:
-    async def body() -> None:
-        async with running_remote(readers=0) as remote:
-            refused = await refusal_after_proof(remote, MemoryCard(begins=-3 * DAY, ends=-DAY), Proof(b"forged"))
-            assert refused.code is RefusalCode.PROOF
-
-    run(body())
+async def test_even_an_expired_certificate_is_refused_for_its_forged_proof_first() -> None:
+    async with running_remote(readers=0) as remote:
+        refused = await refusal_after_proof(remote, MemoryCard(begins=-3 * DAY, ends=-DAY), Proof(b"forged"))
+        assert refused.code is RefusalCode.PROOF
 
 
-def test_a_proof_is_good_for_its_own_connection_only() -> None:
-    async def body() -> None:
-        card = MemoryCard()
-        async with running_remote(readers=0) as remote:
-            remote.accounts.pair(card, "ann")
-            channel = await dial(remote.port)
-            proof = proof_of(card, await challenge_for(channel, hello_of(card)), channel.peer_certificate)
-            assert isinstance(await channel.ask(proof, DEADLINE), Welcome)
-            assert (await refusal_after_proof(remote, card, proof)).code is RefusalCode.PROOF
-            await channel.close("bye")
-
-    run(body())
+async def test_a_proof_is_good_for_its_own_connection_only() -> None:
+    card = MemoryCard()
+    async with running_remote(readers=0) as remote:
+        remote.accounts.pair(card, "ann")
+        channel = await dial(remote.port)
+        proof = proof_of(card, await challenge_for(channel, hello_of(card)), channel.peer_certificate)
+        assert isinstance(await channel.ask(proof, DEADLINE), Welcome)
+        assert (await refusal_after_proof(remote, card, proof)).code is RefusalCode.PROOF
+        await channel.close("bye")
 
 
-def test_a_challenge_that_a_malicious_remote_passes_on_gets_a_proof_that_is_worth_nothing() -> None:
-    async def body() -> None:
-        card = MemoryCard()
-        async with running_remote(readers=0) as remote:
-            remote.accounts.pair(card, "ann")
-            onward = await dial(remote.port)
-            challenge = await challenge_for(onward, hello_of(card))
-            relayed = proof_of(card, challenge, identity("malicious").certificate)
-            assert (await refusal_of(onward, relayed)).code is RefusalCode.PROOF
-            assert remote.accounts.asked == []
-
-    run(body())
+async def test_a_challenge_that_a_malicious_remote_passes_on_gets_a_proof_that_is_worth_nothing() -> None:
+    card = MemoryCard()
+    async with running_remote(readers=0) as remote:
+        remote.accounts.pair(card, "ann")
+        onward = await dial(remote.port)
+        challenge = await challenge_for(onward, hello_of(card))
+        relayed = proof_of(card, challenge, identity("malicious").certificate)
+        assert (await refusal_of(onward, relayed)).code is RefusalCode.PROOF
+        assert remote.accounts.asked == []
 
 
-def test_accounts_that_can_not_be_read_are_a_refusal_that_says_no_more_than_that() -> None:
-    async def body() -> None:
-        card = MemoryCard()
-        async with running_remote(readers=0) as remote:
-            remote.accounts.broken = SraError("/etc/sra/pairings.toml: line 3 is damaged")
-            refused = await refusal_after_proof(remote, card)
-            assert refused.code is RefusalCode.INTERNAL
-            assert "pairings.toml" not in refused.text
-            assert remote.records.of("refused") == [{"address": "127.0.0.1", "code": "internal"}]
-
-    run(body())
+async def test_accounts_that_can_not_be_read_are_a_refusal_that_says_no_more_than_that() -> None:
+    card = MemoryCard()
+    async with running_remote(readers=0) as remote:
+        remote.accounts.broken = SraError("/etc/sra/pairings.toml: line 3 is damaged")
+        refused = await refusal_after_proof(remote, card)
+        assert refused.code is RefusalCode.INTERNAL
+        assert "pairings.toml" not in refused.text
+        assert remote.records.of("refused") == [{"address": "127.0.0.1", "code": "internal"}]
 
 
-def test_a_remote_that_admits_nobody_says_so_before_any_challenge_and_before_it_reads_a_certificate() -> None:
-    async def body() -> None:
-        async with running_remote(readers=0) as remote:
-            remote.refusal = RefusedError(RefusalCode.LICENSE, "This remote has no license.")
-            refused = await refusal_of(await dial(remote.port), Hello((1,), NONCE, b"garbage"))
-            assert (refused.code, refused.text) == (RefusalCode.LICENSE, "This remote has no license.")
-            assert remote.accounts.asked == remote.checked == []
-
-    run(body())
+async def test_a_remote_that_admits_nobody_says_so_before_any_challenge_and_before_it_reads_a_certificate() -> None:
+    async with running_remote(readers=0) as remote:
+        remote.refusal = RefusedError(RefusalCode.LICENSE, "This remote has no license.")
+        refused = await refusal_of(await dial(remote.port), Hello((1,), NONCE, b"garbage"))
+        assert (refused.code, refused.text) == (RefusalCode.LICENSE, "This remote has no license.")
+        assert remote.accounts.asked == remote.checked == []
 
 
-def test_a_certificate_that_the_policy_does_not_accept_is_refused_after_the_proof_and_before_the_account() -> None:
-    async def body() -> None:
-        card = MemoryCard()
-        async with running_remote(readers=0) as remote:
-            remote.accounts.pair(card, "ann")
-            remote.revoked = RefusedError(RefusalCode.CERTIFICATE, "The certificate is revoked.")
-            assert (await refusal_after_proof(remote, card, Proof(b"forged"))).code is RefusalCode.PROOF
-            expired = MemoryCard(owner="bob", begins=-3 * DAY, ends=-DAY)
-            assert (await refusal_after_proof(remote, expired)).code is RefusalCode.EXPIRED
-            assert remote.checked == []
-            assert (await refusal_after_proof(remote, card)).text == "The certificate is revoked."
-            assert remote.checked == [certificate_of(card).fingerprint]
-            assert remote.accounts.asked == []
+async def test_a_certificate_that_the_policy_does_not_accept_is_refused_after_the_proof_and_before_the_account() -> (
+    None
+):
+    card = MemoryCard()
+    async with running_remote(readers=0) as remote:
+        remote.accounts.pair(card, "ann")
+        remote.revoked = RefusedError(RefusalCode.CERTIFICATE, "The certificate is revoked.")
+        assert (await refusal_after_proof(remote, card, Proof(b"forged"))).code is RefusalCode.PROOF
+        expired = MemoryCard(owner="bob", begins=-3 * DAY, ends=-DAY)
+        assert (await refusal_after_proof(remote, expired)).code is RefusalCode.EXPIRED
+        assert remote.checked == []
+        assert (await refusal_after_proof(remote, card)).text == "The certificate is revoked."
+        assert remote.checked == [certificate_of(card).fingerprint]
+        assert remote.accounts.asked == []
 
-    run(body())
 
-
-def test_an_admin_may_leave_after_the_challenge() -> None:
-    async def body() -> None:
-        async with running_remote(readers=0) as remote:
-            channel = await dial(remote.port)
-            await challenge_for(channel, hello_of(MemoryCard()))
-            await channel.close("The admin gave up.")
-            await asyncio.sleep(0.02)
-            assert remote.records.events == []
-
-    run(body())
+async def test_an_admin_may_leave_after_the_challenge() -> None:
+    async with running_remote(readers=0) as remote:
+        channel = await dial(remote.port)
+        await challenge_for(channel, hello_of(MemoryCard()))
+        await channel.close("The admin gave up.")
+        await asyncio.sleep(0.02)
+        assert remote.records.events == []

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sra.remote.license import issuers, profile, statement
 from sra.remote.license.latest_time import LatestTime
 from sra.remote.license.statement import FEATURES, License
-from sra.remote.license.store import LicenseStore, Places
+from sra.remote.license.store import LicensePlaces, LicenseStore
 
 HOST = "kiosk-7.example.com"
 DAY = 86_400
@@ -70,4 +70,4 @@ class Machine:
     def store(self, host: str = HOST) -> LicenseStore:
         """As a process that has just started finds it."""
         latest = LatestTime(self.state, lambda: self.running)
-        return LicenseStore(Places(self.profiles, self.issuers, self.managed), latest, host)
+        return LicenseStore(LicensePlaces(self.profiles, self.issuers, self.managed), latest, host)

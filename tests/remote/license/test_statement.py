@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sra.remote.license import statement
-from sra.remote.license.problems import LicenseError, Problem
+from sra.remote.license.problems import LicenseError, LicenseProblem
 from sra.remote.license.statement import License, key_id, sign, verify
 from tests.remote.license.made import DAY, HOST, ISSUER, NOW, STRANGER, USUAL, changed
 
@@ -19,7 +19,7 @@ TRUSTED = {key_id(ISSUER.public_key()): ISSUER.public_key()}
 SIGNED = sign(USUAL, ISSUER)
 
 
-def problem_of(text: str) -> Problem:
+def problem_of(text: str) -> LicenseProblem:
     with pytest.raises(LicenseError) as caught:
         verify(text, TRUSTED, HOST)
     return caught.value.problem
@@ -59,19 +59,19 @@ def test_a_key_s_identifier_is_its_thumbprint() -> None:
 
 
 def test_an_issuer_that_is_not_trusted_vouches_for_nothing() -> None:
-    assert problem_of(sign(USUAL, STRANGER)) is Problem.UNKNOWN_ISSUER
+    assert problem_of(sign(USUAL, STRANGER)) is LicenseProblem.UNKNOWN_ISSUER
 
 
 def test_a_signature_by_another_key_under_the_issuer_s_name_is_forged() -> None:
     header, payload, _ = SIGNED.split(".")
     other = sign(USUAL, STRANGER).split(".")[2]
-    assert problem_of(f"{header}.{payload}.{other}") is Problem.BAD_SIGNATURE
+    assert problem_of(f"{header}.{payload}.{other}") is LicenseProblem.BAD_SIGNATURE
 
 
 def test_any_claim_that_is_changed_breaks_the_signature() -> None:
     header, _, signature = SIGNED.split(".")
     longer = sign(changed(ends=USUAL.ends + 100 * DAY), ISSUER).split(".")[1]
-    assert problem_of(f"{header}.{longer}.{signature}") is Problem.BAD_SIGNATURE
+    assert problem_of(f"{header}.{longer}.{signature}") is LicenseProblem.BAD_SIGNATURE
 
 
 @pytest.mark.parametrize("algorithm", ["none", "HS256", "ES256", "RS256", "eddsa", 7, None])
@@ -80,23 +80,23 @@ def test_no_other_algorithm_is_taken(algorithm: object) -> None:
     payload = SIGNED.split(".")[1]
     mac = hmac.new(ISSUER.public_key().public_bytes_raw(), f"{header}.{payload}".encode(), hashlib.sha256).digest()
     for signature in ("", base64.urlsafe_b64encode(mac).rstrip(b"=").decode(), SIGNED.split(".")[2]):
-        assert problem_of(f"{header}.{payload}.{signature}") is Problem.DAMAGED
+        assert problem_of(f"{header}.{payload}.{signature}") is LicenseProblem.DAMAGED
 
 
 def test_a_statement_of_another_type_is_no_license() -> None:
     for kind in ("JWT", None, "SRA-LICENSE+JWT"):
         values = {"kid": key_id(ISSUER.public_key()), "typ": kind}
-        assert problem_of(jwt.encode({"sub": "x"}, ISSUER, "EdDSA", values)) is Problem.DAMAGED
+        assert problem_of(jwt.encode({"sub": "x"}, ISSUER, "EdDSA", values)) is LicenseProblem.DAMAGED
 
 
 def test_ed448_is_not_the_algorithm() -> None:
     text = jwt.encode({}, Ed448PrivateKey.generate(), "EdDSA", {"typ": statement.TYPE, "kid": next(iter(TRUSTED))})
-    assert problem_of(text) is Problem.BAD_SIGNATURE
+    assert problem_of(text) is LicenseProblem.BAD_SIGNATURE
 
 
 @pytest.mark.parametrize("name", ["sub", "jti", "iat", "nbf", "exp", "hosts", "machines", "features"])
 def test_every_claim_is_required(name: str) -> None:
-    assert problem_of(with_claims(**{name: None})) is Problem.DAMAGED
+    assert problem_of(with_claims(**{name: None})) is LicenseProblem.DAMAGED
 
 
 @pytest.mark.parametrize(
@@ -109,16 +109,16 @@ def test_every_claim_is_required(name: str) -> None:
     ],
 )  # fmt: skip
 def test_claims_that_are_none_of_ours_or_out_of_bounds_are_damage(name: str, value: object) -> None:
-    assert problem_of(with_claims(**{name: value})) is Problem.DAMAGED
+    assert problem_of(with_claims(**{name: value})) is LicenseProblem.DAMAGED
 
 
 def test_a_statement_that_is_too_long_is_not_even_looked_at() -> None:
-    assert problem_of(SIGNED + "A" * statement.MAX_STATEMENT) is Problem.DAMAGED
+    assert problem_of(SIGNED + "A" * statement.MAX_STATEMENT) is LicenseProblem.DAMAGED
 
 
 @given(st.text(max_size=200) | st.binary(max_size=200).map(lambda data: data.decode("latin-1")))
 def test_garbage_is_damage_and_nothing_else(text: str) -> None:
-    assert problem_of(text) is Problem.DAMAGED
+    assert problem_of(text) is LicenseProblem.DAMAGED
 
 
 @given(
@@ -127,8 +127,8 @@ def test_garbage_is_damage_and_nothing_else(text: str) -> None:
 def test_a_garbage_header_or_payload_is_refused(value: object, text: str) -> None:
     header, payload, signature = SIGNED.split(".")
     for mixed in (f"{part(value)}.{payload}.{signature}", f"{part({'alg': 'EdDSA', 'kid': value})}.{payload}.{text}"):
-        assert problem_of(mixed) is Problem.DAMAGED
-    assert problem_of(f"{header}.{part(value)}.{signature}") is Problem.BAD_SIGNATURE
+        assert problem_of(mixed) is LicenseProblem.DAMAGED
+    assert problem_of(f"{header}.{part(value)}.{signature}") is LicenseProblem.BAD_SIGNATURE
 
 
 @given(st.integers(0, len(SIGNED) - 1), st.characters(codec="ascii"))

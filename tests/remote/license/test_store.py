@@ -12,9 +12,9 @@ import pytest
 from lab.processes import wait_until
 from sra.errors import RefusalCode
 from sra.remote.license.latest_time import SETTLING, LatestTime
-from sra.remote.license.problems import LicenseError, Problem
+from sra.remote.license.problems import LicenseError, LicenseProblem
 from sra.remote.license.profile import ProfileError
-from sra.remote.license.store import INSTALLED_NAME, LicenseStore, Places
+from sra.remote.license.store import INSTALLED_NAME, LicensePlaces, LicenseStore
 from tests.remote.license.made import (
     DAY,
     HOST,
@@ -35,7 +35,7 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def problem_of(store: LicenseStore, clock: float = NOW) -> Problem:
+def problem_of(store: LicenseStore, clock: float = NOW) -> LicenseProblem:
     with pytest.raises(LicenseError) as caught:
         store.check(clock)
     assert caught.value.code is RefusalCode.LICENSE
@@ -49,25 +49,25 @@ def test_a_license_that_holds_lets_admins_come(machine: Machine) -> None:
 
 
 def test_without_one_nobody_comes(machine: Machine) -> None:
-    assert problem_of(machine.store()) is Problem.NONE
+    assert problem_of(machine.store()) is LicenseProblem.NONE
     machine.profiles.rmdir()
-    assert problem_of(machine.store()) is Problem.NONE
+    assert problem_of(machine.store()) is LicenseProblem.NONE
 
 
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (profile_of(changed(ends=int(NOW))), Problem.EXPIRED),
-        (profile_of(changed(begins=int(NOW) + 1)), Problem.NOT_YET_VALID),
-        (profile_of(changed(hosts=("other",))), Problem.OTHER_HOST),
-        (profile_of(changed(features=())), Problem.OTHER_FEATURE),
-        (profile_of(key=STRANGER), Problem.UNKNOWN_ISSUER),
-        (forged(), Problem.BAD_SIGNATURE),
-        (profile_of()[:-30], Problem.DAMAGED),
-        (b"", Problem.DAMAGED),
+        (profile_of(changed(ends=int(NOW))), LicenseProblem.EXPIRED),
+        (profile_of(changed(begins=int(NOW) + 1)), LicenseProblem.NOT_YET_VALID),
+        (profile_of(changed(hosts=("other",))), LicenseProblem.OTHER_HOST),
+        (profile_of(changed(features=())), LicenseProblem.OTHER_FEATURE),
+        (profile_of(key=STRANGER), LicenseProblem.UNKNOWN_ISSUER),
+        (forged(), LicenseProblem.BAD_SIGNATURE),
+        (profile_of()[:-30], LicenseProblem.DAMAGED),
+        (b"", LicenseProblem.DAMAGED),
     ],
 )
-def test_every_other_one_lets_nobody_come(machine: Machine, data: bytes, problem: Problem) -> None:
+def test_every_other_one_lets_nobody_come(machine: Machine, data: bytes, problem: LicenseProblem) -> None:
     machine.put(data)
     assert problem_of(machine.store()) is problem
 
@@ -96,7 +96,7 @@ def test_of_several_problems_the_nearest_to_a_valid_license_is_told(machine: Mac
     machine.put(b"damaged", "a.mobileconfig")
     machine.put(profile_of(changed(ends=int(NOW))), "b.mobileconfig")
     machine.put(profile_of(key=STRANGER), "c.mobileconfig")
-    assert problem_of(machine.store()) is Problem.EXPIRED
+    assert problem_of(machine.store()) is LicenseProblem.EXPIRED
 
 
 def test_what_macos_keeps_counts_as_installed(machine: Machine) -> None:
@@ -108,14 +108,14 @@ def test_what_macos_keeps_counts_as_installed(machine: Machine) -> None:
 
 def test_a_profile_that_others_may_write_is_not_trusted(machine: Machine) -> None:
     machine.put(profile_of()).chmod(0o666)
-    assert problem_of(machine.store()) is Problem.DAMAGED
+    assert problem_of(machine.store()) is LicenseProblem.DAMAGED
 
 
 def test_a_key_that_others_may_write_vouches_for_nothing(machine: Machine) -> None:
     machine.put(profile_of())
     (machine.issuers / "fleet.pem").chmod(0o666)
     store = machine.store()
-    assert problem_of(store) is Problem.UNKNOWN_ISSUER
+    assert problem_of(store) is LicenseProblem.UNKNOWN_ISSUER
     assert "chmod" in str(store.problems()[0])
 
 
@@ -140,8 +140,8 @@ def test_a_clock_set_back_does_not_revive_it(machine: Machine) -> None:
     store = machine.store()
     machine.running += SETTLING
     goes_past_the_end(machine, store._latest.seen)
-    assert problem_of(store, USUAL.ends) is Problem.EXPIRED
-    assert problem_of(store, NOW) is Problem.CLOCK_SET_BACK
+    assert problem_of(store, USUAL.ends) is LicenseProblem.EXPIRED
+    assert problem_of(store, NOW) is LicenseProblem.CLOCK_SET_BACK
 
 
 def test_nor_does_it_after_a_restart(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,28 +165,24 @@ def keeps(machine: Machine, clock: float) -> bool:
     return machine.state.exists() and machine.state.read_text() == moment
 
 
-def test_nor_does_it_if_nobody_has_connected_since_it_expired(
+async def test_nor_does_it_if_nobody_has_connected_since_it_expired(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [NOW]
     monkeypatch.setattr(time, "time", lambda: clock[0])
     monkeypatch.setattr("sra.remote.license.store.LOOK_AT_CLOCK", 0.001)
     machine.put(profile_of())
-
-    async def running() -> None:
-        store = machine.store()
-        store.start()
-        await asyncio.sleep(0.01)
-        for clock[0] in (NOW, float(USUAL.ends)):
-            machine.running += USUAL.ends - NOW
-            await asyncio.to_thread(wait_until, partial(keeps, machine, clock[0]), "the time in the file", 10)
-        clock[0] = NOW
-        with pytest.raises(LicenseError, match="set back"):
-            await store.admit()
-
-    asyncio.run(running())
+    store = machine.store()
+    store.start()
+    await asyncio.sleep(0.01)
+    for clock[0] in (NOW, float(USUAL.ends)):
+        machine.running += USUAL.ends - NOW
+        await asyncio.to_thread(wait_until, partial(keeps, machine, clock[0]), "the time in the file", 10)
+    clock[0] = NOW
     with pytest.raises(LicenseError, match="set back"):
-        asyncio.run(machine.store().admit())
+        await store.admit()
+    with pytest.raises(LicenseError, match="set back"):
+        await machine.store().admit()
 
 
 def test_a_clock_that_is_ten_years_ahead_for_a_minute_locks_nobody_out_afterwards(machine: Machine) -> None:
@@ -196,7 +192,7 @@ def test_a_clock_that_is_ten_years_ahead_for_a_minute_locks_nobody_out_afterward
     assert store.check(NOW) == USUAL
     for _ in range(60):
         machine.running += 1
-        assert problem_of(store, NOW + 3650 * DAY) is Problem.EXPIRED
+        assert problem_of(store, NOW + 3650 * DAY) is LicenseProblem.EXPIRED
     assert store.check(NOW + 60) == USUAL
     store._latest.keep()
     assert machine.store().check(NOW + 60) == USUAL
@@ -206,7 +202,7 @@ def test_a_clock_that_was_ahead_for_years_is_accepted_without_a_restart(machine:
     machine.put(profile_of())
     LatestTime(machine.state).accept(NOW + 3650 * DAY)
     store = machine.store()
-    assert problem_of(store) is Problem.CLOCK_SET_BACK
+    assert problem_of(store) is LicenseProblem.CLOCK_SET_BACK
     LatestTime(machine.state).accept(NOW)  # what “sra license clock --accept” does, in a process of its own
     assert store.check(NOW) == USUAL
     store._latest.keep()
@@ -217,24 +213,21 @@ def test_the_file_is_deleted_and_that_counts_without_a_restart(machine: Machine)
     machine.put(profile_of())
     LatestTime(machine.state).accept(NOW + 3650 * DAY)
     store = machine.store()
-    assert problem_of(store) is Problem.CLOCK_SET_BACK
+    assert problem_of(store) is LicenseProblem.CLOCK_SET_BACK
     machine.state.unlink()
     assert store.check(NOW) == USUAL
 
 
-def test_a_watch_of_the_clock_that_ends_is_told(
+async def test_a_watch_of_the_clock_that_ends_is_told(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken() -> None:
         raise OSError("out of threads")
 
-    async def running() -> None:
-        store = machine.store()
-        monkeypatch.setattr(store, "_remember", broken)
-        store.start()
-        await asyncio.to_thread(wait_until, lambda: bool(caplog.records), "a line in the log", 10)
-
-    asyncio.run(running())
+    store = machine.store()
+    monkeypatch.setattr(store, "_remember", broken)
+    store.start()
+    await asyncio.to_thread(wait_until, lambda: bool(caplog.records), "a line in the log", 10)
     assert "goes unnoticed from now on: out of threads" in caplog.text
 
 
@@ -259,9 +252,9 @@ def test_a_change_of_the_files_is_seen_at_once(machine: Machine) -> None:
     store = machine.store()
     for data, outcome in (
         (profile_of(), None),
-        (profile_of(key=STRANGER), Problem.UNKNOWN_ISSUER),
+        (profile_of(key=STRANGER), LicenseProblem.UNKNOWN_ISSUER),
         (profile_of(), None),
-        (profile_of()[:-30], Problem.DAMAGED),
+        (profile_of()[:-30], LicenseProblem.DAMAGED),
     ):
         path = machine.put(data)
         if outcome is None:
@@ -269,13 +262,13 @@ def test_a_change_of_the_files_is_seen_at_once(machine: Machine) -> None:
         else:
             assert problem_of(store) is outcome
     path.unlink()
-    assert problem_of(store) is Problem.NONE
+    assert problem_of(store) is LicenseProblem.NONE
 
 
 def test_a_new_issuer_is_seen_at_once(machine: Machine) -> None:
     machine.put(profile_of(key=STRANGER))
     store = machine.store()
-    assert problem_of(store) is Problem.UNKNOWN_ISSUER
+    assert problem_of(store) is LicenseProblem.UNKNOWN_ISSUER
     machine.trust(STRANGER, "other.pem")
     assert store.check(NOW) == USUAL
 
@@ -309,7 +302,7 @@ def test_what_is_installed_is_found_by_the_next_process(machine: Machine) -> Non
 
 
 def test_the_service_can_read_it_whatever_the_umask_of_root_is(tmp_path: Path) -> None:
-    places = Places(tmp_path / "etc/sra/profiles", tmp_path / "etc/sra/trust/license.d")
+    places = LicensePlaces(tmp_path / "etc/sra/profiles", tmp_path / "etc/sra/trust/license.d")
     before = os.umask(0o077)
     try:
         LicenseStore(places, LatestTime(tmp_path / "latest"), HOST).install(profile_of(), ISSUER.public_key())
@@ -364,7 +357,7 @@ def test_removing_takes_every_license_and_leaves_other_profiles(machine: Machine
     store = machine.store()
     assert set(store.remove()) == gone
     assert [path.exists() for path in (*gone, kept)] == [False, False, True]
-    assert problem_of(store) is Problem.NONE
+    assert problem_of(store) is LicenseProblem.NONE
     assert store.remove() == []
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sra.errors import UsageError
 from sra.remote.logins import stacks
 from sra.remote.logins.services import KNOWN, Service, service_of
-from sra.remote.logins.stacks import State, Wish
+from sra.remote.logins.stacks import StackRequest, StackState
 
 SU = "# su\nauth sufficient pam_rootok.so\n@include common-auth\nsession optional pam_x.so\n@include common-account\n"
 LIGHTDM = "auth requisite pam_nologin.so\nsession required pam_env.so\n@include common-auth\n-auth optional pam_x.so\n"
@@ -21,8 +21,8 @@ ANNOUNCE = "/usr/lib/x/sra-announce /run/sra/daemon/announce"
 SETTINGS = "/etc/x.conf"
 
 
-def wish(name: str = "su", *, card_only: bool = False, from_network: bool = False) -> Wish:
-    return Wish(service_of(name), ANNOUNCE, SETTINGS, card_only, from_network)
+def wish(name: str = "su", *, card_only: bool = False, from_network: bool = False) -> StackRequest:
+    return StackRequest(service_of(name), ANNOUNCE, SETTINGS, card_only, from_network)
 
 
 def active(text: str) -> list[str]:
@@ -60,7 +60,7 @@ def test_from_elsewhere_the_card_is_asked_only_where_that_is_wished() -> None:
 def test_card_only_has_no_other_way() -> None:
     text = stacks.enabled(SU, wish(card_only=True))
     assert active(text)[2:] == ["auth [success=ok default=die] pam_pkcs11.so config_file=/etc/x.conf"]
-    assert stacks.state_of(text) is State.CARD_ONLY
+    assert stacks.state_of(text) is StackState.CARD_ONLY
 
 
 def test_at_the_login_window_the_card_comes_before_nologin_which_still_counts() -> None:
@@ -94,7 +94,7 @@ def test_fedoras_stack_is_known_too() -> None:
 def test_taking_it_out_leaves_the_very_same_text(service: str, text: str, card_only: bool) -> None:
     changed = stacks.enabled(text, wish(service, card_only=card_only))
     assert changed != text
-    assert stacks.state_of(text) is State.OFF
+    assert stacks.state_of(text) is StackState.OFF
     assert stacks.disabled(changed, service_of(service)) == text
 
 
@@ -113,13 +113,13 @@ def test_doing_it_twice_changes_nothing_and_another_wish_replaces_it() -> None:
     once = stacks.enabled(SU, wish())
     assert stacks.enabled(once, wish()) == once
     only = stacks.enabled(once, wish(card_only=True))
-    assert stacks.state_of(only) is State.CARD_ONLY
+    assert stacks.state_of(only) is StackState.CARD_ONLY
     assert only == stacks.enabled(SU, wish(card_only=True))
 
 
 def test_what_others_change_around_it_stays() -> None:
     changed = stacks.enabled(SU, wish()) + "session optional pam_new.so\n"
-    assert stacks.state_of(changed) is State.CARD_OR_PASSWORD
+    assert stacks.state_of(changed) is StackState.CARD_OR_PASSWORD
     assert stacks.disabled(changed, service_of("su")) == SU + "session optional pam_new.so\n"
 
 
@@ -138,7 +138,7 @@ EDITS: dict[str, Callable[[str], str]] = {
 @pytest.mark.parametrize("edit", EDITS)
 def test_a_block_that_was_edited_is_left_alone(edit: str) -> None:
     edited = EDITS[edit](stacks.enabled(SU, wish()))
-    assert stacks.state_of(edited) is State.EDITED
+    assert stacks.state_of(edited) is StackState.EDITED
     with pytest.raises(UsageError, match="edited by hand"):
         stacks.disabled(edited, service_of("su"))
     with pytest.raises(UsageError, match="edited by hand"):

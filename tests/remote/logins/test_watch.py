@@ -16,7 +16,7 @@ from sra.remote.logins import mapping
 from sra.remote.logins import refresh as logins
 from sra.remote.logins import watch as logins_watch
 from sra.remote.logins.login_paths import LoginPaths
-from tests.loopback import run, until
+from tests.loopback import until
 from tests.remote.accounts.issuing import Authority
 
 NOBODY = 65534
@@ -78,19 +78,15 @@ def test_a_card_that_is_refused_is_not(tmp_path: Path) -> None:
     assert list(logins.seen_cards(paths).cards()) == []
 
 
-def test_a_new_card_waits_until_the_login_knows_it(tmp_path: Path) -> None:
+async def test_a_new_card_waits_until_the_login_knows_it(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     write_map(paths, {})
-
-    async def body() -> None:
-        finding = asyncio.ensure_future(logins_watch.remembering(paths, ann, vouched)(CARD))
-        await until(lambda: any(logins.seen_cards(paths).cards()))
-        await asyncio.sleep(0.1)
-        assert not finding.done()
-        write_map(paths, {CARD.der: "ann"})
-        assert await finding == "ann"
-
-    run(body())
+    finding = asyncio.ensure_future(logins_watch.remembering(paths, ann, vouched)(CARD))
+    await until(lambda: any(logins.seen_cards(paths).cards()))
+    await asyncio.sleep(0.1)
+    assert not finding.done()
+    write_map(paths, {CARD.der: "ann"})
+    assert await finding == "ann"
 
 
 def test_nobody_waits_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +124,9 @@ def test_where_the_login_takes_no_cards_nothing_is_made(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_root_is_called_when_something_changes_and_not_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_root_is_called_when_something_changes_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     paths, refreshed = Paths(tmp_path), []
 
     async def note(_: Paths) -> None:
@@ -136,17 +134,13 @@ def test_root_is_called_when_something_changes_and_not_before(tmp_path: Path, mo
 
     monkeypatch.setattr(logins_watch, "_refresh_apart", note)
     monkeypatch.setattr(logins_watch, "LOOK_EVERY", 0.01)
-
-    async def body() -> None:
-        watching = asyncio.create_task(logins_watch.keep_fresh(paths))
-        await asyncio.sleep(0.05)
-        assert refreshed == []  # the login takes no cards
-        write_map(paths, {})
-        await until(lambda: len(refreshed) == 1)
-        await asyncio.sleep(0.05)
-        assert len(refreshed) == 1
-        logins.seen_cards(paths).add(CARD)
-        await until(lambda: len(refreshed) > 1)
-        watching.cancel()
-
-    run(body())
+    watching = asyncio.create_task(logins_watch.keep_fresh(paths))
+    await asyncio.sleep(0.05)
+    assert refreshed == []  # the login takes no cards
+    write_map(paths, {})
+    await until(lambda: len(refreshed) == 1)
+    await asyncio.sleep(0.05)
+    assert len(refreshed) == 1
+    logins.seen_cards(paths).add(CARD)
+    await until(lambda: len(refreshed) > 1)
+    watching.cancel()

@@ -15,7 +15,7 @@ from sra.errors import RefusedError
 from sra.identity.policy import CertificatePolicy, Certificates
 from sra.remote.revocation.cache import Cache
 from sra.remote.revocation.checker import PolicyChecker
-from sra.remote.revocation.evidence_store import Shelf
+from sra.remote.revocation.evidence_store import EvidenceStore
 from sra.remote.revocation.trust_folder import TrustFolder
 from tests.chains import NOW, Authority, card, root
 
@@ -39,7 +39,7 @@ class Remote:
         self.restart()
 
     def restart(self) -> None:
-        self.shelf = Shelf(Cache(self.folder / "kept"), self.policy.max_age, self.policy.timeout)
+        self.shelf = EvidenceStore(Cache(self.folder / "kept"), self.policy.max_age, self.policy.timeout)
         self.checker = PolicyChecker(self.policy, TrustFolder(self.trust, self.trust), self.shelf)
 
     def trusting(self, *authorities: Authority) -> None:

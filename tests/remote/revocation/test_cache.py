@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from sra.remote.revocation.cache import Cache, Kept
+from sra.remote.revocation.cache import Cache, CachedAnswer
 
 THEN = datetime(2030, 1, 15, 12, tzinfo=UTC)
 NOBODY = 65534
 
 
-def kept(body: bytes = b"answer") -> Kept:
-    return Kept("http://lists.example/a.crl", "ab" * 32, THEN, body)
+def kept(body: bytes = b"answer") -> CachedAnswer:
+    return CachedAnswer("http://lists.example/a.crl", "ab" * 32, THEN, body)
 
 
 def name(number: int) -> str:

@@ -274,14 +274,10 @@ def test_in_the_background_lists_are_renewed_so_that_no_login_waits(
         assert server.asked == ["/sub", "/sub"]
 
 
-def test_nothing_runs_in_the_background_where_nobody_has_to_be_asked(tmp_path: Path) -> None:
+async def test_nothing_runs_in_the_background_where_nobody_has_to_be_asked(tmp_path: Path) -> None:
     remote = Remote(tmp_path, CertificatePolicy(Certificates.CA))
-
-    async def work() -> None:
-        remote.checker.start(lambda: NOW)
-        assert len(asyncio.all_tasks()) == 1
-
-    asyncio.run(work())
+    remote.checker.start(lambda: NOW)
+    assert len(asyncio.all_tasks()) == 1
 
 
 def test_openssl_as_a_responder_is_believed(tmp_path: Path, filed: Remote) -> None:

@@ -12,10 +12,10 @@ from cryptography import x509
 from sra.identity import crl
 from sra.identity.authorities import Issued
 from sra.identity.revocation import EvidenceError
-from sra.identity.status import Answer
+from sra.identity.status import StatusAnswer
 from sra.remote.revocation import evidence_store as module
 from sra.remote.revocation.cache import Cache
-from sra.remote.revocation.evidence_store import FORGET_AFTER, RENEW_AFTER, RETRY_AFTER, Shelf
+from sra.remote.revocation.evidence_store import FORGET_AFTER, RENEW_AFTER, RETRY_AFTER, EvidenceStore
 from sra.remote.revocation.sources import ListSource
 from tests.chains import DAY, NOW, Entry, root
 
@@ -39,7 +39,7 @@ class Told:
     def key(self) -> str:
         return ListSource(self.address, self.issuer).key
 
-    def ask(self, now: datetime, timeout: float) -> tuple[bytes, Answer]:
+    def ask(self, now: datetime, timeout: float) -> tuple[bytes, StatusAnswer]:
         self.asked += 1
         if self.gate is not None:
             self.gate.wait(10)
@@ -48,7 +48,7 @@ class Told:
             raise answer
         return answer, self.verify(answer, now)
 
-    def verify(self, body: bytes, _: datetime) -> Answer:
+    def verify(self, body: bytes, _: datetime) -> StatusAnswer:
         return crl.verify(body, self.issuer)
 
 
@@ -61,9 +61,9 @@ def cache(tmp_path: Path) -> Cache:
     return Cache(tmp_path / "revocation")
 
 
-def run(cache: Cache, work: Callable[[Shelf], Awaitable[None]], max_age: timedelta = 7 * DAY) -> None:
+def run(cache: Cache, work: Callable[[EvidenceStore], Awaitable[None]], max_age: timedelta = 7 * DAY) -> None:
     """Do the work with a shelf, as one run of the daemon; what it keeps is on the disk afterwards."""
-    shelf = Shelf(cache, max_age, 5.0)
+    shelf = EvidenceStore(cache, max_age, 5.0)
 
     async def session() -> None:
         await work(shelf)
@@ -75,7 +75,7 @@ def run(cache: Cache, work: Callable[[Shelf], Awaitable[None]], max_age: timedel
 def test_nothing_is_at_hand_until_it_was_asked_for(cache: Cache) -> None:
     source = Told([listing()])
 
-    async def work(shelf: Shelf) -> None:
+    async def work(shelf: EvidenceStore) -> None:
         assert await shelf.at_hand(source, NOW) is None
         answer = await shelf.ask(source, NOW)
         assert await shelf.at_hand(source, NOW) is answer
@@ -85,10 +85,10 @@ def test_nothing_is_at_hand_until_it_was_asked_for(cache: Cache) -> None:
 
 
 def test_after_a_restart_it_is_at_hand_and_nobody_is_asked(cache: Cache) -> None:
-    async def first(shelf: Shelf) -> None:
+    async def first(shelf: EvidenceStore) -> None:
         await shelf.ask(Told([listing()]), NOW)
 
-    async def second(shelf: Shelf) -> None:
+    async def second(shelf: EvidenceStore) -> None:
         answer = await shelf.at_hand(Told([]), NOW + HOUR)
         assert answer is not None
         assert answer.fresh_until == NOW + DAY
@@ -100,10 +100,10 @@ def test_after_a_restart_it_is_at_hand_and_nobody_is_asked(cache: Cache) -> None
 def test_what_is_on_the_disk_is_verified_again(cache: Cache) -> None:
     source = Told([listing()])
 
-    async def first(shelf: Shelf) -> None:
+    async def first(shelf: EvidenceStore) -> None:
         await shelf.ask(source, NOW)
 
-    async def second(shelf: Shelf) -> None:
+    async def second(shelf: EvidenceStore) -> None:
         assert await shelf.at_hand(Told([]), NOW) is None
 
     run(cache, first)
@@ -119,10 +119,10 @@ def test_what_is_on_the_disk_is_verified_again(cache: Cache) -> None:
 
 
 def test_an_answer_counts_no_longer_than_allowed_even_after_a_restart(cache: Cache) -> None:
-    async def first(shelf: Shelf) -> None:
+    async def first(shelf: EvidenceStore) -> None:
         assert (await shelf.ask(Told([listing()]), NOW)).fresh_until == NOW + 2 * HOUR
 
-    async def second(shelf: Shelf) -> None:
+    async def second(shelf: EvidenceStore) -> None:
         answer = await shelf.at_hand(Told([]), NOW + HOUR)
         assert answer is not None
         assert answer.fresh_until == NOW + 2 * HOUR
@@ -134,7 +134,7 @@ def test_an_answer_counts_no_longer_than_allowed_even_after_a_restart(cache: Cac
 def test_who_asks_at_the_same_time_shares_the_answer_and_may_give_up(cache: Cache) -> None:
     source = Told([listing()], gate=threading.Event())
 
-    async def work(shelf: Shelf) -> None:
+    async def work(shelf: EvidenceStore) -> None:
         asking = [asyncio.create_task(shelf.ask(source, NOW)) for _ in range(5)]
         await asyncio.sleep(0.05)
         asking[0].cancel()
@@ -151,7 +151,7 @@ def test_who_asks_at_the_same_time_shares_the_answer_and_may_give_up(cache: Cach
 def test_after_a_failure_nobody_waits_for_another_one_so_soon(cache: Cache) -> None:
     source = Told([EvidenceError("gone"), listing()])
 
-    async def work(shelf: Shelf) -> None:
+    async def work(shelf: EvidenceStore) -> None:
         for moment in (NOW, NOW + RETRY_AFTER / 2):
             with pytest.raises(EvidenceError, match="gone"):
                 await shelf.ask(source, moment)
@@ -166,7 +166,7 @@ def test_a_stale_answer_or_one_older_than_before_is_not_taken(cache: Cache) -> N
     stale = listing(start=-3 * DAY, end=-DAY)
     source = Told([new, old, stale])
 
-    async def work(shelf: Shelf) -> None:
+    async def work(shelf: EvidenceStore) -> None:
         answer = await shelf.ask(source, NOW)
         with pytest.raises(EvidenceError, match="an older one than came before"):
             await shelf.ask(source, NOW + MINUTE)
@@ -186,7 +186,7 @@ def test_a_stale_answer_or_one_older_than_before_is_not_taken(cache: Cache) -> N
 def test_a_list_from_the_future_is_not_taken_and_blocks_no_later_one(cache: Cache) -> None:
     source = Told([listing(start=HOUR), listing()])
 
-    async def work(shelf: Shelf) -> None:
+    async def work(shelf: EvidenceStore) -> None:
         with pytest.raises(EvidenceError, match="check the remote's clock"):
             await shelf.ask(source, NOW)
         assert await shelf.ask(source, NOW + RETRY_AFTER)
@@ -197,7 +197,7 @@ def test_a_list_from_the_future_is_not_taken_and_blocks_no_later_one(cache: Cach
 def test_a_clock_that_was_set_back_does_not_keep_anybody_from_asking(cache: Cache) -> None:
     source = Told([EvidenceError("gone"), listing()])
 
-    async def work(shelf: Shelf) -> None:
+    async def work(shelf: EvidenceStore) -> None:
         with pytest.raises(EvidenceError, match="gone"):
             await shelf.ask(source, NOW + HOUR)
         assert await shelf.ask(source, NOW)
@@ -205,16 +205,12 @@ def test_a_clock_that_was_set_back_does_not_keep_anybody_from_asking(cache: Cach
     run(cache, work)
 
 
-def test_a_server_that_never_answers_is_given_up(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_never_answers_is_given_up(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TIME_TO_READ", 0.1)
     source = Told([listing()], gate=threading.Event())
-    shelf = Shelf(cache, DAY, 0.1)
-
-    async def work() -> None:
-        with pytest.raises(EvidenceError, match=r"lists\.example.*no answer in time"):
-            await shelf.ask(source, NOW)
-
-    asyncio.run(work())
+    shelf = EvidenceStore(cache, DAY, 0.1)
+    with pytest.raises(EvidenceError, match=r"lists\.example.*no answer in time"):
+        await shelf.ask(source, NOW)
     assert source.gate is not None
     source.gate.set()
     shelf._threads.shutdown(wait=True)
@@ -234,7 +230,7 @@ def test_answers_are_renewed_in_good_time(
 ) -> None:
     source = Told([listing(end=life), listing(end=life + HOUR)])
 
-    async def work(shelf: Shelf) -> None:
+    async def work(shelf: EvidenceStore) -> None:
         first = await shelf.ask(source, NOW)
         await shelf.renew(NOW + not_yet)
         assert source.asked == 1
@@ -251,7 +247,7 @@ def test_answers_are_renewed_in_good_time(
 def test_a_failed_renewal_keeps_what_was_there_and_is_tried_again(cache: Cache) -> None:
     source = Told([listing(), EvidenceError("gone"), listing(end=2 * DAY)])
 
-    async def work(shelf: Shelf) -> None:
+    async def work(shelf: EvidenceStore) -> None:
         first = await shelf.ask(source, NOW)
         due = NOW + RENEW_AFTER
         await shelf.renew(due)
@@ -267,7 +263,7 @@ def test_a_failed_renewal_keeps_what_was_there_and_is_tried_again(cache: Cache) 
 def test_what_nobody_needs_any_more_is_not_renewed(cache: Cache) -> None:
     source = Told([listing(end=30 * DAY)] * 200)
 
-    async def work(shelf: Shelf) -> None:
+    async def work(shelf: EvidenceStore) -> None:
         await shelf.ask(source, NOW)
         for days in range(1, 20):
             await shelf.renew(NOW + days * DAY)
@@ -282,7 +278,7 @@ def test_in_the_background_a_list_is_renewed_without_anybody_asking(
     monkeypatch.setattr(module, "ROUND", 0.01)
     source = Told([listing(), listing(end=2 * DAY)])
 
-    async def work(shelf: Shelf) -> None:
+    async def work(shelf: EvidenceStore) -> None:
         await shelf.ask(source, NOW)
         renewing = asyncio.create_task(shelf.keep_fresh(lambda: NOW + RENEW_AFTER))
         async with asyncio.timeout(5):
@@ -297,11 +293,11 @@ def test_lists_of_known_issuers_are_recalled_at_the_start(cache: Cache) -> None:
     other = root("Other")
     sources = [Told([listing()]), Told([other.revocation_list()], issuer=other.certificate)]
 
-    async def first(shelf: Shelf) -> None:
+    async def first(shelf: EvidenceStore) -> None:
         for source in sources:
             await shelf.ask(source, NOW)
 
-    async def second(shelf: Shelf) -> None:
+    async def second(shelf: EvidenceStore) -> None:
         await shelf.recall_lists([ROOT.certificate], NOW + MINUTE)
         assert [place.source.address for place in shelf._places.values()] == [sources[0].address]
         assert [place.answer is not None for place in shelf._places.values()] == [True]
@@ -314,7 +310,7 @@ def test_memory_is_bounded_in_answers_and_in_entries(cache: Cache, monkeypatch: 
     monkeypatch.setattr(module, "MAX_ANSWERS", 3)
     sources = [Told([listing(Entry(1), Entry(2))], f"http://lists.example/{number}") for number in range(5)]
 
-    async def work(shelf: Shelf) -> None:
+    async def work(shelf: EvidenceStore) -> None:
         for source in sources:
             await shelf.ask(source, NOW)
         assert [place.source.address[-1] for place in shelf._places.values()] == ["2", "3", "4"]
@@ -329,7 +325,7 @@ def test_memory_is_bounded_in_answers_and_in_entries(cache: Cache, monkeypatch: 
 def test_the_event_loop_goes_on_while_a_server_is_slow(cache: Cache) -> None:
     source = Told([listing()], gate=threading.Event())
 
-    async def work(shelf: Shelf) -> None:
+    async def work(shelf: EvidenceStore) -> None:
         asking = asyncio.create_task(shelf.ask(source, NOW))
         start = time.monotonic()
         for _ in range(20):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sra.errors import UsageError
 from sra.identity.authorities import Authorities
-from sra.remote.revocation.cache import Cache, Kept
+from sra.remote.revocation.cache import Cache, CachedAnswer
 from sra.remote.revocation.export import LoginTrust, login_trust, name_hash, write_folder
 from sra.remote.revocation.sources import ListSource, digest
 from sra.remote.revocation.trust_folder import TrustFolder
@@ -99,7 +99,7 @@ def cache(tmp_path: Path) -> Cache:
 
 def keep(cache: Cache, body: bytes, number: int = 1) -> None:
     address = f"http://lists.example/{number}"
-    cache.write(ListSource(address, SUB.certificate).key, Kept(address, digest(SUB.certificate), NOW, body))
+    cache.write(ListSource(address, SUB.certificate).key, CachedAnswer(address, digest(SUB.certificate), NOW, body))
 
 
 def issuers(found: LoginTrust) -> list[str]:
@@ -137,7 +137,7 @@ def test_a_kept_list_counts_no_longer_than_the_policy_says(trust: TrustFolder, c
 def test_what_is_kept_is_verified_again(trust: TrustFolder, cache: Cache) -> None:
     keep(cache, ROOT.revocation_list())
     address = "http://lists.example/2"
-    cache.write("ab" * 32, Kept(address, digest(SUB.certificate), NOW, SUB.revocation_list()))
+    cache.write("ab" * 32, CachedAnswer(address, digest(SUB.certificate), NOW, SUB.revocation_list()))
     assert issuers(login_trust(trust.read(), cache, WEEK, NOW)) == ["CN=Root"]
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sra.remote.revocation import fetch as module
-from sra.remote.revocation.fetch import FetchError, Question, fetch
+from sra.remote.revocation.fetch import FetchError, FetchRequest, fetch
 from tests.chains import key, named
 from tests.remote.revocation.servers import Handler, Server, content, drip, raw, redirection, serving
 
@@ -29,25 +29,25 @@ def server() -> Iterator[Server]:
 
 def refused(address: str, words: str, limit: int = 100, timeout: float = 5.0) -> None:
     with pytest.raises(FetchError, match=words):
-        fetch(Question(address, limit), timeout)
+        fetch(FetchRequest(address, limit), timeout)
 
 
 def test_a_body_comes_whole_up_to_its_limit(server: Server) -> None:
     server.replies["/list?part=1"] = content(b"x" * 100)
-    assert fetch(Question(server.url("/list?part=1#fragment"), 100), 5) == b"x" * 100
+    assert fetch(FetchRequest(server.url("/list?part=1#fragment"), 100), 5) == b"x" * 100
     refused(server.url("/list?part=1"), "more than 99 bytes", 99)
 
 
 def test_an_address_without_a_path_asks_for_the_root(server: Server) -> None:
     server.replies["/"] = content(b"root")
-    assert fetch(Question(server.url(""), 100), 5) == b"root"
+    assert fetch(FetchRequest(server.url(""), 100), 5) == b"root"
 
 
 def test_a_body_may_come_in_chunks_or_without_a_length(server: Server) -> None:
     server.replies["/chunks"] = raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
     server.replies["/open"] = raw(b"HTTP/1.0 200 OK\r\n\r\nabcde")
     for path in ("/chunks", "/open"):
-        assert fetch(Question(server.url(path), 5), 5) == b"abcde"
+        assert fetch(FetchRequest(server.url(path), 5), 5) == b"abcde"
         refused(server.url(path), "more than 4 bytes", 4)
 
 
@@ -59,7 +59,7 @@ def test_a_question_is_posted_with_its_kind(server: Server) -> None:
         content(b"answer")(handler, body)
 
     server.replies["/ocsp"] = reply
-    assert fetch(Question(server.url("/ocsp"), 100, b"question", "application/ocsp-request"), 5) == b"answer"
+    assert fetch(FetchRequest(server.url("/ocsp"), 100, b"question", "application/ocsp-request"), 5) == b"answer"
     assert seen == [(b"question", "application/ocsp-request")]
 
 
@@ -68,7 +68,7 @@ def test_redirections_are_followed_three_times(server: Server, status: int) -> N
     server.replies["/0"] = content(b"here")
     for step in range(1, 5):
         server.replies[f"/{step}"] = redirection(f"/{step - 1}" if step % 2 else server.url(f"/{step - 1}"), status)
-    assert fetch(Question(server.url("/3"), 100), 5) == b"here"
+    assert fetch(FetchRequest(server.url("/3"), 100), 5) == b"here"
     refused(server.url("/4"), "redirects more than 3 times")
 
 
@@ -81,7 +81,7 @@ def test_a_loop_of_redirections_ends(server: Server) -> None:
 def test_a_posted_question_follows_no_redirection(server: Server) -> None:
     server.replies["/ocsp"] = redirection("/elsewhere", 307)
     with pytest.raises(FetchError, match="HTTP status 307"):
-        fetch(Question(server.url("/ocsp"), 100, b"question", "x"), 5)
+        fetch(FetchRequest(server.url("/ocsp"), 100, b"question", "x"), 5)
     assert server.asked == ["/ocsp"]
 
 
@@ -223,7 +223,7 @@ def test_https_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             refused(address, "certificate verify failed|can't be asked")
             trusting = ssl.create_default_context(cafile=str(tmp_path / "pem"))
             monkeypatch.setattr(ssl, "create_default_context", lambda: trusting)
-            assert fetch(Question(address, 100), 5) == b"secret"
+            assert fetch(FetchRequest(address, 100), 5) == b"secret"
         finally:
             server.shutdown()
             thread.join()

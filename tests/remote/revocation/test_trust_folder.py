@@ -6,7 +6,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sra.remote.revocation.trust_folder import Trusted, TrustFolder
+from sra.remote.revocation.trust_folder import TrustedCertificates, TrustFolder
 from tests.chains import Authority, key, root
 
 ROOT = root()
@@ -24,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def read(folder: Path) -> Trusted:
+def read(folder: Path) -> TrustedCertificates:
     return TrustFolder(folder, folder).read()
 
 
@@ -48,7 +48,7 @@ def test_lists_may_be_in_a_folder_of_their_own(folder: Path, tmp_path_factory: p
 
 
 def test_a_folder_that_is_not_there_trusts_nobody(tmp_path: Path) -> None:
-    assert read(tmp_path / "no") == Trusted()
+    assert read(tmp_path / "no") == TrustedCertificates()
 
 
 def test_the_links_of_openssl_rehash_and_other_files_are_passed_over(folder: Path) -> None:

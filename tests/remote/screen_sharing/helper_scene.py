@@ -16,13 +16,13 @@ from sra.remote.screen_sharing.helper import Helper
 from sra.remote.screen_sharing.link import ScreenLink
 from sra.remote.screen_sharing.password import LOCKED, OnePassword
 from sra.remote.screen_sharing.recording import recorder as recording_linux
-from sra.remote.screen_sharing.recording.folder import Shelf
-from sra.remote.screen_sharing.recording.recorder import MEBIBYTE, Recorder
-from sra.remote.screen_sharing.share import Place, Policy
+from sra.remote.screen_sharing.recording.folder import RecordingFolder
+from sra.remote.screen_sharing.recording.recorder import MEBIBYTE, ShareRecorder
+from sra.remote.screen_sharing.share import Policy, SharePlace
 from sra.remote.screen_sharing.wayland.wlroots_linux import Compositor
 from sra.remote.screen_sharing.x11 import vnc_linux
 from sra.remote.screen_sharing.x11.displays_linux import Display, NoDisplayError, RunningProcess
-from sra.remote.screen_sharing.x11.vnc_linux import Account
+from sra.remote.screen_sharing.x11.vnc_linux import VncAccount
 from tests.loopback import DEADLINE, until
 
 SERVER = """\
@@ -48,10 +48,10 @@ class Scene:
         self.folder = folder
         self.hashes: list[str] = []
         self.displays: list[Display | Compositor] = [DISPLAY]
-        account = Account("_srascreen", 2**31, 2**31)
-        self.shelf = Shelf(folder / "recordings")
-        recorder = Recorder(self.shelf, account, MEBIBYTE) if recorded else None
-        self.place = Place(folder / "server", account, policy, self._find, recorder)
+        account = VncAccount("_srascreen", 2**31, 2**31)
+        self.shelf = RecordingFolder(folder / "recordings")
+        recorder = ShareRecorder(self.shelf, account, MEBIBYTE) if recorded else None
+        self.place = SharePlace(folder / "server", account, policy, self._find, recorder)
         self.place.folder.mkdir(exist_ok=True)
         self.password = OnePassword("_srascreen", self._set)
         self.helper = Helper(self.socket, self.place, os.geteuid(), self.password, self.shelf)
@@ -80,7 +80,7 @@ class Scene:
 def use_programs_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """In place of X0tigervnc, ffmpeg and what says how large the display is; as who runs the test."""
 
-    def arguments(display: str, socket: Path, account: Account, *, view_only: bool) -> Sequence[str]:
+    def arguments(display: str, socket: Path, account: VncAccount, *, view_only: bool) -> Sequence[str]:
         return (sys.executable, "-c", SERVER, str(socket))
 
     monkeypatch.setattr(vnc_linux, "arguments", arguments)

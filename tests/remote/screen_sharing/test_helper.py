@@ -19,7 +19,7 @@ from sra.remote.screen_sharing.share import Policy
 from sra.remote.screen_sharing.wayland.wlroots_linux import Compositor
 from sra.remote.screen_sharing.x11 import vnc_linux
 from sra.remote.screen_sharing.x11.displays_linux import RunningProcess
-from tests.loopback import DEADLINE, run, until
+from tests.loopback import DEADLINE, until
 from tests.remote.screen_sharing.helper_scene import BY, DISPLAY, is_alive, raw, scene, use_programs_of_the_test
 
 
@@ -28,57 +28,44 @@ def _programs_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
     use_programs_of_the_test(monkeypatch)
 
 
-def test_before_anything_else_the_account_is_locked(tmp_path: Path) -> None:
-    async def body() -> None:
-        async with scene(tmp_path) as there:
-            assert there.hashes == [LOCKED]
-
-    run(body())
+async def test_before_anything_else_the_account_is_locked(tmp_path: Path) -> None:
+    async with scene(tmp_path) as there:
+        assert there.hashes == [LOCKED]
 
 
-def test_what_a_killed_helper_left_is_removed_when_the_next_one_starts(tmp_path: Path) -> None:
+async def test_what_a_killed_helper_left_is_removed_when_the_next_one_starts(tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
     for name in ("cookie", "vnc"):
         (tmp_path / "server" / name).write_bytes(b"left")
-
-    async def body() -> None:
-        async with scene(tmp_path) as there:
-            assert not there.place.socket.exists()
-            assert not there.place.cookies.exists()
-
-    run(body())
+    async with scene(tmp_path) as there:
+        assert not there.place.socket.exists()
+        assert not there.place.cookies.exists()
 
 
-def test_a_grant_has_a_server_and_a_password_and_ends_with_its_connection(tmp_path: Path) -> None:
-    async def body() -> None:
-        async with scene(tmp_path) as there:
-            link = there.link()
-            credential = await link.grant(BY, view_only=False)
-            assert (credential.username, len(credential.password), credential.seconds) == ("_srascreen", 24, 60)
-            assert there.hashes[-1].startswith("$6$")
-            connection = await link.open()
-            connection.setblocking(False)
-            assert await asyncio.get_running_loop().sock_recv(connection, 12) == b"RFB 003.008\n"
-            connection.close()
-            link.close()
-            await until(lambda: there.hashes[-1] == LOCKED and not is_alive(there.servers()[0]))
-            await until(lambda: not there.place.socket.exists() and not there.place.cookies.exists())
-
-    run(body())
+async def test_a_grant_has_a_server_and_a_password_and_ends_with_its_connection(tmp_path: Path) -> None:
+    async with scene(tmp_path) as there:
+        link = there.link()
+        credential = await link.grant(BY, view_only=False)
+        assert (credential.username, len(credential.password), credential.seconds) == ("_srascreen", 24, 60)
+        assert there.hashes[-1].startswith("$6$")
+        connection = await link.open()
+        connection.setblocking(False)
+        assert await asyncio.get_running_loop().sock_recv(connection, 12) == b"RFB 003.008\n"
+        connection.close()
+        link.close()
+        await until(lambda: there.hashes[-1] == LOCKED and not is_alive(there.servers()[0]))
+        await until(lambda: not there.place.socket.exists() and not there.place.cookies.exists())
 
 
-def test_the_password_is_burned_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def body() -> None:
-        async with scene(tmp_path) as there:
-            link = there.link()
-            await link.grant(BY, view_only=False)
-            monkeypatch.setattr(helper_module, "peer_user", lambda _: 2**31)
-            burning = [asyncio.to_thread(screen_burn.burn, str(there.socket)) for _ in range(8)]
-            assert sorted(await asyncio.gather(*burning)) == [False] * 7 + [True]
-            assert there.hashes[-1] == LOCKED
-            link.close()
-
-    run(body())
+async def test_the_password_is_burned_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with scene(tmp_path) as there:
+        link = there.link()
+        await link.grant(BY, view_only=False)
+        monkeypatch.setattr(helper_module, "peer_user", lambda _: 2**31)
+        burning = [asyncio.to_thread(screen_burn.burn, str(there.socket)) for _ in range(8)]
+        assert sorted(await asyncio.gather(*burning)) == [False] * 7 + [True]
+        assert there.hashes[-1] == LOCKED
+        link.close()
 
 
 def test_without_a_helper_nothing_is_burned_and_so_nobody_is_let_in(tmp_path: Path) -> None:
@@ -93,178 +80,140 @@ OF_SRAD = [
 
 
 @pytest.mark.parametrize("uid", [2**31, 12345])
-def test_who_may_not_ask_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int) -> None:
+async def test_who_may_not_ask_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int) -> None:
     monkeypatch.setattr(helper_module, "peer_user", lambda _: uid)
-
-    async def body() -> None:
-        async with scene(tmp_path) as there:
-            for packet in OF_SRAD:
-                assert await raw(there, packet) == b""
-            assert there.servers() == []
-            assert there.hashes == [LOCKED]
-
-    run(body())
+    async with scene(tmp_path) as there:
+        for packet in OF_SRAD:
+            assert await raw(there, packet) == b""
+        assert there.servers() == []
+        assert there.hashes == [LOCKED]
 
 
-def test_srad_may_not_burn_and_nobody_gets_an_answer_to_what_is_no_request(tmp_path: Path) -> None:
-    async def body() -> None:
-        async with scene(tmp_path) as there:
-            for packet in (b'{"type":"burn"}', b"sh", b'{"type":"grant"}', b"x" * 5000):
-                assert await raw(there, packet) == b""
-            assert b"no share" in await raw(there, b'{"type":"open"}')
-            assert await raw(there, b'{"type":"lock"}') == b'{"type":"done"}'
-
-    run(body())
+async def test_srad_may_not_burn_and_nobody_gets_an_answer_to_what_is_no_request(tmp_path: Path) -> None:
+    async with scene(tmp_path) as there:
+        for packet in (b'{"type":"burn"}', b"sh", b'{"type":"grant"}', b"x" * 5000):
+            assert await raw(there, packet) == b""
+        assert b"no share" in await raw(there, b'{"type":"open"}')
+        assert await raw(there, b'{"type":"lock"}') == b'{"type":"done"}'
 
 
-def test_one_who_leaves_before_the_answer_leaves_nothing_behind(tmp_path: Path) -> None:
-    async def body() -> None:
-        async with scene(tmp_path) as there:
-            there.displays.clear()
-            link = there.link()
-            granting = asyncio.create_task(link.grant(BY, view_only=False))
-            await asyncio.sleep(0.05)
-            link.close()
-            with pytest.raises(RefusedError):
-                await granting
-            there.displays.append(DISPLAY)
-            second = there.link()
-            await second.grant(BY, view_only=False)
-            second.close()
-
-    run(body())
+async def test_one_who_leaves_before_the_answer_leaves_nothing_behind(tmp_path: Path) -> None:
+    async with scene(tmp_path) as there:
+        there.displays.clear()
+        link = there.link()
+        granting = asyncio.create_task(link.grant(BY, view_only=False))
+        await asyncio.sleep(0.05)
+        link.close()
+        with pytest.raises(RefusedError):
+            await granting
+        there.displays.append(DISPLAY)
+        second = there.link()
+        await second.grant(BY, view_only=False)
+        second.close()
 
 
-def test_the_screen_is_one_admins_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_screen_is_one_admins_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(helper_module, "TURN_PATIENCE", 0.05)
-
-    async def body() -> None:
-        async with scene(tmp_path) as there:
-            first, second = there.link(), there.link()
-            await first.grant(BY, view_only=False)
-            with pytest.raises(RefusedError, match=r"shared already: with ann \(192.0.2.1\)") as refused:
-                await second.grant("bob", view_only=False)
-            assert refused.value.code is RefusalCode.NOT_ALLOWED
-            second.close()
-            assert await asyncio.wait_for(first.open(), DEADLINE)
-            first.close()
-
-    run(body())
+    async with scene(tmp_path) as there:
+        first, second = there.link(), there.link()
+        await first.grant(BY, view_only=False)
+        with pytest.raises(RefusedError, match=r"shared already: with ann \(192.0.2.1\)") as refused:
+            await second.grant("bob", view_only=False)
+        assert refused.value.code is RefusalCode.NOT_ALLOWED
+        second.close()
+        assert await asyncio.wait_for(first.open(), DEADLINE)
+        first.close()
 
 
-def test_an_unused_password_expires_and_a_used_one_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def body() -> None:
-        async with scene(tmp_path, Policy(notice=False, expire=1)) as there:
-            link = there.link()
-            await link.grant(BY, view_only=False)
-            assert await link.wait_ended() == "The screen's password was not used within 1 s."
-            assert there.hashes[-1] == LOCKED
-            used = there.link()
-            await used.grant(BY, view_only=False)
-            assert await there.password.burn()
-            await asyncio.sleep(1.2)
-            assert is_alive(there.servers()[-1])
-            used.close()
-
-    run(body())
+async def test_an_unused_password_expires_and_a_used_one_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with scene(tmp_path, Policy(notice=False, expire=1)) as there:
+        link = there.link()
+        await link.grant(BY, view_only=False)
+        assert await link.wait_ended() == "The screen's password was not used within 1 s."
+        assert there.hashes[-1] == LOCKED
+        used = there.link()
+        await used.grant(BY, view_only=False)
+        assert await there.password.burn()
+        await asyncio.sleep(1.2)
+        assert is_alive(there.servers()[-1])
+        used.close()
 
 
-def test_when_the_server_ends_the_grant_does_and_srad_is_told(tmp_path: Path) -> None:
-    async def body() -> None:
-        async with scene(tmp_path) as there:
-            link = there.link()
-            await link.grant(BY, view_only=False)
-            await there.password.burn()
-            await until(lambda: bool(there.servers()))
-            os.kill(there.servers()[0], 9)
-            assert (await link.wait_ended()).startswith("The screen went away")
-            with pytest.raises(RefusedError, match="went away"):
-                await link.open()
-
-    run(body())
+async def test_when_the_server_ends_the_grant_does_and_srad_is_told(tmp_path: Path) -> None:
+    async with scene(tmp_path) as there:
+        link = there.link()
+        await link.grant(BY, view_only=False)
+        await there.password.burn()
+        await until(lambda: bool(there.servers()))
+        os.kill(there.servers()[0], 9)
+        assert (await link.wait_ended()).startswith("The screen went away")
+        with pytest.raises(RefusedError, match="went away"):
+            await link.open()
 
 
-def test_a_display_that_comes_soon_is_waited_for_and_one_that_does_not_is_told(
+async def test_a_display_that_comes_soon_is_waited_for_and_one_that_does_not_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sharing, "PATIENCE", 0.3)
-
-    async def body() -> None:
-        async with scene(tmp_path) as there:
-            there.displays.clear()
-            link = there.link()
-            with pytest.raises(RefusedError, match="no display") as refused:
-                await link.grant(BY, view_only=False)
-            assert refused.value.code is RefusalCode.NO_SCREEN
-            link.close()
-            asyncio.get_running_loop().call_later(0.1, there.displays.append, DISPLAY)
-            again = there.link()
-            await again.grant(BY, view_only=False)
-            again.close()
-
-    run(body())
+    async with scene(tmp_path) as there:
+        there.displays.clear()
+        link = there.link()
+        with pytest.raises(RefusedError, match="no display") as refused:
+            await link.grant(BY, view_only=False)
+        assert refused.value.code is RefusalCode.NO_SCREEN
+        link.close()
+        asyncio.get_running_loop().call_later(0.1, there.displays.append, DISPLAY)
+        again = there.link()
+        await again.grant(BY, view_only=False)
+        again.close()
 
 
-def test_a_server_that_can_not_use_the_display_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_can_not_use_the_display_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sharing, "PATIENCE", 0.1)
     monkeypatch.setattr(vnc_linux, "arguments", lambda *_, **__: (sys.executable, "-c", "raise SystemExit(1)"))
-
-    async def body() -> None:
-        async with scene(tmp_path) as there:
-            link = there.link()
-            with pytest.raises(RefusedError, match="can't use the display"):
-                await link.grant(BY, view_only=False)
-            link.close()
-
-    run(body())
+    async with scene(tmp_path) as there:
+        link = there.link()
+        with pytest.raises(RefusedError, match="can't use the display"):
+            await link.grant(BY, view_only=False)
+        link.close()
 
 
-def test_what_ends_by_itself_while_the_helper_does_is_waited_for(
+async def test_what_ends_by_itself_while_the_helper_does_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The event loop would cancel it at its own end; what is about to start a program then may hang for ever."""
+    changing, may_change = asyncio.Event(), asyncio.Event()
 
-    async def body() -> None:
-        changing, may_change = asyncio.Event(), asyncio.Event()
+    async def change(account: str, value: str) -> None:
+        changing.set()
+        await may_change.wait()
+        there.hashes.append(value)
 
-        async def change(account: str, value: str) -> None:
-            changing.set()
-            await may_change.wait()
-            there.hashes.append(value)
+    async with scene(tmp_path) as there:
+        link = there.link()
+        await link.grant(BY, view_only=False)
+        monkeypatch.setattr(there.password, "_setting", change)
+        os.kill(there.servers()[0], signal.SIGKILL)
+        await changing.wait()
+        asyncio.get_running_loop().call_later(0.1, may_change.set)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    link.close()
 
-        async with scene(tmp_path) as there:
-            link = there.link()
+
+async def test_the_owner_may_share_nothing(tmp_path: Path) -> None:
+    async with scene(tmp_path, Policy(enabled=False)) as there:
+        link = there.link()
+        with pytest.raises(RefusedError, match="does not share") as refused:
             await link.grant(BY, view_only=False)
-            monkeypatch.setattr(there.password, "_setting", change)
-            os.kill(there.servers()[0], signal.SIGKILL)
-            await changing.wait()
-            asyncio.get_running_loop().call_later(0.1, may_change.set)
-        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert refused.value.code is RefusalCode.NOT_ALLOWED
         link.close()
 
-    run(body())
 
-
-def test_the_owner_may_share_nothing(tmp_path: Path) -> None:
-    async def body() -> None:
-        async with scene(tmp_path, Policy(enabled=False)) as there:
-            link = there.link()
-            with pytest.raises(RefusedError, match="does not share") as refused:
-                await link.grant(BY, view_only=False)
-            assert refused.value.code is RefusalCode.NOT_ALLOWED
-            link.close()
-
-    run(body())
-
-
-def test_a_wayland_session_is_not_shared_where_the_console_has_to_be_blanked(tmp_path: Path) -> None:
-    async def body() -> None:
-        async with scene(tmp_path, Policy(notice=False, blanked=True)) as there:
-            there.displays = [Compositor(RunningProcess(1, 1000, ("sway",)))]
-            link = there.link()
-            with pytest.raises(RefusedError, match="wants its console blanked"):
-                await link.grant(BY, view_only=False)
-            assert there.servers() == []
-            link.close()
-
-    run(body())
+async def test_a_wayland_session_is_not_shared_where_the_console_has_to_be_blanked(tmp_path: Path) -> None:
+    async with scene(tmp_path, Policy(notice=False, blanked=True)) as there:
+        there.displays = [Compositor(RunningProcess(1, 1000, ("sway",)))]
+        link = there.link()
+        with pytest.raises(RefusedError, match="wants its console blanked"):
+            await link.grant(BY, view_only=False)
+        assert there.servers() == []
+        link.close()

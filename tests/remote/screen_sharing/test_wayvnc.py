@@ -15,17 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sra.errors import LinkError, ProtocolError
-from sra.remote.screen_sharing.wayland import pam_linux, plain_login, wayvnc_door, wayvnc_linux
-from sra.remote.screen_sharing.wayland.wayvnc_door import MAX_GUESTS, Door
+from sra.remote.screen_sharing.wayland import pam_linux, plain_login, wayvnc_linux
+from sra.remote.screen_sharing.wayland import wayvnc_proxy as wayvnc_door
 from sra.remote.screen_sharing.wayland.wayvnc_linux import WlrootsScreen
+from sra.remote.screen_sharing.wayland.wayvnc_proxy import MAX_GUESTS, WayvncProxy
 from sra.remote.screen_sharing.wayland.wlroots_linux import Compositor
 from sra.remote.screen_sharing.x11.displays_linux import RunningProcess
-from sra.remote.screen_sharing.x11.vnc_linux import Account, ServerError
+from sra.remote.screen_sharing.x11.vnc_linux import ServerError, VncAccount
 from sra.transport.stream import Stream
-from tests.loopback import run
 from tests.rfb_client import Attempt, RfbClient, attempt
 
-ACCOUNT = Account("_srascreen", 999, 999)
+ACCOUNT = VncAccount("_srascreen", 999, 999)
 SERVER_INIT = struct.pack(">HH16xI", 640, 480, 6) + b"WayVNC"
 IN, OUT = Attempt((640, 480), ""), plain_login.REFUSED.decode()
 LOGIN = (
@@ -63,13 +63,13 @@ async def door(folder: Path, monkeypatch: pytest.MonkeyPatch, server: Handler = 
     monkeypatch.setattr(pam_linux, "lets_in", lets_in)
     inner = await asyncio.start_unix_server(server, folder / "inner")
     with wayvnc_door._listen(folder / "vnc") as listening:
-        serving = asyncio.create_task(Door(folder / "inner", ACCOUNT).serve(listening))
+        serving = asyncio.create_task(WayvncProxy(folder / "inner", ACCOUNT).serve(listening))
         yield asked
         serving.cancel()
     inner.close()
 
 
-def test_whom_pam_lets_in_sees_the_screen_under_our_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_whom_pam_lets_in_sees_the_screen_under_our_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def look() -> bytes:
         client = RfbClient(tmp_path / "vnc")
         client.log_in(ACCOUNT.name, "right")
@@ -79,37 +79,30 @@ def test_whom_pam_lets_in_sees_the_screen_under_our_name(tmp_path: Path, monkeyp
         client.close()
         return said
 
-    async def body() -> None:
-        async with door(tmp_path, monkeypatch) as asked:
-            assert await asyncio.to_thread(look) == struct.pack(">BBxxIBBxxI", 4, 1, 0x41, 4, 0, 0x41)
-            assert asked == ["right"]
-
-    run(body())
+    async with door(tmp_path, monkeypatch) as asked:
+        assert await asyncio.to_thread(look) == struct.pack(">BBxxIBBxxI", 4, 1, 0x41, 4, 0, 0x41)
+        assert asked == ["right"]
 
 
-def test_nobody_else_comes_in_and_others_are_not_asked_of_pam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def body() -> None:
-        async with door(tmp_path, monkeypatch) as asked:
-            for name, password in ((ACCOUNT.name, "wrong"), (ACCOUNT.name, ""), ("root", "right"), ("", "")):
-                assert await asyncio.to_thread(attempt, tmp_path / "vnc", name, password) == Attempt((0, 0), OUT)
-            assert asked == ["wrong", ""]
-            assert await asyncio.to_thread(attempt, tmp_path / "vnc", ACCOUNT.name, "right") == IN
+async def test_nobody_else_comes_in_and_others_are_not_asked_of_pam(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with door(tmp_path, monkeypatch) as asked:
+        for name, password in ((ACCOUNT.name, "wrong"), (ACCOUNT.name, ""), ("root", "right"), ("", "")):
+            assert await asyncio.to_thread(attempt, tmp_path / "vnc", name, password) == Attempt((0, 0), OUT)
+        assert asked == ["wrong", ""]
+        assert await asyncio.to_thread(attempt, tmp_path / "vnc", ACCOUNT.name, "right") == IN
 
-    run(body())
 
-
-def test_a_screen_has_few_guests_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def body() -> None:
-        async with door(tmp_path, monkeypatch):
-            guests = [await asyncio.open_unix_connection(tmp_path / "vnc") for _ in range(MAX_GUESTS)]
-            for reader, _ in guests:
-                assert await reader.readexactly(12) == plain_login.VERSION
-            reader, writer = await asyncio.open_unix_connection(tmp_path / "vnc")
-            assert await reader.read() == b""
-            for _, guest in (*guests, (reader, writer)):
-                guest.close()
-
-    run(body())
+async def test_a_screen_has_few_guests_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with door(tmp_path, monkeypatch):
+        guests = [await asyncio.open_unix_connection(tmp_path / "vnc") for _ in range(MAX_GUESTS)]
+        for reader, _ in guests:
+            assert await reader.readexactly(12) == plain_login.VERSION
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "vnc")
+        assert await reader.read() == b""
+        for _, guest in (*guests, (reader, writer)):
+            guest.close()
 
 
 async def said_to(path: Path, words: bytes) -> bytes:
@@ -136,47 +129,40 @@ async def said_to(path: Path, words: bytes) -> bytes:
         *(LOGIN[:length] for length in range(len(LOGIN) - 1)),
     ],
 )
-def test_what_is_no_login_by_name_and_password_is_cut_off(
+async def test_what_is_no_login_by_name_and_password_is_cut_off(
     words: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def body() -> None:
-        async with door(tmp_path, monkeypatch) as asked:
-            assert SERVER_INIT[-6:] not in await said_to(tmp_path / "vnc", words)
-            assert asked == []
-
-    run(body())
+    async with door(tmp_path, monkeypatch) as asked:
+        assert SERVER_INIT[-6:] not in await said_to(tmp_path / "vnc", words)
+        assert asked == []
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.binary(max_size=200))
-def test_noise_is_cut_off(words: bytes) -> None:
-    async def body() -> None:
-        ours, theirs = socket.socketpair()
-        ours.sendall(words)
-        ours.shutdown(socket.SHUT_WR)
-        _, viewer = await asyncio.get_running_loop().create_unix_connection(Stream, sock=theirs)
-        with pytest.raises((LinkError, ProtocolError)):
-            await plain_login.admit(viewer, lambda _: pytest.fail("judged"))
-        viewer.close()
-        ours.close()
-
-    run(body())
+async def test_noise_is_cut_off(words: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    ours.sendall(words)
+    ours.shutdown(socket.SHUT_WR)
+    _, viewer = await asyncio.get_running_loop().create_unix_connection(Stream, sock=theirs)
+    with pytest.raises((LinkError, ProtocolError)):
+        await plain_login.admit(viewer, lambda _: pytest.fail("judged"))
+    viewer.close()
+    ours.close()
 
 
 @pytest.mark.parametrize("words", [b"RFB 003.003\n\1\1", b"RFB 003.008\n\1\2", b"RFB 003.008\n\1\1\0\0\0\1", b""])
-def test_a_server_of_another_kind_is_not_shown(words: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_of_another_kind_is_not_shown(
+    words: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def other(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(words)
         writer.write_eof()
         await reader.read()
         writer.close()
 
-    async def body() -> None:
-        async with door(tmp_path, monkeypatch, other):
-            done = await asyncio.to_thread(attempt, tmp_path / "vnc", ACCOUNT.name, "right")
-            assert done.refusal == "the server closed the connection after b''"
-
-    run(body())
+    async with door(tmp_path, monkeypatch, other):
+        done = await asyncio.to_thread(attempt, tmp_path / "vnc", ACCOUNT.name, "right")
+        assert done.refusal == "the server closed the connection after b''"
 
 
 def test_pam_is_not_asked_about_what_c_would_cut_short() -> None:
@@ -212,23 +198,18 @@ def test_the_question_is_one_argument_and_the_button_says_a_fixed_word() -> None
     ("answer", "is_yes"),
     [(b"allowed\n", True), (b"", False), (b"allowed", False), (b"allowed\nallowed\n", False), (None, False)],
 )
-def test_only_that_word_in_time_is_a_yes(answer: bytes | None, is_yes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_that_word_in_time_is_a_yes(
+    answer: bytes | None, is_yes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def start(_self: object, _argv: object, stdout: int) -> asyncio.subprocess.Process:
         talk = ("sleep", "60") if answer is None else ("printf", "%b", answer.decode())
         return await asyncio.create_subprocess_exec(*talk, stdout=stdout)
 
     monkeypatch.setattr(WlrootsScreen, "_start", start)
     person = Compositor(RunningProcess(1, 1000, ("sway",)))
-
-    async def body() -> None:
-        assert await WlrootsScreen(person, ACCOUNT, Path("/run")).consents("ann", 1) is is_yes
-
-    run(body())
+    assert await WlrootsScreen(person, ACCOUNT, Path("/run")).consents("ann", 1) is is_yes
 
 
-def test_nobody_is_asked_at_a_login_window() -> None:
-    async def body() -> None:
-        login = Compositor(RunningProcess(1, 110, ("sway",)))
-        assert await WlrootsScreen(login, ACCOUNT, Path("/run")).consents("ann", 1)
-
-    run(body())
+async def test_nobody_is_asked_at_a_login_window() -> None:
+    login = Compositor(RunningProcess(1, 110, ("sway",)))
+    assert await WlrootsScreen(login, ACCOUNT, Path("/run")).consents("ann", 1)

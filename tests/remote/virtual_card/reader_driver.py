@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from sra.remote.virtual_card.reader_frames import Kind
+from sra.remote.virtual_card.reader_frames import FrameKind
 
 SELECT = bytes.fromhex("00A4040000")
 SLOW = bytes.fromhex("0087079A00")
@@ -49,7 +49,7 @@ class Driver:
     async def connect(cls, path: Path) -> Driver:
         """Connect as the driver does and take the greeting."""
         driver = cls(*await asyncio.open_unix_connection(path))
-        assert (await driver.hear())[0] == Kind.GREETING
+        assert (await driver.hear())[0] == FrameKind.GREETING
         return driver
 
     async def hear(self) -> tuple[int, bytes]:

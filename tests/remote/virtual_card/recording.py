@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from sra.piv import objects
-from sra.piv.certificates import build_certificate
+from sra.piv.certificate_objects import build_certificate
 from sra.piv.keys import (
     Algorithm,
     KeyDescription,

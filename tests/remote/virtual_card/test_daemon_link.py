@@ -29,53 +29,43 @@ CERTIFICATE = identity().folder / CERTIFICATE_FILE
 # Attaching.
 
 
-def test_srad_is_attached_to_with_the_secret() -> None:
-    async def body() -> None:
-        async with running_remote(readers=0) as remote:
-            channel = await daemon_link.attach(remote.local_port, 2, secret_file(), CERTIFICATE)
-            assert remote.sessions.take_reader().number == 2
-            await channel.close("bye")
-
-    run(body())
+async def test_srad_is_attached_to_with_the_secret() -> None:
+    async with running_remote(readers=0) as remote:
+        channel = await daemon_link.attach(remote.local_port, 2, secret_file(), CERTIFICATE)
+        assert remote.sessions.take_reader().number == 2
+        await channel.close("bye")
 
 
-def test_what_pretends_to_be_srad_never_gets_the_secret() -> None:
-    async def body() -> None:
-        received = bytearray()
-        ended = asyncio.Event()
+async def test_what_pretends_to_be_srad_never_gets_the_secret() -> None:
+    received = bytearray()
+    ended = asyncio.Event()
 
-        async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            try:
-                while part := await reader.read(1000):
-                    received.extend(part)
-            except (ConnectionError, ssl.SSLError):
-                pass
-            writer.close()
-            ended.set()
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while part := await reader.read(1000):
+                received.extend(part)
+        except (ConnectionError, ssl.SSLError):
+            pass
+        writer.close()
+        ended.set()
 
-        server = await asyncio.start_server(listen, HOST, 0, ssl=server_context("impostor"))
-        async with server:
-            with pytest.raises(LinkError, match="is not srad"):
-                await daemon_link.attach(server.sockets[0].getsockname()[1], 0, secret_file(), CERTIFICATE)
-            async with asyncio.timeout(DEADLINE):
-                await ended.wait()
-        assert received == b""
-
-    run(body())
+    server = await asyncio.start_server(listen, HOST, 0, ssl=server_context("impostor"))
+    async with server:
+        with pytest.raises(LinkError, match="is not srad"):
+            await daemon_link.attach(server.sockets[0].getsockname()[1], 0, secret_file(), CERTIFICATE)
+        async with asyncio.timeout(DEADLINE):
+            await ended.wait()
+    assert received == b""
 
 
-def test_a_certificate_file_with_a_chain_behind_it_is_understood(tmp_path: Path) -> None:
+async def test_a_certificate_file_with_a_chain_behind_it_is_understood(tmp_path: Path) -> None:
     chain = tmp_path / "certificate.pem"
     chain.write_bytes(
         b"issued by nobody\n" + CERTIFICATE.read_bytes() + (identity("other").folder / CERTIFICATE_FILE).read_bytes()
     )
-
-    async def body() -> None:
-        async with running_remote(readers=0) as remote:
-            channel = await daemon_link.attach(remote.local_port, 0, secret_file(), chain)
-            await channel.close("bye")
-
-    run(body())
+    async with running_remote(readers=0) as remote:
+        channel = await daemon_link.attach(remote.local_port, 0, secret_file(), chain)
+        await channel.close("bye")
 
 
 @pytest.mark.parametrize(
@@ -92,44 +82,33 @@ async def attach_nowhere(*, certificate: Path = CERTIFICATE) -> None:
     await daemon_link.attach(1, 0, secret_file(), certificate)
 
 
-def test_a_secret_that_can_not_be_read_is_no_link(tmp_path: Path) -> None:
-    async def body() -> None:
-        async with running_remote(readers=0) as remote:
-            with pytest.raises(LinkError, match="can't be read"):
-                await daemon_link.attach(remote.local_port, 0, tmp_path / "missing", CERTIFICATE)
-            await asyncio.sleep(0.01)
-            assert remote.sessions._readers == {}
-
-    run(body())
+async def test_a_secret_that_can_not_be_read_is_no_link(tmp_path: Path) -> None:
+    async with running_remote(readers=0) as remote:
+        with pytest.raises(LinkError, match="can't be read"):
+            await daemon_link.attach(remote.local_port, 0, tmp_path / "missing", CERTIFICATE)
+        await asyncio.sleep(0.01)
+        assert remote.sessions._readers == {}
 
 
 @pytest.mark.parametrize("secret", [bytes(32), b"", b"short", SECRET + b"more"])
-def test_with_a_wrong_secret_there_is_no_link(secret: bytes, tmp_path: Path) -> None:
+async def test_with_a_wrong_secret_there_is_no_link(secret: bytes, tmp_path: Path) -> None:
     path = tmp_path / "local-secret"
     path.write_bytes(secret)
-
-    async def body() -> None:
-        async with running_remote(readers=0) as remote:
-            with pytest.raises(LinkError):
-                await daemon_link.attach(remote.local_port, 0, path, CERTIFICATE)
-
-    run(body())
+    async with running_remote(readers=0) as remote:
+        with pytest.raises(LinkError):
+            await daemon_link.attach(remote.local_port, 0, path, CERTIFICATE)
 
 
-def test_an_srad_that_does_not_answer_is_given_up_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_srad_that_does_not_answer_is_given_up_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(daemon_link, "CONNECT_DEADLINE", 0.2)
-
-    async def body() -> None:
-        door = Door()
-        async with listening(door.welcome, Role.ADMIN, State.DETACHED) as port:
-            with pytest.raises(RefusedError) as refused:
-                await daemon_link.attach(port, 0, secret_file(), CERTIFICATE)
-            assert refused.value.code is RefusalCode.TIMEOUT
-            silent = await door.next()
-            async with asyncio.timeout(DEADLINE):
-                await silent.wait_lost()
-
-    run(body())
+    door = Door()
+    async with listening(door.welcome, Role.ADMIN, State.DETACHED) as port:
+        with pytest.raises(RefusedError) as refused:
+            await daemon_link.attach(port, 0, secret_file(), CERTIFICATE)
+        assert refused.value.code is RefusalCode.TIMEOUT
+        silent = await door.next()
+        async with asyncio.timeout(DEADLINE):
+            await silent.wait_lost()
 
 
 # Cards in and out.
@@ -280,15 +259,12 @@ def test_it_comes_back_whenever_srad_does(monkeypatch: pytest.MonkeyPatch, caplo
     assert 3 <= len(told) <= 4
 
 
-def test_attaching_is_one_question() -> None:
-    async def body() -> None:
-        door = Door()
-        async with listening(door.welcome, Role.ADMIN, State.DETACHED) as port:
-            attaching = asyncio.create_task(daemon_link.attach(port, 3, secret_file(), CERTIFICATE))
-            srad = await door.next()
-            frame = await srad.next_question(DEADLINE)
-            assert frame.message == Attach(SECRET, 3)
-            srad.answer(frame.number, Attached())
-            await (await attaching).close("bye")
-
-    run(body())
+async def test_attaching_is_one_question() -> None:
+    door = Door()
+    async with listening(door.welcome, Role.ADMIN, State.DETACHED) as port:
+        attaching = asyncio.create_task(daemon_link.attach(port, 3, secret_file(), CERTIFICATE))
+        srad = await door.next()
+        frame = await srad.next_question(DEADLINE)
+        assert frame.message == Attach(SECRET, 3)
+        srad.answer(frame.number, Attached())
+        await (await attaching).close("bye")

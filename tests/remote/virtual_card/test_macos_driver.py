@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sra.piv import objects
-from sra.piv.certificates import build_compressed_certificate
+from sra.piv.certificate_objects import build_compressed_certificate
 from sra.piv.keys import Algorithm, Slot
 from sra.piv.objects import CERTIFICATES, CardContents
 from sra.remote.virtual_card.applet import Applet

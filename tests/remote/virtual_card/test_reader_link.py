@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sra.piv.objects import ATR
-from sra.remote.virtual_card.reader_frames import Kind
+from sra.remote.virtual_card.reader_frames import FrameKind
 from sra.remote.virtual_card.reader_link import ReaderLink
 from tests.remote.virtual_card.reader_driver import SELECT, SLOW, Driver, RecordingCard
 
@@ -29,7 +29,7 @@ def mode_of(path: Path) -> int:
 async def flood(driver: Driver, card: RecordingCard) -> None:
     """Ask 20 long questions without reading one answer; raise ``TimeoutError`` when the card hears no more."""
     for _ in range(20):
-        driver.say(Kind.APDU, bytes(65_000))
+        driver.say(FrameKind.APDU, bytes(65_000))
         await asyncio.wait_for(card.commands.get(), 0.2)
 
 
@@ -62,7 +62,7 @@ def test_the_socket_exists_only_while_the_card_is_in(tmp_path: Path) -> None:
 def test_the_driver_is_greeted_with_the_atr_and_the_pin_pad(tmp_path: Path) -> None:
     async def story(path: Path, _: RecordingCard) -> None:
         driver = Driver(*await asyncio.open_unix_connection(path))
-        assert await driver.hear() == (Kind.GREETING, b"\x01\x01" + ATR)
+        assert await driver.hear() == (FrameKind.GREETING, b"\x01\x01" + ATR)
 
     with_card(tmp_path, story)
 
@@ -70,9 +70,9 @@ def test_the_driver_is_greeted_with_the_atr_and_the_pin_pad(tmp_path: Path) -> N
 def test_power_resets_the_card_and_commands_reach_it(tmp_path: Path) -> None:
     async def story(path: Path, card: RecordingCard) -> None:
         driver = await Driver.connect(path)
-        assert await driver.ask(Kind.POWER_ON) == (Kind.DONE, b"")
-        assert await driver.ask(Kind.APDU, SELECT) == (Kind.RESPONSE, SELECT + b"\x90\x00")
-        assert await driver.ask(Kind.POWER_OFF) == (Kind.DONE, b"")
+        assert await driver.ask(FrameKind.POWER_ON) == (FrameKind.DONE, b"")
+        assert await driver.ask(FrameKind.APDU, SELECT) == (FrameKind.RESPONSE, SELECT + b"\x90\x00")
+        assert await driver.ask(FrameKind.POWER_OFF) == (FrameKind.DONE, b"")
         assert card.heard == ["reset", SELECT, "reset"]
 
     with_card(tmp_path, story)
@@ -81,7 +81,7 @@ def test_power_resets_the_card_and_commands_reach_it(tmp_path: Path) -> None:
 def test_the_longest_command_and_its_answer_go_through(tmp_path: Path) -> None:
     async def story(path: Path, _: RecordingCard) -> None:
         driver = await Driver.connect(path)
-        assert await driver.ask(Kind.APDU, bytes(65_544)) == (Kind.RESPONSE, bytes(65_544) + b"\x90\x00")
+        assert await driver.ask(FrameKind.APDU, bytes(65_544)) == (FrameKind.RESPONSE, bytes(65_544) + b"\x90\x00")
 
     with_card(tmp_path, story)
 
@@ -89,11 +89,11 @@ def test_the_longest_command_and_its_answer_go_through(tmp_path: Path) -> None:
 def test_a_command_that_comes_byte_by_byte_is_answered(tmp_path: Path) -> None:
     async def story(path: Path, _: RecordingCard) -> None:
         driver = await Driver.connect(path)
-        for byte in bytes([Kind.APDU, 0, 0, 0, len(SELECT)]) + SELECT:
+        for byte in bytes([FrameKind.APDU, 0, 0, 0, len(SELECT)]) + SELECT:
             driver.writer.write(bytes([byte]))
             await driver.writer.drain()
             await asyncio.sleep(0)
-        assert await driver.hear() == (Kind.RESPONSE, SELECT + b"\x90\x00")
+        assert await driver.hear() == (FrameKind.RESPONSE, SELECT + b"\x90\x00")
 
     with_card(tmp_path, story)
 
@@ -101,13 +101,13 @@ def test_a_command_that_comes_byte_by_byte_is_answered(tmp_path: Path) -> None:
 def test_the_driver_is_kept_waiting_while_the_admin_thinks(tmp_path: Path) -> None:
     async def story(path: Path, card: RecordingCard) -> None:
         driver = await Driver.connect(path)
-        driver.say(Kind.APDU, SLOW)
-        assert [await driver.hear(), await driver.hear()] == [(Kind.WAIT, b"")] * 2
+        driver.say(FrameKind.APDU, SLOW)
+        assert [await driver.hear(), await driver.hear()] == [(FrameKind.WAIT, b"")] * 2
         card.finish.set()
-        while (answer := await driver.hear())[0] == Kind.WAIT:
+        while (answer := await driver.hear())[0] == FrameKind.WAIT:
             pass
-        assert answer == (Kind.RESPONSE, SLOW + b"\x90\x00")
-        assert await driver.ask(Kind.POWER_ON) == (Kind.DONE, b"")
+        assert answer == (FrameKind.RESPONSE, SLOW + b"\x90\x00")
+        assert await driver.ask(FrameKind.POWER_ON) == (FrameKind.DONE, b"")
 
     with_card(tmp_path, story, wait_interval=0.01)
 
@@ -115,39 +115,36 @@ def test_the_driver_is_kept_waiting_while_the_admin_thinks(tmp_path: Path) -> No
 def test_a_quick_answer_needs_no_waiting(tmp_path: Path) -> None:
     async def story(path: Path, _: RecordingCard) -> None:
         driver = await Driver.connect(path)
-        assert (await driver.ask(Kind.APDU, SELECT))[0] == Kind.RESPONSE
+        assert (await driver.ask(FrameKind.APDU, SELECT))[0] == FrameKind.RESPONSE
         await asyncio.sleep(0.05)
-        assert (await driver.ask(Kind.POWER_ON))[0] == Kind.DONE
+        assert (await driver.ask(FrameKind.POWER_ON))[0] == FrameKind.DONE
 
     with_card(tmp_path, story, wait_interval=0.02)
 
 
-def test_ejecting_cancels_the_key_use_and_closes_at_once(tmp_path: Path) -> None:
-    async def tell() -> None:
-        card = RecordingCard()
-        reader = link(tmp_path / READER, card)
-        await reader.open()
-        driver = await Driver.connect(tmp_path / READER)
-        driver.say(Kind.APDU, SLOW)
-        await card.started.wait()
-        await reader.close()
-        assert card.heard == [SLOW, "reset", "cancelled"]
-        assert await driver.is_closed()
-        with pytest.raises(FileNotFoundError):
-            await asyncio.open_unix_connection(tmp_path / READER)
-
-    asyncio.run(tell())
+async def test_ejecting_cancels_the_key_use_and_closes_at_once(tmp_path: Path) -> None:
+    card = RecordingCard()
+    reader = link(tmp_path / READER, card)
+    await reader.open()
+    driver = await Driver.connect(tmp_path / READER)
+    driver.say(FrameKind.APDU, SLOW)
+    await card.started.wait()
+    await reader.close()
+    assert card.heard == [SLOW, "reset", "cancelled"]
+    assert await driver.is_closed()
+    with pytest.raises(FileNotFoundError):
+        await asyncio.open_unix_connection(tmp_path / READER)
 
 
 def test_a_driver_that_goes_away_cancels_its_key_use(tmp_path: Path) -> None:
     async def story(path: Path, card: RecordingCard) -> None:
         driver = await Driver.connect(path)
-        driver.say(Kind.APDU, SLOW)
+        driver.say(FrameKind.APDU, SLOW)
         await card.started.wait()
         driver.writer.close()
         await card.cancelled.wait()
         assert card.heard == [SLOW, "reset", "cancelled"]
-        assert (await (await Driver.connect(path)).ask(Kind.POWER_ON))[0] == Kind.DONE
+        assert (await (await Driver.connect(path)).ask(FrameKind.POWER_ON))[0] == FrameKind.DONE
 
     with_card(tmp_path, story)
 
@@ -155,11 +152,11 @@ def test_a_driver_that_goes_away_cancels_its_key_use(tmp_path: Path) -> None:
 def test_a_new_driver_takes_over_from_the_one_before(tmp_path: Path) -> None:
     async def story(path: Path, card: RecordingCard) -> None:
         before = await Driver.connect(path)
-        before.say(Kind.APDU, SLOW)
+        before.say(FrameKind.APDU, SLOW)
         await card.started.wait()
         after = await Driver.connect(path)
         assert await before.is_closed()
-        assert await after.ask(Kind.APDU, SELECT) == (Kind.RESPONSE, SELECT + b"\x90\x00")
+        assert await after.ask(FrameKind.APDU, SELECT) == (FrameKind.RESPONSE, SELECT + b"\x90\x00")
         assert card.heard == [SLOW, "reset", "cancelled", SELECT]
 
     with_card(tmp_path, story)
@@ -183,7 +180,7 @@ def test_a_driver_that_breaks_a_rule_is_hung_up_on(
         driver.writer.write(garbage)
         assert await driver.is_closed()
         assert card.heard == ["reset"]
-        assert (await (await Driver.connect(path)).ask(Kind.POWER_ON))[0] == Kind.DONE
+        assert (await (await Driver.connect(path)).ask(FrameKind.POWER_ON))[0] == FrameKind.DONE
 
     with_card(tmp_path, story)
     assert "connection to the driver closed" in caplog.text
@@ -192,9 +189,9 @@ def test_a_driver_that_breaks_a_rule_is_hung_up_on(
 def test_a_driver_that_does_not_wait_for_its_answer_is_hung_up_on(tmp_path: Path) -> None:
     async def story(path: Path, card: RecordingCard) -> None:
         driver = await Driver.connect(path)
-        driver.say(Kind.APDU, SLOW)
+        driver.say(FrameKind.APDU, SLOW)
         await card.started.wait()
-        driver.say(Kind.POWER_ON)
+        driver.say(FrameKind.POWER_ON)
         assert await driver.is_closed()
 
     with_card(tmp_path, story)
@@ -205,7 +202,7 @@ def test_a_driver_that_never_reads_is_not_listened_to_any_more(tmp_path: Path) -
         driver = await Driver.connect(path)
         with pytest.raises(TimeoutError):
             await flood(driver, card)
-        assert (await (await Driver.connect(path)).ask(Kind.POWER_ON))[0] == Kind.DONE
+        assert (await (await Driver.connect(path)).ask(FrameKind.POWER_ON))[0] == FrameKind.DONE
 
     with_card(tmp_path, story)
 
@@ -229,7 +226,7 @@ def test_a_stranger_does_not_disturb_the_driver(tmp_path: Path, monkeypatch: pyt
         driver = await Driver.connect(path)
         monkeypatch.setattr("sra.remote.virtual_card.driver_connection.peer_user", lambda _: 12_345)
         assert await Driver(*await asyncio.open_unix_connection(path)).is_closed()
-        assert await driver.ask(Kind.POWER_ON) == (Kind.DONE, b"")
+        assert await driver.ask(FrameKind.POWER_ON) == (FrameKind.DONE, b"")
 
     with_card(tmp_path, story)
 
@@ -241,7 +238,7 @@ def test_what_a_killed_process_left_is_replaced(tmp_path: Path) -> None:
 
     async def story(path: Path, _: RecordingCard) -> None:
         assert names_in(tmp_path) == [READER]
-        assert (await (await Driver.connect(path)).ask(Kind.POWER_ON))[0] == Kind.DONE
+        assert (await (await Driver.connect(path)).ask(FrameKind.POWER_ON))[0] == FrameKind.DONE
 
     with_card(tmp_path, story)
 
@@ -253,28 +250,22 @@ def test_something_else_in_the_sockets_place_is_left_alone(tmp_path: Path) -> No
     assert (tmp_path / READER).read_text() == "kept"
 
 
-def test_ejecting_leaves_the_socket_of_a_successor_alone(tmp_path: Path) -> None:
-    async def tell() -> None:
-        first, second = (link(tmp_path / READER, RecordingCard()) for _ in range(2))
-        await first.open()
-        await second.open()
-        await first.close()
-        assert (await (await Driver.connect(tmp_path / READER)).ask(Kind.POWER_ON))[0] == Kind.DONE
-        await second.close()
-        assert names_in(tmp_path) == []
-
-    asyncio.run(tell())
+async def test_ejecting_leaves_the_socket_of_a_successor_alone(tmp_path: Path) -> None:
+    first, second = (link(tmp_path / READER, RecordingCard()) for _ in range(2))
+    await first.open()
+    await second.open()
+    await first.close()
+    assert (await (await Driver.connect(tmp_path / READER)).ask(FrameKind.POWER_ON))[0] == FrameKind.DONE
+    await second.close()
+    assert names_in(tmp_path) == []
 
 
-def test_ejecting_twice_or_before_inserting_does_nothing(tmp_path: Path) -> None:
-    async def tell() -> None:
-        reader = link(tmp_path / READER, RecordingCard())
-        await reader.close()
-        await reader.open()
-        await reader.close()
-        await reader.close()
-
-    asyncio.run(tell())
+async def test_ejecting_twice_or_before_inserting_does_nothing(tmp_path: Path) -> None:
+    reader = link(tmp_path / READER, RecordingCard())
+    await reader.close()
+    await reader.open()
+    await reader.close()
+    await reader.close()
 
 
 def test_only_root_may_open_the_socket_when_root_is_the_driver(tmp_path: Path) -> None:
@@ -288,20 +279,17 @@ def test_only_root_may_open_the_socket_when_root_is_the_driver(tmp_path: Path) -
     assert asyncio.run(modes()) == [0o600, 0o666]
 
 
-def test_a_card_that_fails_leaves_the_driver_nothing_to_wait_for(
+async def test_a_card_that_fails_leaves_the_driver_nothing_to_wait_for(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     class BrokenCard(RecordingCard):
         async def transmit(self, apdu: bytes) -> bytes:
             raise ValueError(apdu)
 
-    async def tell() -> None:
-        async with link(tmp_path / READER, BrokenCard()):
-            driver = await Driver.connect(tmp_path / READER)
-            driver.say(Kind.APDU, SELECT)
-            assert await driver.is_closed()
-
-    asyncio.run(tell())
+    async with link(tmp_path / READER, BrokenCard()):
+        driver = await Driver.connect(tmp_path / READER)
+        driver.say(FrameKind.APDU, SELECT)
+        assert await driver.is_closed()
     assert "the card failed with ValueError" in caplog.text
 
 
@@ -309,7 +297,7 @@ def test_the_log_holds_no_pin_and_no_key_block(tmp_path: Path, caplog: pytest.Lo
     async def story(path: Path, _: RecordingCard) -> None:
         driver = await Driver.connect(path)
         for command in ("0020008008313233343536FFFF", "0087119A02ABCD"):
-            await driver.ask(Kind.APDU, bytes.fromhex(command))
+            await driver.ask(FrameKind.APDU, bytes.fromhex(command))
 
     with caplog.at_level("DEBUG", logger="sra.card"):
         with_card(tmp_path, story)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
-from sra.admin.guard import rules
-from sra.admin.guard.rules import Answer, Rule, Verdict
+from sra.admin.guard import key_rules as rules
+from sra.admin.guard.key_rules import KeyRule, RuleAnswer, RuleVerdict
 from sra.piv.keys import Slot
 from sra.system import clock as clocks
 
@@ -16,7 +16,7 @@ PIN_COUNTS_WITH = Slot.AUTHENTICATION
 """The key that logs in, which is what a PIN is asked for: its question can't show what will be signed or decrypted."""
 
 
-class Need(Enum):
+class Requirement(Enum):
     """What is needed before a key may be used."""
 
     NOTHING = auto()
@@ -27,7 +27,7 @@ class Need(Enum):
 class Consent:
     """The answers of one connection."""
 
-    def __init__(self, table: Sequence[Rule], remote: str, clock: Callable[[], float] = clocks.now) -> None:
+    def __init__(self, table: Sequence[KeyRule], remote: str, clock: Callable[[], float] = clocks.now) -> None:
         self._answers = rules.answers(table, remote)
         self._clock = clock
         self._granted: dict[Slot, float] = {}
@@ -41,18 +41,18 @@ class Consent:
         """The person said yes."""
         self._granted[slot] = self._clock()
 
-    def need(self, slot: Slot) -> Need:
+    def need(self, slot: Slot) -> Requirement:
         """What a use of this key needs now; a PIN that was given is used up, whatever the rules say."""
         pin_counts = self._take_pin() and slot is PIN_COUNTS_WITH
         answer = self._answers[slot]
-        if answer.verdict is Verdict.DENY:
-            return Need.NEVER
-        if answer.verdict is Verdict.ALLOW:
-            return Need.NOTHING
+        if answer.verdict is RuleVerdict.DENY:
+            return Requirement.NEVER
+        if answer.verdict is RuleVerdict.ALLOW:
+            return Requirement.NOTHING
         if pin_counts:
             self.granted(slot)
-            return Need.NOTHING
-        return Need.NOTHING if self._is_granted(slot, answer) else Need.QUESTION
+            return Requirement.NOTHING
+        return Requirement.NOTHING if self._is_granted(slot, answer) else Requirement.QUESTION
 
     def is_granted(self, slot: Slot) -> bool:
         """Whether an answer that the person gave meanwhile is about this use too."""
@@ -62,8 +62,8 @@ class Consent:
         given, self._pin_given = self._pin_given, None
         return given is not None and self._clock() - given < PIN_COUNTS_FOR
 
-    def _is_granted(self, slot: Slot, answer: Answer) -> bool:
+    def _is_granted(self, slot: Slot, answer: RuleAnswer) -> bool:
         since = self._granted.get(slot)
-        if since is None or answer.verdict is Verdict.ASK:
+        if since is None or answer.verdict is RuleVerdict.ASK:
             return False
-        return answer.verdict is Verdict.ASK_ONCE or self._clock() - since < answer.minutes * 60
+        return answer.verdict is RuleVerdict.ASK_ONCE or self._clock() - since < answer.minutes * 60

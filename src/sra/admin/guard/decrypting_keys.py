@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sra.errors import CardError
 from sra.identity.slots import only_decrypts
-from sra.piv.certificates import certificate_in
+from sra.piv.certificate_objects import certificate_in
 from sra.piv.keys import KeyDescription, Operation, Slot, purpose
 from sra.piv.objects import CERTIFICATES, CardContents
 

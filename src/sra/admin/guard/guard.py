@@ -14,20 +14,20 @@ from typing import Any, TypeVar
 
 from sra.admin.events import (
     BY_PERSON,
-    AskedInVain,
-    CardWaits,
+    CardBusy,
     CodeClosed,
     Flooded,
     KeyUsed,
     PinAsked,
+    QuestionsStopped,
     RealPinTyped,
     Refused,
 )
-from sra.admin.guard.consent import Need
+from sra.admin.guard.consent import Requirement
 from sra.admin.guard.decrypting_keys import is_signature, signing_moduli
-from sra.admin.guard.lending import Lending
+from sra.admin.guard.lending import LendingState
 from sra.admin.guard.pin_entry import to_its_end
-from sra.admin.guard.questions import Reply, TooManyQuestionsError, UseQuestion
+from sra.admin.guard.questions import PersonReply, TooManyQuestionsError, UseQuestion
 from sra.admin.guard.rate import RATE_PERIOD
 from sra.admin.guard.review import not_allowed, review
 from sra.admin.guard.signing_blocks import Signed
@@ -59,7 +59,7 @@ _T = TypeVar("_T")
 class Guard:
     """Decides what a remote gets of the inserted card."""
 
-    def __init__(self, lending: Lending, inserted: tuple[KeyDescription, ...]) -> None:
+    def __init__(self, lending: LendingState, inserted: tuple[KeyDescription, ...]) -> None:
         self._lending = lending
         self._meter = lending.lender.meter
         self._card = lending.lender.card
@@ -192,27 +192,27 @@ class Guard:
     async def _get_consent(self, request: KeyRequest, signed: Signed) -> None:
         """The rules' or the person's yes, or ``RefusedError``."""
         need = self._lending.consent.need(request.slot)
-        if need is Need.NEVER:
+        if need is Requirement.NEVER:
             raise not_allowed(f"a rule forbids the use of key {request.slot:02X}")
-        if need is Need.QUESTION:
+        if need is Requirement.QUESTION:
             await self._while_lent(self._ask(request, signed))
 
     async def _ask(self, request: KeyRequest, signed: Signed) -> None:
         lender = self._lending.lender
         question = UseQuestion(self._lending.asker(), request.slot, request.operation, signed.hash_name, signed.digest)
         try:
-            reply = await lender.queue.ask(lambda waiting: self._ask_in_turn(question, waiting), Reply.UNANSWERED)
+            reply = await lender.queue.ask(lambda waiting: self._ask_in_turn(question, waiting), PersonReply.UNANSWERED)
         except TooManyQuestionsError as error:
             raise not_allowed(str(error)) from None
-        if reply is not Reply.YES:
-            raise _UnwantedError("the person said no" if reply is Reply.NO else "the person did not answer")
+        if reply is not PersonReply.YES:
+            raise _UnwantedError("the person said no" if reply is PersonReply.NO else "the person did not answer")
 
-    async def _ask_in_turn(self, question: UseQuestion, waiting: int) -> Reply:
+    async def _ask_in_turn(self, question: UseQuestion, waiting: int) -> PersonReply:
         """The answer; not asked again where the one to another question, given while this one waited, is enough."""
         if self._lending.consent.is_granted(question.slot):
-            return Reply.YES
+            return PersonReply.YES
         reply = await self._lending.lender.person.ask_use(question, waiting)
-        if reply is Reply.YES:
+        if reply is PersonReply.YES:
             self._lending.consent.granted(question.slot)
         return reply
 
@@ -232,7 +232,7 @@ class Guard:
                 task.cancel()
             await asyncio.gather(asking, *ends, return_exceptions=True)
             if asked := self._lending.lender.queue.take_news():
-                self._watcher.notice(AskedInVain(asked))
+                self._watcher.notice(QuestionsStopped(asked))
 
     async def _use_on_card(self, request: KeyRequest, key: KeyDescription) -> KeyReply:
         kept = self._lending.lender.memory.kept()
@@ -259,7 +259,7 @@ class Guard:
     @contextlib.contextmanager
     def _telling_if_it_waits(self, slot: Slot) -> Iterator[None]:
         """Cards that want to be touched say so with a light that a person may not look at."""
-        timer = asyncio.get_running_loop().call_later(WAIT_NOTICE, self._watcher.notice, CardWaits(slot))
+        timer = asyncio.get_running_loop().call_later(WAIT_NOTICE, self._watcher.notice, CardBusy(slot))
         try:
             yield
         finally:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from sra.admin.events import Paused, Watcher
 from sra.admin.guard import claims
 from sra.admin.guard.consent import Consent
+from sra.admin.guard.key_rules import KeyRule
 from sra.admin.guard.pin_entry import PinDesk, PinEntry
 from sra.admin.guard.pin_memory import PinMemory
-from sra.admin.guard.questions import Asker, Person, Queue
-from sra.admin.guard.rate import Meter
-from sra.admin.guard.rules import Rule
+from sra.admin.guard.questions import Person, QuestionQueue, Requester
+from sra.admin.guard.rate import UseMeter
 from sra.admin.guard.session_code import SessionCode
 from sra.cards.base import Card
 from sra.system import clock as clocks
@@ -23,16 +23,16 @@ REMARK_COUNTS_FOR = 15.0
 
 
 @dataclass(frozen=True)
-class Terms:
+class GuardSettings:
     """The person's wishes."""
 
     entry: PinEntry = PinEntry.PAD
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[KeyRule, ...] = ()
     allow_raw_rsa: bool = False
     """Let RSA blocks pass that are no known signature: whoever has the remote can then sign whatever it wants."""
 
 
-class Switch:
+class PauseSwitch:
     """Whether the person has paused the lending; a new connection does not end the pause."""
 
     def __init__(self, watcher: Watcher) -> None:
@@ -58,18 +58,18 @@ class Switch:
 
 
 @dataclass(frozen=True)
-class Lender:
+class LentCard:
     """The person, the card and what is known of its PIN: the same from one connection to the next."""
 
     card: Card
     person: Person
     watcher: Watcher
-    terms: Terms
+    terms: GuardSettings
     memory: PinMemory
-    switch: Switch
+    switch: PauseSwitch
     code: SessionCode = field(default_factory=SessionCode)
-    queue: Queue = field(default_factory=Queue)
-    meter: Meter = field(default_factory=Meter)
+    queue: QuestionQueue = field(default_factory=QuestionQueue)
+    meter: UseMeter = field(default_factory=UseMeter)
     clock: Callable[[], float] = clocks.now
 
     def resume(self) -> None:
@@ -78,10 +78,10 @@ class Lender:
         self.switch.pause(paused=False)
 
 
-class Lending:
+class LendingState:
     """One connection's share: what was consented to, and whether anything is lent just now."""
 
-    def __init__(self, lender: Lender, remote: str, account: str) -> None:
+    def __init__(self, lender: LentCard, remote: str, account: str) -> None:
         self.lender = lender
         self.clock = lender.clock
         self.consent = Consent(lender.terms.rules, remote, lender.clock)
@@ -94,11 +94,11 @@ class Lending:
             self.asker,
         )  # fmt: skip
 
-    def asker(self) -> Asker:
+    def asker(self) -> Requester:
         """Who asks, as far as it is known now."""
         remark, said = self._remark
         fresh = self.clock() - said < REMARK_COUNTS_FOR
-        return Asker(self._remote, self._account, remark if fresh else "")
+        return Requester(self._remote, self._account, remark if fresh else "")
 
     def hear_remark(self, text: str) -> None:
         """What the remote says that the next requests are for."""

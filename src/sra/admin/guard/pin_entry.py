@@ -14,7 +14,15 @@ from typing import Any, TypeVar
 
 from sra.admin.events import PinAsked, Watcher
 from sra.admin.guard.pin_memory import PinMemory
-from sra.admin.guard.questions import Asker, Person, PinGiven, PinQuestion, Queue, Reply, TooManyQuestionsError
+from sra.admin.guard.questions import (
+    Person,
+    PersonReply,
+    PinGiven,
+    PinQuestion,
+    QuestionQueue,
+    Requester,
+    TooManyQuestionsError,
+)
 from sra.admin.guard.session_code import SessionCode
 from sra.cards.base import Card
 from sra.errors import PinBlockedError, PinNeededError, PinUnfitError, PinWrongError, RefusalCode, RefusedError
@@ -43,9 +51,9 @@ class PinDesk:
     memory: PinMemory
     code: SessionCode
     person: Person
-    queue: Queue
+    queue: QuestionQueue
     watcher: Watcher
-    asker: Callable[[], Asker]
+    asker: Callable[[], Requester]
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held from looking at the card's counter to the end of the try: two tries at once would both see the same."""
 
@@ -120,8 +128,8 @@ class PinDesk:
             if remaining == 0:
                 return PinReply(PinOutcome.BLOCKED, 0)
             given = await self._ask(remaining)
-            if given.reply is not Reply.YES:
-                outcome = PinOutcome.CANCELLED if given.reply is Reply.NO else PinOutcome.TIMED_OUT
+            if given.reply is not PersonReply.YES:
+                outcome = PinOutcome.CANCELLED if given.reply is PersonReply.NO else PinOutcome.TIMED_OUT
                 return PinReply(outcome, remaining)
             if given.pin not in (b"", doubted) and self.memory.is_right(given.pin) is False:
                 doubted, reply = given.pin, PinReply(PinOutcome.WRONG, remaining)
@@ -137,7 +145,7 @@ class PinDesk:
         )
         try:
             return await self.queue.ask(
-                lambda waiting: self.person.ask_pin(question, waiting), PinGiven(Reply.UNANSWERED)
+                lambda waiting: self.person.ask_pin(question, waiting), PinGiven(PersonReply.UNANSWERED)
             )
         except TooManyQuestionsError as error:
             raise RefusedError(RefusalCode.NOT_ALLOWED, f"The PIN was not asked for: {error}.") from None

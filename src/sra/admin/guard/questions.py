@@ -27,7 +27,7 @@ MAX_WAITING = 8
 
 
 @dataclass(frozen=True)
-class Asker:
+class Requester:
     """Who asks: the remote as this side knows it, the account, and what the remote *says* that it is for."""
 
     remote: str
@@ -40,7 +40,7 @@ class Asker:
 class PinQuestion:
     """May the PIN be used, and which is it? With ``kept`` the PIN is known already, and yes is enough."""
 
-    asker: Asker
+    asker: Requester
     card: str
     attempts_remaining: int
     kept: bool
@@ -52,14 +52,14 @@ class PinQuestion:
 class UseQuestion:
     """May this key be used?"""
 
-    asker: Asker
+    asker: Requester
     slot: Slot
     operation: Operation
     hash_name: str
     digest: bytes
 
 
-class Reply(StrEnum):
+class PersonReply(StrEnum):
     """A person's answer."""
 
     YES = "yes"
@@ -67,8 +67,8 @@ class Reply(StrEnum):
     UNANSWERED = "unanswered"
 
     @property
-    def reply(self) -> Reply:
-        """Itself (``Answer``)."""
+    def reply(self) -> PersonReply:
+        """Itself (``AnyAnswer``)."""
         return self
 
 
@@ -76,7 +76,7 @@ class Reply(StrEnum):
 class PinGiven:
     """The answer to a PinQuestion: ``pin`` is empty where it is kept, or typed on the reader's own pad."""
 
-    reply: Reply
+    reply: PersonReply
     pin: bytes = b""
 
     def __repr__(self) -> str:
@@ -84,11 +84,11 @@ class PinGiven:
         return f"PinGiven({self.reply})"
 
 
-class Answer(Protocol):
+class AnyAnswer(Protocol):
     """Whatever a person answers."""
 
     @property
-    def reply(self) -> Reply:
+    def reply(self) -> PersonReply:
         """Yes, no, or nothing."""
 
 
@@ -98,18 +98,18 @@ class Person(Protocol):
     async def ask_pin(self, question: PinQuestion, waiting: int) -> PinGiven:
         """Ask for the PIN; ``waiting`` questions come after this one."""
 
-    async def ask_use(self, question: UseQuestion, waiting: int) -> Reply:
+    async def ask_use(self, question: UseQuestion, waiting: int) -> PersonReply:
         """Ask whether a key may be used; ``waiting`` questions come after this one."""
 
 
-_T = TypeVar("_T", bound=Answer)
+_T = TypeVar("_T", bound=AnyAnswer)
 
 
 class TooManyQuestionsError(Exception):
     """More questions than a person can answer, or wants to."""
 
 
-class Queue:
+class QuestionQueue:
     """Asks one question at a time, in the order in which they came; each has its own deadline, from its turn on."""
 
     def __init__(self, deadline: float = DEADLINE, calm: float = CALM) -> None:
@@ -151,7 +151,7 @@ class Queue:
             self._turn.release()
 
     async def _ask_now(self, question: Callable[[int], Awaitable[_T]], unanswered: _T) -> _T:
-        reply = Reply.UNANSWERED
+        reply = PersonReply.UNANSWERED
         try:
             async with asyncio.timeout(self._deadline):
                 answer = await question(self._waiting)
@@ -170,11 +170,11 @@ class Queue:
     def _is_too_much(self) -> bool:
         return self._noes >= MAX_NOES or self._in_vain >= MAX_IN_VAIN
 
-    def _count(self, reply: Reply) -> None:
-        if reply is Reply.YES:
+    def _count(self, reply: PersonReply) -> None:
+        if reply is PersonReply.YES:
             self.begin_anew()
             return
-        self._noes = self._noes + 1 if reply is Reply.NO else 0
+        self._noes = self._noes + 1 if reply is PersonReply.NO else 0
         calm = min(self._calm * 2 ** min(self._in_vain, MAX_IN_VAIN), LONGEST_CALM)
         self._calm_until = asyncio.get_running_loop().time() + calm
         self._in_vain += 1

@@ -13,7 +13,7 @@ RATE_PERIOD = 1.0
 """Seconds; a flood is over when none was refused for as long."""
 
 
-class Meter:
+class UseMeter:
     """Counts the uses of keys, and what comes too fast."""
 
     def __init__(self) -> None:

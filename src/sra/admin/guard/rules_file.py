@@ -8,8 +8,8 @@ from pathlib import Path
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from sra.admin.guard import rules
-from sra.admin.guard.rules import Rule
+from sra.admin.guard import key_rules as rules
+from sra.admin.guard.key_rules import KeyRule
 from sra.errors import UsageError
 from sra.system import files
 
@@ -21,13 +21,13 @@ _HEADER = """\
 """
 
 
-def load(path: Path) -> tuple[Rule, ...]:
+def load(path: Path) -> tuple[KeyRule, ...]:
     """The person's rules; raise ``UsageError`` if the file is damaged: then nothing is allowed."""
     content = files.read_trusted(path, MAX_FILE)
     return () if content is None else rules.parse_file(content.data, str(path))
 
 
-def write(path: Path, own: Sequence[Rule]) -> None:
+def write(path: Path, own: Sequence[KeyRule]) -> None:
     """Write the rules; what stood round the table in the file stays, as far as it is a comment at its top."""
     content = files.read_trusted(path, MAX_FILE)
     try:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sra.admin.guard.lending import Lender
-from sra.admin.guard.questions import Asker, PinGiven, PinQuestion, Reply
+from sra.admin.guard.lending import LentCard
+from sra.admin.guard.questions import PersonReply, PinGiven, PinQuestion, Requester
 from sra.errors import (
     CardError,
     PinBlockedError,
@@ -22,7 +22,7 @@ RESUME_WITHIN = 120.0
 class Unlocking:
     """Has the lender's card unlocked by its PIN when a connection needs it."""
 
-    def __init__(self, lender: Lender, resume_within: float = RESUME_WITHIN) -> None:
+    def __init__(self, lender: LentCard, resume_within: float = RESUME_WITHIN) -> None:
         self._lender = lender
         self._resume_within = resume_within
         self._unlocked = False
@@ -54,17 +54,17 @@ class Unlocking:
         if again and kept:
             await self._verify(kept)
         else:
-            await self._ask_until_right(Asker(remote, account=""))
+            await self._ask_until_right(Requester(remote, account=""))
         self._unlocked = True
 
-    async def _ask_until_right(self, asker: Asker) -> None:
+    async def _ask_until_right(self, asker: Requester) -> None:
         wrong: CardError | None = None
         while True:
             remaining = await self._lender.card.attempts_remaining()
             if remaining == 0:
                 raise PinBlockedError
             given = await self._ask(asker, remaining)
-            if given.reply is not Reply.YES:
+            if given.reply is not PersonReply.YES:
                 raise wrong or PinNeededError("The PIN was not given, so nothing was connected.")
             try:
                 await self._take(given.pin)
@@ -73,12 +73,12 @@ class Unlocking:
             else:
                 return
 
-    async def _ask(self, asker: Asker, remaining: int) -> PinGiven:
+    async def _ask(self, asker: Requester, remaining: int) -> PinGiven:
         lender = self._lender
         lender.queue.begin_anew()  # this one is our own, whatever a remote has asked in vain
         question = PinQuestion(asker, lender.card.name, remaining, kept=False, pad=lender.card.has_pin_pad)
         return await lender.queue.ask(
-            lambda waiting: lender.person.ask_pin(question, waiting), PinGiven(Reply.UNANSWERED)
+            lambda waiting: lender.person.ask_pin(question, waiting), PinGiven(PersonReply.UNANSWERED)
         )
 
     async def _take(self, pin: bytes) -> None:

@@ -6,9 +6,9 @@ import asyncio
 from dataclasses import dataclass
 
 from sra.admin.events import ScreenClosed, ScreenOpened, ScreenRecorded, Watcher
-from sra.admin.screen.door import Door, open_door
-from sra.admin.screen.viewer import Credential, Viewer, running
-from sra.admin.session import Remote, Session
+from sra.admin.screen.viewer import Viewer, ViewerCredential, running
+from sra.admin.screen.viewer_socket import ViewerSocket, open_door
+from sra.admin.session import AdminSession, RemoteEndpoint
 from sra.errors import LinkError, ProtocolError, RefusalCode, RefusedError
 from sra.logs import clean
 from sra.transport.stream import Stream, join, open_stream
@@ -40,13 +40,13 @@ class _Shown:
 class ScreenSharing:
     """Shows the screen of one remote, session after session."""
 
-    def __init__(self, remote: Remote, viewer: Viewer, watcher: Watcher, *, view_only: bool) -> None:
+    def __init__(self, remote: RemoteEndpoint, viewer: Viewer, watcher: Watcher, *, view_only: bool) -> None:
         self._remote = remote
         self._viewer = viewer
         self._watcher = watcher
         self._view_only = view_only
 
-    async def show(self, session: Session) -> None:
+    async def show(self, session: AdminSession) -> None:
         """Return when the person has closed the viewer.
 
         Raises ``RefusedError`` where the screen is not shared (any more), ``LinkError`` when the session has ended,
@@ -63,7 +63,7 @@ class ScreenSharing:
                 raise RefusedError(RefusalCode.NO_SCREEN, "The remote's screen goes away as soon as it is shown.")
             grant = await self._ask_again(session)
 
-    async def _ask(self, session: Session) -> ScreenGrant:
+    async def _ask(self, session: AdminSession) -> ScreenGrant:
         answer = await session.channel.ask(ScreenRequest(self._view_only), GRANT_DEADLINE)
         if isinstance(answer, NoScreen):
             raise RefusedError(answer.code, clean(answer.text, MAX_TEXT))
@@ -71,7 +71,7 @@ class ScreenSharing:
             raise ProtocolError("The remote answered something else.")
         return answer
 
-    async def _ask_again(self, session: Session) -> ScreenGrant:
+    async def _ask_again(self, session: AdminSession) -> ScreenGrant:
         """Until there is a screen again: a new X server takes a moment, and a new password has to be made."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + RETURN_PATIENCE
@@ -83,7 +83,7 @@ class ScreenSharing:
                     raise
             await asyncio.sleep(ASK_AGAIN)
 
-    async def _show(self, session: Session, grant: ScreenGrant) -> _Shown:
+    async def _show(self, session: AdminSession, grant: ScreenGrant) -> _Shown:
         if grant.recorded:
             self._watcher.notice(ScreenRecorded())
         stream = await open_stream(
@@ -93,13 +93,13 @@ class ScreenSharing:
         stream.write(grant.ticket)
         try:
             with open_door(by_path=self._viewer.takes_path) as door:
-                async with running(self._viewer, door, Credential(grant.username, grant.password)) as viewer:
+                async with running(self._viewer, door, ViewerCredential(grant.username, grant.password)) as viewer:
                     local = await _let_in(door, viewer)
                     return await self._pass_on(session, local, stream)
         finally:
             stream.close()
 
-    async def _pass_on(self, session: Session, local: Stream, stream: Stream) -> _Shown:
+    async def _pass_on(self, session: AdminSession, local: Stream, stream: Stream) -> _Shown:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         self._watcher.notice(ScreenOpened(self._view_only))
@@ -119,7 +119,7 @@ class ScreenSharing:
         return _Shown(local.ended_first, seconds)
 
 
-async def _let_in(door: Door, viewer: asyncio.subprocess.Process) -> Stream:
+async def _let_in(door: ViewerSocket, viewer: asyncio.subprocess.Process) -> Stream:
     """The viewer's connection; ``RefusedError`` if it ends without one, or takes too long."""
     accepting = asyncio.ensure_future(door.accept())
     ending = asyncio.ensure_future(viewer.wait())
@@ -138,7 +138,7 @@ async def _let_in(door: Door, viewer: asyncio.subprocess.Process) -> Stream:
     raise RefusedError(RefusalCode.NO_SCREEN, f"The viewer {how}, so the remote's screen can't be shown.")
 
 
-def _reason(session: Session, local: Stream, stream: Stream) -> str:
+def _reason(session: AdminSession, local: Stream, stream: Stream) -> str:
     if local.ended_first:
         return "The viewer was closed."
     if session.channel.is_lost:

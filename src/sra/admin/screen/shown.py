@@ -7,18 +7,18 @@ from typing import Protocol
 
 from sra.admin.events import Refused, Watcher
 from sra.admin.screen.sharing import ScreenSharing
-from sra.admin.session import Session
+from sra.admin.session import AdminSession
 from sra.errors import LinkError, SraError
 
 
-class Stay(Protocol):
+class ConnectionKeeper(Protocol):
     """Whoever keeps the connection."""
 
     async def run(self) -> None:
         """Stay until it is over."""
 
 
-class Screen:
+class ShownScreen:
     """Has the screen of each new session shown. ``is_all``: once the viewer is closed there is nothing left to do."""
 
     def __init__(self, sharing: ScreenSharing, watcher: Watcher, *, is_all: bool) -> None:
@@ -29,12 +29,12 @@ class Screen:
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._is_closed = False
 
-    def begin(self, session: Session) -> None:
+    def begin(self, session: AdminSession) -> None:
         """Show the screen of this session from now on, unless the person has closed the viewer before."""
         if not self._is_closed:
             self._showing = asyncio.create_task(self._show(session))
 
-    async def _show(self, session: Session) -> None:
+    async def _show(self, session: AdminSession) -> None:
         try:
             await self._sharing.show(session)
         except LinkError:
@@ -51,7 +51,7 @@ class Screen:
         else:
             self._watcher.notice(Refused("the remote's screen", str(error)))
 
-    async def beside(self, staying: Stay) -> None:
+    async def beside(self, staying: ConnectionKeeper) -> None:
         """Stay connected until that is over, or the viewer is closed and was all; then the viewer ends too."""
         running = asyncio.ensure_future(staying.run())
         try:

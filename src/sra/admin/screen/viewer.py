@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from sra.admin.screen.door import Door
+from sra.admin.screen.viewer_socket import ViewerSocket
 from sra.errors import UsageError
 
 STOP_DEADLINE = 2.0
@@ -26,7 +26,7 @@ INSTALL = "No VNC viewer was found: install tigervnc-viewer, or set viewer in co
 
 
 @dataclass(frozen=True)
-class Credential:
+class ViewerCredential:
     """What the viewer opens the screen with, once."""
 
     username: str
@@ -45,7 +45,7 @@ class Viewer:
         """Whether it connects to a UNIX socket, which no other user of this machine can reach."""
         return any(SOCKET in word for word in self.argv)
 
-    def command(self, door: Door, credential: Credential) -> tuple[str, ...]:
+    def command(self, door: ViewerSocket, credential: ViewerCredential) -> tuple[str, ...]:
         """The command line."""
         username = quote(credential.username, safe="") if self.in_url else credential.username
         values = {SOCKET: str(door.path), PORT: str(door.port), USERNAME: username}
@@ -53,7 +53,7 @@ class Viewer:
             values["{password}"] = quote(credential.password, safe="")
         return tuple(_filled(word, values) for word in self.argv)
 
-    def environment(self, credential: Credential, ours: Mapping[str, str]) -> dict[str, str]:
+    def environment(self, credential: ViewerCredential, ours: Mapping[str, str]) -> dict[str, str]:
         """Its environment, which only the same user can read."""
         secret = {} if self.in_url else {"VNC_USERNAME": credential.username, "VNC_PASSWORD": credential.password}
         return {**ours, **secret}
@@ -98,7 +98,9 @@ def macos() -> Viewer:
 
 
 @contextlib.asynccontextmanager
-async def running(viewer: Viewer, door: Door, credential: Credential) -> AsyncIterator[asyncio.subprocess.Process]:
+async def running(
+    viewer: Viewer, door: ViewerSocket, credential: ViewerCredential
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """The viewer, while this is entered; raise ``UsageError`` if there is none."""
     argv = viewer.command(door, credential)
     if shutil.which(argv[0]) is None:

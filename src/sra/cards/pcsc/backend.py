@@ -7,10 +7,10 @@ import asyncio
 from sra.cards.base import CardListing
 from sra.cards.pcsc import reader as pcsc_reader
 from sra.cards.pcsc.contents import PcscContents, read_card
-from sra.cards.pcsc.piv import PivApplication
+from sra.cards.pcsc.pcsc_session import Notice, PcscSession
+from sra.cards.pcsc.piv import PcscPivApplication
 from sra.cards.pcsc.reader import ReaderState
 from sra.cards.pcsc.removal import wait_removed
-from sra.cards.pcsc.session import CardSession, Notice
 from sra.cards.pin_policies import check_new_pin, check_pin, check_puk
 from sra.errors import CardError, NoCardError, NoReaderError, PinNeededError, UsageError
 from sra.piv.keys import KeyReply, KeyRequest, PinPolicy, Slot
@@ -27,7 +27,7 @@ _NOT_TOUCHED = "The card was not touched in time; touch it when its light blinks
 class PcscCard:
     """An open card in a reader (``base.Card``)."""
 
-    def __init__(self, state: ReaderState, session: CardSession, found: PcscContents, pad: int | None) -> None:
+    def __init__(self, state: ReaderState, session: PcscSession, found: PcscContents, pad: int | None) -> None:
         """Take an open session; ``pad`` is the control code of the reader's PIN pad."""
         self._state = state
         self._session = session
@@ -103,7 +103,7 @@ class PcscCard:
         """Have the card use a key, for as long as it takes: some keys want to be touched."""
         return KeyReply(await self._session.take_turn(lambda piv: self._use(piv, request)))
 
-    def _use(self, piv: PivApplication, request: KeyRequest) -> bytes:
+    def _use(self, piv: PcscPivApplication, request: KeyRequest) -> bytes:
         try:
             return piv.use(request)
         except PinNeededError as error:  # a YubiKey says the same of a PIN and of a touch that it misses
@@ -138,7 +138,7 @@ class PcscBackend:
         if not name.startswith(PREFIX):
             raise UsageError(f"{name!r} is not the name of a card in a reader; those begin with {PREFIX!r}.")
         state = await asyncio.to_thread(_find_reader, name.removeprefix(PREFIX))
-        session = CardSession(state.name, self._patience, self._notice)
+        session = PcscSession(state.name, self._patience, self._notice)
         await session.connect()
         try:
             found, pad = await session.take_turn(lambda piv: (read_card(piv), session.pad_control()))
@@ -154,7 +154,7 @@ class PcscBackend:
         """Why the card can't be used, or nothing."""
         if not state.has_card:
             return pcsc_reader.NO_CARD
-        session = CardSession(state.name, self._patience, self._notice)
+        session = PcscSession(state.name, self._patience, self._notice)
         try:
             await session.connect()
         except CardError as error:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from sra.cards.key_algorithms import algorithm_of
 from sra.cards.pcsc.metadata import KeyMetadata, read_metadata
-from sra.cards.pcsc.piv import PivApplication
+from sra.cards.pcsc.piv import PcscPivApplication
 from sra.cards.pin_policies import pin_policy
 from sra.errors import CardError
-from sra.piv.certificates import certificate_in
+from sra.piv.certificate_objects import certificate_in
 from sra.piv.keys import KeyDescription, Slot
 from sra.piv.objects import (
     CARD_CAPABILITY_CONTAINER,
@@ -35,7 +35,7 @@ class PcscContents:
     touched: frozenset[Slot] = frozenset()
 
 
-def read_card(piv: PivApplication) -> PcscContents:
+def read_card(piv: PcscPivApplication) -> PcscContents:
     """The card's objects, as they are, and its keys; absent objects are left out. Raise ``CardError``."""
     metadata = read_metadata(piv)
     common = _read(piv, _COMMON)
@@ -47,7 +47,7 @@ def read_card(piv: PivApplication) -> PcscContents:
     return PcscContents(contents, frozenset(slot for slot, told in metadata.items() if told.wants_touch))
 
 
-def _read(piv: PivApplication, tags: tuple[int, ...]) -> dict[int, bytes]:
+def _read(piv: PcscPivApplication, tags: tuple[int, ...]) -> dict[int, bytes]:
     found = ((tag, piv.read(tag)) for tag in tags)
     return {tag: content for tag, content in found if content is not None}
 

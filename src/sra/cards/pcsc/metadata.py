@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sra.cards.pcsc.piv import PivApplication
+from sra.cards.pcsc.piv import PcscPivApplication
 from sra.cards.pin_policies import pin_policy
 from sra.piv import tlv
 from sra.piv.apdu import Status
@@ -32,7 +32,7 @@ class KeyMetadata:
     wants_touch: bool
 
 
-def read_metadata(piv: PivApplication) -> dict[Slot, KeyMetadata]:
+def read_metadata(piv: PcscPivApplication) -> dict[Slot, KeyMetadata]:
     """The keys that the card tells of; none of a card that does not know the question, which is asked once then."""
     found: dict[Slot, KeyMetadata] = {}
     for slot in sorted(Slot, reverse=True):

@@ -107,7 +107,7 @@ def way_to_card(transmit: Callable[[bytes], bytes], is_t0: bool) -> Sender:
     return ResponseJoiner(CommandSplitter(LengthCorrector(T0Sender(direct) if is_t0 else direct)), _MOST)
 
 
-class PivApplication:
+class PcscPivApplication:
     """The PIV application of a card, which is the selected one as far as nobody else interferes."""
 
     def __init__(self, sender: Sender) -> None:

@@ -15,11 +15,11 @@ from pkcs11 import TokenFlag
 from sra.cards.base import CardListing
 from sra.cards.pin_policies import pin_policy
 from sra.cards.piv_contents import build_contents, describe_keys
-from sra.cards.pkcs11.errors import LOW_TRIES
 from sra.cards.pkcs11.module import Module, module_at
-from sra.cards.pkcs11.names import PREFIX, Pkcs11Name, parse_name
-from sra.cards.pkcs11.session import ON_PAD, CardSession
-from sra.cards.pkcs11.slots import FoundKey, choose_slots
+from sra.cards.pkcs11.module_slots import FoundKey, choose_slots
+from sra.cards.pkcs11.pkcs11_errors import LOW_TRIES
+from sra.cards.pkcs11.pkcs11_names import PREFIX, Pkcs11Name, parse_name
+from sra.cards.pkcs11.pkcs11_session import ON_PAD, Pkcs11Session
 from sra.errors import CardError, KeyMissingError, NoCardError, PinUnfitError, UsageError
 from sra.piv.keys import KeyDescription, KeyReply, KeyRequest, PinPolicy, Slot
 from sra.piv.objects import GUID_SIZE, CardContents
@@ -34,7 +34,7 @@ _NO_KEYS = "It has no certificate (readable without a PIN) with a key that a PIV
 
 
 @dataclass(frozen=True)
-class Place:
+class CardPlace:
     """Where a card is: the module's slot, and what the card calls itself."""
 
     module: Module
@@ -62,7 +62,7 @@ class _Opened:
 class Pkcs11Card:
     """An open card behind a module (``base.Card``)."""
 
-    def __init__(self, name: Pkcs11Name, place: Place, session: CardSession, opened: _Opened) -> None:
+    def __init__(self, name: Pkcs11Name, place: CardPlace, session: Pkcs11Session, opened: _Opened) -> None:
         self._name = name
         self._place = place
         self._module = place.module
@@ -153,7 +153,7 @@ class Pkcs11Backend:
     async def find(self) -> list[CardListing]:
         """Every card, and every module that can't be used, with what is wrong."""
         listings: list[CardListing] = []
-        places: list[Place] = []
+        places: list[CardPlace] = []
         for module in self._modules:
             try:
                 places += await _find(module)
@@ -169,7 +169,7 @@ class Pkcs11Backend:
             raise UsageError("No PKCS#11 module is known: give --module FILE, or pkcs11_modules in your config.toml.")
         return await self._open(await self._place(parsed.card), parsed)
 
-    async def _place(self, card: str) -> Place:
+    async def _place(self, card: str) -> CardPlace:
         places = [place for module in self._modules for place in await _find(module)]
         found = [place for place in places if card in (place.label, f"{place.label}#{place.serial}")]
         if not found:
@@ -178,12 +178,12 @@ class Pkcs11Backend:
             raise UsageError(f"Several cards are called {card!r}; choose one as `sra cards` names it.")
         return found[0]
 
-    async def _open(self, place: Place, name: Pkcs11Name) -> Pkcs11Card:
-        session = CardSession(place.slot)
+    async def _open(self, place: CardPlace, name: Pkcs11Name) -> Pkcs11Card:
+        session = Pkcs11Session(place.slot)
         opened = await place.module.run(lambda: _read(place.guid, session, name))
         return Pkcs11Card(name, place, session, opened)
 
-    async def _list(self, place: Place, name: str) -> CardListing:
+    async def _list(self, place: CardPlace, name: str) -> CardListing:
         try:
             card = await self._open(place, Pkcs11Name(name.removeprefix(PREFIX)))
         except CardError as error:
@@ -192,22 +192,22 @@ class Pkcs11Backend:
         return CardListing(name, f"{place.maker}: {keys}" if keys else place.maker, "" if keys else _NO_KEYS)
 
 
-async def _find(module: Module) -> list[Place]:
+async def _find(module: Module) -> list[CardPlace]:
     return await module.run(lambda: _places(module))
 
 
-def _places(module: Module) -> list[Place]:
+def _places(module: Module) -> list[CardPlace]:
     """In the module's thread: where its cards are."""
     found = ((slot, slot.get_token()) for slot in module.slots())
     return [_place(module, slot, card) for slot, card in found if card.flags & TokenFlag.TOKEN_INITIALIZED]
 
 
-def _place(module: Module, slot: pkcs11.Slot, card: pkcs11.Token) -> Place:
+def _place(module: Module, slot: pkcs11.Slot, card: pkcs11.Token) -> CardPlace:
     serial = card.serial.decode("ascii", "replace").strip("\0 ")
-    return Place(module, slot, card.label.strip(), serial, f"{card.manufacturer_id} {card.model}".strip())
+    return CardPlace(module, slot, card.label.strip(), serial, f"{card.manufacturer_id} {card.model}".strip())
 
 
-def _names(places: Sequence[Place]) -> dict[Place, str]:
+def _names(places: Sequence[CardPlace]) -> dict[CardPlace, str]:
     """The names of the cards, each once even where two modules know it; with the serial number where that is needed."""
     known = {(place.label, place.serial): place for place in reversed(places)}
     often = Counter(label for label, _ in known)
@@ -217,7 +217,7 @@ def _names(places: Sequence[Place]) -> dict[Place, str]:
     }
 
 
-def _read(guid: bytes, session: CardSession, name: Pkcs11Name) -> _Opened:
+def _read(guid: bytes, session: Pkcs11Session, name: Pkcs11Name) -> _Opened:
     """In the module's thread: the card as it is presented."""
     found = session.read()
     keys = choose_slots(found.keys, name.chosen)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pkcs11
 
 from sra.cards.card_thread import CardThread
-from sra.cards.pkcs11.errors import understood
+from sra.cards.pkcs11.pkcs11_errors import understood
 from sra.errors import CardError
 
 if TYPE_CHECKING:

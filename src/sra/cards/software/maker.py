@@ -7,7 +7,9 @@ import uuid
 from dataclasses import dataclass
 
 from sra.cards.pin_policies import check_new_pin, pin_policy
-from sra.cards.software import certificates, keys, vault
+from sra.cards.software import card_certificates as certificates
+from sra.cards.software import software_keys as keys
+from sra.cards.software import vault
 from sra.cards.software.file import CardFile, StoredKey
 from sra.cards.software.pin import set_codes
 from sra.errors import CardError
@@ -18,11 +20,11 @@ _PUK_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 
 @dataclass(frozen=True)
-class Order:
+class CardOrder:
     """The card that is wanted; without an ``issuer`` its certificates are self-signed."""
 
     algorithms: dict[Slot, Algorithm]
-    holder: certificates.Holder
+    holder: certificates.CardHolder
     issuer: certificates.Issuer | None
     valid: certificates.Validity
 
@@ -32,7 +34,7 @@ def new_puk() -> bytes:
     return "".join(secrets.choice(_PUK_LETTERS) for _ in range(8)).encode()
 
 
-def make(order: Order, pin: bytes, puk: bytes) -> CardFile:
+def make(order: CardOrder, pin: bytes, puk: bytes) -> CardFile:
     """A new card with a random GUID; raise ``UsageError`` for a PIN that can't be one. Blocks for up to seconds."""
     check_new_pin(pin)
     guid, secret = uuid.uuid4().bytes, vault.new_secret()
@@ -57,7 +59,7 @@ def is_sealed(slot: Slot) -> bool:
     return pin_policy(slot) is not PinPolicy.NEVER
 
 
-def _make_key(slot: Slot, algorithm: Algorithm, order: Order, guid: bytes, secret: bytes) -> StoredKey:
+def _make_key(slot: Slot, algorithm: Algorithm, order: CardOrder, guid: bytes, secret: bytes) -> StoredKey:
     private = keys.generate(algorithm)
     certificate = certificates.issue(slot, private, order.holder, order.issuer, order.valid)
     encoded = keys.encode(private)

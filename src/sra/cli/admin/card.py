@@ -27,7 +27,7 @@ from sra.system import hardening
 
 app = typer.Typer(no_args_is_help=True, help="Look after the PIN of the card in this machine.")
 
-CardName = Annotated[
+CardOption = Annotated[
     str, typer.Option("--card", metavar="NAME", help="The card, as “sra cards” names it, if there are several.")
 ]
 
@@ -51,7 +51,7 @@ class _Choice:
 
 @app.command(epilog=examples("sra card verify", "sra card verify --card 'pcsc:My Reader 00 00'"))
 def verify(
-    card: CardName = "",
+    card: CardOption = "",
     *,
     pin_fd: PinFd = None,
     module: Modules = None,
@@ -64,7 +64,7 @@ def verify(
 
 @app.command("change-pin", epilog=examples("sra card change-pin", "sra card change-pin --card software:ann"))
 def change_pin(
-    card: CardName = "",
+    card: CardOption = "",
     *,
     pin_fd: PinFd = None,
     new_pin_fd: NewPinFd = None,
@@ -78,7 +78,7 @@ def change_pin(
 
 @app.command(epilog=examples("sra card unblock", "sra card unblock --card software:ann"))
 def unblock(
-    card: CardName = "",
+    card: CardOption = "",
     *,
     puk_fd: PukFd = None,
     new_pin_fd: NewPinFd = None,

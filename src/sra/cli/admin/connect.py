@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sra.admin.build import Front, Options, Shown, stay_connected
+from sra.admin.build import ConnectOptions, Shown, UserInterface, stay_connected
 from sra.admin.guard.pin_entry import PinEntry
 from sra.admin.session import shown_remote
 from sra.cards.choose import card_backends, chosen_modules, open_card
@@ -41,7 +41,7 @@ EXAMPLES = examples("sra connect remote.example.com", "sra connect 192.0.2.7:411
 
 
 @dataclass(frozen=True)
-class Choice:
+class CardChoice:
     """The card that the person chose, and where it is looked for; ``pin_fd`` gives its PIN."""
 
     card: str
@@ -59,11 +59,11 @@ Fingerprint = Annotated[
 CaFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Trust the remotes that this authority (PEM) vouches for.")
 ]
-Yes = Annotated[
+AssumeYes = Annotated[
     bool, typer.Option("--yes", help="For unattended use: keep the PIN, and answer what the remote asks with yes.")
 ]
 Reconnect = Annotated[bool, typer.Option(help="Come back by itself after a link that broke.")]
-Entry = Annotated[
+PinEntryOption = Annotated[
     PinEntry,
     typer.Option(
         help="Where the PIN is given: here, the remote has a PIN pad (pad); nowhere, a session code is typed there "
@@ -95,9 +95,9 @@ def connect(
     pin_fd: PinFd = None,
     fingerprint: Fingerprint = None,
     ca_file: CaFile = None,
-    yes: Yes = False,
+    yes: AssumeYes = False,
     reconnect: Reconnect = True,
-    pin_entry: Entry = PinEntry.PAD,
+    pin_entry: PinEntryOption = PinEntry.PAD,
     pin_cache: PinCache = None,
     allow_raw_rsa: RawRsa = False,
     screen: Annotated[bool, typer.Option("--screen", help="Show the remote's screen too.")] = False,
@@ -111,14 +111,14 @@ def connect(
 
     The remote's programs then see the card. Each use of a key comes back to this machine; the PIN stays here.
     """
-    options = Options(
+    options = ConnectOptions(
         parse_slots(slots), parse_fingerprint(fingerprint) if fingerprint else None, ca_file, yes, reconnect,
         pin_entry, pin_cache, allow_raw_rsa, Shown.TOO if screen else Shown.NO, view_only, clipboard,
     )  # fmt: skip
-    run_connection(remote, Choice(card, pin_fd, module, cards_dir), options, config_dir)
+    run_connection(remote, CardChoice(card, pin_fd, module, cards_dir), options, config_dir)
 
 
-def run_connection(remote: str, choice: Choice, options: Options, config_dir: Path | None) -> None:
+def run_connection(remote: str, choice: CardChoice, options: ConnectOptions, config_dir: Path | None) -> None:
     """Stay connected until the person, the remote or an error ends it."""
     hardening.keep_memory_private()
     paths = admin_paths(config_dir, os.environ)
@@ -158,14 +158,16 @@ async def _until_interrupted(work: Awaitable[None]) -> None:
     task.result()
 
 
-async def _connect(remote: str, choice: Choice, options: Options, paths: AdminPaths, config: AdminConfig) -> None:
+async def _connect(
+    remote: str, choice: CardChoice, options: ConnectOptions, paths: AdminPaths, config: AdminConfig
+) -> None:
     host, port = parse_address(remote)
     if options.allow_raw_rsa:
         print_note(f"warning: --allow-raw-rsa: if {remote} is hostile, it can be you on every other remote")
     console = Console(stderr=True)
     view = StatusView(console, shown_remote(host, port or DEFAULT_PORT))
     shows_code = console.is_terminal or options.pin_entry is PinEntry.CODE
-    front = Front(
+    front = UserInterface(
         TerminalPerson(view, pin_fd=choice.pin_fd, yes=options.yes),
         view,
         _trusts,

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from sra.admin.guard import rules, rules_file
-from sra.admin.guard.rules import Rule
+from sra.admin.guard import key_rules as rules
+from sra.admin.guard import rules_file
+from sra.admin.guard.key_rules import KeyRule
 from sra.cli.console.options import AsJson, ConfigDir, examples
 from sra.cli.console.output import print_json, print_note, print_table
 from sra.errors import UsageError
@@ -33,7 +34,7 @@ def list_(*, as_json: AsJson = False, config_dir: ConfigDir = None) -> None:
     print_table(("NUMBER", "REMOTE", "KEYS", "ANSWER"), rows, "")
 
 
-def _row(rule: Rule) -> tuple[str, str, str]:
+def _row(rule: KeyRule) -> tuple[str, str, str]:
     return rule.remote, " ".join(rule.keys), rule.answer
 
 
@@ -47,7 +48,7 @@ def add(
 ) -> None:
     """Add a rule in front of the others, so that it decides."""
     try:
-        rule = Rule(remote, tuple(key.strip() for key in keys.split(",")), answer)
+        rule = KeyRule(remote, tuple(key.strip() for key in keys.split(",")), answer)
     except ValueError as error:
         raise UsageError(f"That is no rule: {error}.") from error
     path = _path(config_dir)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from sra.admin.build import Options, Shown
+from sra.admin.build import ConnectOptions, Shown
 from sra.admin.guard.pin_entry import PinEntry
 from sra.cli.admin.cards import CardsDir, Modules
 from sra.cli.admin.connect import (
     DEFAULT_SLOTS,
+    AssumeYes,
     CaFile,
+    CardChoice,
     CardName,
-    Choice,
     Clipboard,
-    Entry,
     Fingerprint,
     PinCache,
+    PinEntryOption,
     Reconnect,
     RemoteName,
     Slots,
     ViewOnly,
-    Yes,
     parse_slots,
     run_connection,
 )
@@ -39,9 +39,9 @@ def screen(
     pin_fd: PinFd = None,
     fingerprint: Fingerprint = None,
     ca_file: CaFile = None,
-    yes: Yes = False,
+    yes: AssumeYes = False,
     reconnect: Reconnect = True,
-    pin_entry: Entry = PinEntry.PAD,
+    pin_entry: PinEntryOption = PinEntry.PAD,
     pin_cache: PinCache = None,
     module: Modules = None,
     cards_dir: CardsDir,
@@ -51,8 +51,8 @@ def screen(
 
     After a log-out there the screen comes back by itself. “sra connect --screen” stays connected without the viewer.
     """
-    options = Options(
+    options = ConnectOptions(
         parse_slots(slots), parse_fingerprint(fingerprint) if fingerprint else None, ca_file, yes, reconnect,
         pin_entry, pin_cache, shown=Shown.ALONE, view_only=view_only, clipboard=clipboard,
     )  # fmt: skip
-    run_connection(remote, Choice(card, pin_fd, module, cards_dir), options, config_dir)
+    run_connection(remote, CardChoice(card, pin_fd, module, cards_dir), options, config_dir)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from sra.admin import control
-from sra.admin.control import Order, Standing
+from sra.admin.control import ControlRequest, ControlStatus
 from sra.cli.console.options import AsJson, ConfigDir, examples
 from sra.cli.console.output import print_json, print_note, print_table
 from sra.errors import LinkError, UsageError
@@ -20,7 +20,9 @@ from sra.programs.run import print_error
 
 app = typer.Typer(no_args_is_help=True, help="The connections that run now: eject the card, pause, go on.")
 
-Remote = Annotated[str, typer.Argument(metavar="[HOST]", help="The remote; not needed where only one is connected.")]
+RemoteArgument = Annotated[
+    str, typer.Argument(metavar="[HOST]", help="The remote; not needed where only one is connected.")
+]
 
 
 @app.command("list", epilog=examples("sra session list", "sra session list --json"))
@@ -34,7 +36,7 @@ def list_(*, as_json: AsJson = False, config_dir: ConfigDir = None) -> None:
     print_table(("REMOTE", "ACCOUNT", "CARD", "STATE", "USES"), rows, "No connection runs.")
 
 
-def _card(standing: Standing) -> str:
+def _card(standing: ControlStatus) -> str:
     if not standing.connected:
         return "link lost"
     if not standing.inserted:
@@ -43,53 +45,55 @@ def _card(standing: Standing) -> str:
 
 
 @app.command(epilog=examples("sra session eject", "sra session eject remote.example.com"))
-def eject(remote: Remote = "", *, config_dir: ConfigDir = None) -> None:
+def eject(remote: RemoteArgument = "", *, config_dir: ConfigDir = None) -> None:
     """Take the card out of a remote's reader, at once; the connection stays."""
-    _order(remote, Order.EJECT, config_dir, "the card is out of its reader")
+    _order(remote, ControlRequest.EJECT, config_dir, "the card is out of its reader")
 
 
 @app.command(epilog=examples("sra session insert"))
-def insert(remote: Remote = "", *, config_dir: ConfigDir = None) -> None:
+def insert(remote: RemoteArgument = "", *, config_dir: ConfigDir = None) -> None:
     """Insert a card again that was ejected."""
-    _order(remote, Order.INSERT, config_dir, "the card is being inserted again")
+    _order(remote, ControlRequest.INSERT, config_dir, "the card is being inserted again")
 
 
 @app.command(epilog=examples("sra session pause"))
-def pause(remote: Remote = "", *, config_dir: ConfigDir = None) -> None:
+def pause(remote: RemoteArgument = "", *, config_dir: ConfigDir = None) -> None:
     """Refuse whatever a remote asks, until it is resumed; the card stays in its reader."""
-    _order(remote, Order.PAUSE, config_dir, "paused")
+    _order(remote, ControlRequest.PAUSE, config_dir, "paused")
 
 
 @app.command(epilog=examples("sra session resume"))
-def resume(remote: Remote = "", *, config_dir: ConfigDir = None) -> None:
+def resume(remote: RemoteArgument = "", *, config_dir: ConfigDir = None) -> None:
     """Answer a remote again."""
-    _order(remote, Order.RESUME, config_dir, "resumed")
+    _order(remote, ControlRequest.RESUME, config_dir, "resumed")
 
 
 @app.command(epilog=examples("sra session reopen"))
-def reopen(remote: Remote = "", *, config_dir: ConfigDir = None) -> None:
+def reopen(remote: RemoteArgument = "", *, config_dir: ConfigDir = None) -> None:
     """Lend the card again after wrong session codes; a new code is shown."""
-    standing = _order(remote, Order.REOPEN, config_dir, "open again")
+    standing = _order(remote, ControlRequest.REOPEN, config_dir, "open again")
     typer.echo(f"Session code {standing.code}")
 
 
-def _order(remote: str, order: Order, config_dir: ConfigDir, done: str) -> Standing:
+def _order(remote: str, order: ControlRequest, config_dir: ConfigDir, done: str) -> ControlStatus:
     standing = asyncio.run(_tell(remote, order, config_dir))
     print_note(f"{standing.remote}: {done}")
     return standing
 
 
-async def _all(config_dir: ConfigDir) -> dict[Path, Standing]:
+async def _all(config_dir: ConfigDir) -> dict[Path, ControlStatus]:
     """Every connection that answers; those that don't hold up nobody."""
     paths = control.running(admin_paths(config_dir, os.environ).sessions)
-    answers = await asyncio.gather(*(control.tell(path, Order.STATUS) for path in paths), return_exceptions=True)
+    answers = await asyncio.gather(
+        *(control.tell(path, ControlRequest.STATUS) for path in paths), return_exceptions=True
+    )
     for path, answer in zip(paths, answers, strict=True):
         if isinstance(answer, LinkError):
             print_error(f"Process {path.stem} does not answer; end it if it hangs.")
-    return {path: answer for path, answer in zip(paths, answers, strict=True) if isinstance(answer, Standing)}
+    return {path: answer for path, answer in zip(paths, answers, strict=True) if isinstance(answer, ControlStatus)}
 
 
-async def _tell(remote: str, order: Order, config_dir: ConfigDir) -> Standing:
+async def _tell(remote: str, order: ControlRequest, config_dir: ConfigDir) -> ControlStatus:
     """Give the order to the connection with that remote, or to the only one."""
     standings = await _all(config_dir)
     chosen = [path for path, one in standings.items() if remote in ("", one.remote)]

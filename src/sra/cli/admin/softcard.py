@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 
 from sra.cards.choose import default_cards_dir
 from sra.cards.pin_policies import pin_policy
-from sra.cards.software.certificates import Holder, Issuer, load_issuer, parse_subject, validity
+from sra.cards.software.card_certificates import CardHolder, Issuer, load_issuer, parse_subject, validity
 from sra.cards.software.file import CardFile, CardFolder, StoredKey
-from sra.cards.software.maker import Order, make, new_puk
+from sra.cards.software.maker import CardOrder, make, new_puk
 from sra.cli.admin.cards import CardsDir
 from sra.cli.console.options import AsJson, examples
 from sra.cli.console.output import print_json, print_table
@@ -41,12 +41,12 @@ _NAMES = {algorithm: name for name, algorithm in _ALGORITHMS.items()}
 _COLUMNS = ("slot", "algorithm", "PIN", "subject", "issuer", "valid until", "SHA-256")
 _CHOICES = ", ".join(_ALGORITHMS)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The card's name.")]
+CardNameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The card's name.")]
 
 
 @app.command(epilog=examples("sra softcard create ann", "sra softcard create ann --slot 9A=P256 --subject 'Ann Lee'"))
 def create(
-    name: Name,
+    name: CardNameArgument,
     cards_dir: CardsDir,
     algorithm: Annotated[
         str | None, typer.Option(help=f"The keys' algorithm: {_CHOICES}. Without it P256, and RSA2048 in 9D.")
@@ -66,9 +66,9 @@ def create(
     hardening.keep_memory_private()
     folder = CardFolder(cards_dir)
     folder.check_free(name)
-    order = Order(
+    order = CardOrder(
         algorithms=_wanted_keys(slot, algorithm),
-        holder=Holder(parse_subject(subject or name), email, upn),
+        holder=CardHolder(parse_subject(subject or name), email, upn),
         issuer=_load_issuer(ca_cert, ca_key),
         valid=validity(datetime.now(UTC), days),
     )
@@ -89,7 +89,7 @@ def list_cards(cards_dir: CardsDir, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def show(name: Name, cards_dir: CardsDir, as_json: AsJson = False) -> None:
+def show(name: CardNameArgument, cards_dir: CardsDir, as_json: AsJson = False) -> None:
     """Show what is on a software card."""
     card = CardFolder(cards_dir).read(name)
     keys = [_describe(key) for key in card.keys]
@@ -102,7 +102,7 @@ def show(name: Name, cards_dir: CardsDir, as_json: AsJson = False) -> None:
 
 @app.command(epilog=examples("sra softcard certificate ann --out ann.pem"))
 def certificate(
-    name: Name,
+    name: CardNameArgument,
     cards_dir: CardsDir,
     slot: Annotated[str, typer.Option(help="The key whose certificate it is.")] = "9A",
     out: Annotated[
@@ -122,7 +122,7 @@ def certificate(
 
 @app.command()
 def remove(
-    name: Name,
+    name: CardNameArgument,
     cards_dir: CardsDir,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
 ) -> None:

@@ -30,7 +30,7 @@ def _session(text: str | None) -> str | None:
     return text
 
 
-SessionId = Annotated[
+SessionOption = Annotated[
     str | None,
     typer.Option("--session", metavar="ID", callback=_session, help="Only this session; both sides call it so."),
 ]

@@ -14,8 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from sra.admin.events import (
-    AskedInVain,
-    CardWaits,
+    CardBusy,
     CodeClosed,
     Connected,
     Ejected,
@@ -23,24 +22,25 @@ from sra.admin.events import (
     Flooded,
     Inserted,
     KeyUsed,
+    KeyWithheld,
     LinkLost,
-    OfScreen,
     Paused,
     PinAsked,
+    QuestionsStopped,
     RealPinTyped,
     Refused,
+    ScreenEvent,
     ScreenOpened,
     ScreenRecorded,
     TooMany,
-    Use,
-    Warned,
-    Withheld,
+    UseEvent,
+    WarningEvent,
 )
 from sra.admin.guard.claims import shown_remark
 from sra.admin.guard.questions import UseQuestion
 from sra.logs import clean
 from sra.piv.keys import Operation, PinOutcome
-from sra.repetitions import Kind, Quota, Repetitions
+from sra.repetitions import Quota, RepetitionKind, Repetitions
 
 _DID = {Operation.SIGN: "signed", Operation.DECRYPT: "decrypted", Operation.DERIVE: "derived a secret"}
 
@@ -122,7 +122,7 @@ class StatusView:
         if isinstance(event, Inserted):
             self._reader = shown_remark(clean(event.reader))
             return f"The card is inserted in “{self._reader}”."
-        if isinstance(event, Withheld):
+        if isinstance(event, KeyWithheld):
             return f"Key {event.slot:02X} is not inserted: {event.reason}."
         if isinstance(event, Ejected):
             self._reader = ""
@@ -133,11 +133,11 @@ class StatusView:
             return f"{clean(event.reason)} Trying again in {event.retry_in:g} s."
         if isinstance(event, Paused):
             return "Paused: the remote gets nothing until you resume." if event.paused else "Resumed."
-        if isinstance(event, OfScreen):
+        if isinstance(event, ScreenEvent):
             return _screen(event)
         return self._use(event)
 
-    def _use(self, event: Use) -> str:
+    def _use(self, event: UseEvent) -> str:
         if isinstance(event, KeyUsed):
             text = f"Key {event.slot:02X} {_DID[event.operation]} {_describe(event)}in {event.milliseconds:.0f} ms."
         elif isinstance(event, PinAsked):
@@ -150,8 +150,8 @@ class StatusView:
         self._last = f"{datetime.now():%H:%M:%S} {text}"
         return text
 
-    def _warning(self, event: Warned) -> str:
-        if isinstance(event, AskedInVain):
+    def _warning(self, event: WarningEvent) -> str:
+        if isinstance(event, QuestionsStopped):
             return f"{event.questions} questions in a row got no yes. For more: sra session resume"
         if isinstance(event, TooMany):
             return f"The remote says {event.message} too often."
@@ -166,7 +166,7 @@ class StatusView:
         return f"The card is still busy with key {event.slot:02X}: touch it if it blinks."
 
 
-def _kind(event: Event) -> Kind:
+def _kind(event: Event) -> RepetitionKind:
     """What is counted together: in words of this program, never the remote's.
 
     Each key is counted by itself, so that many uses of one do not hide the first of another.
@@ -175,20 +175,20 @@ def _kind(event: Event) -> Kind:
         apart = str(event.code)
     elif isinstance(event, PinAsked):
         apart = f"{event.typed} {event.outcome}"
-    elif isinstance(event, KeyUsed | Withheld | CardWaits):
+    elif isinstance(event, KeyUsed | KeyWithheld | CardBusy):
         apart = f"{event.slot:02X}"
     else:
         apart = ""
-    return Kind((type(event).__name__, apart))
+    return RepetitionKind((type(event).__name__, apart))
 
 
 def _quota(event: Event) -> Quota:
-    if isinstance(event, Refused | Flooded | TooMany | CardWaits):
+    if isinstance(event, Refused | Flooded | TooMany | CardBusy):
         return _OF_THE_REMOTE
     return _OF_USES if isinstance(event, KeyUsed | PinAsked) else _OF_THE_REST
 
 
-def _screen(event: OfScreen) -> str:
+def _screen(event: ScreenEvent) -> str:
     if isinstance(event, ScreenRecorded):
         return "The remote records its screen."
     if isinstance(event, ScreenOpened):

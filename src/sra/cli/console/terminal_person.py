@@ -7,7 +7,7 @@ from datetime import datetime
 from rich.console import Console
 
 from sra.admin.guard.claims import shown_remark
-from sra.admin.guard.questions import DEADLINE, Asker, PinGiven, PinQuestion, Reply, UseQuestion
+from sra.admin.guard.questions import DEADLINE, PersonReply, PinGiven, PinQuestion, Requester, UseQuestion
 from sra.cli.console import notifications, terminal
 from sra.cli.console.pins import read_pin
 from sra.cli.console.status_view import StatusView, describe_use
@@ -31,16 +31,16 @@ class TerminalPerson:
     async def ask_pin(self, question: PinQuestion, waiting: int) -> PinGiven:
         """Ask for the PIN, or, where it is kept, whether it may be used."""
         if question.asker.account and self._yes:
-            return PinGiven(Reply.YES if question.kept else Reply.NO)
+            return PinGiven(PersonReply.YES if question.kept else PersonReply.NO)
         if self._pin_fd is not None and not question.asker.account:
             descriptor, self._pin_fd = self._pin_fd, None
-            return PinGiven(Reply.YES, read_pin("", descriptor))
+            return PinGiven(PersonReply.YES, read_pin("", descriptor))
         return await self._ask_pin(question, waiting)
 
-    async def ask_use(self, question: UseQuestion, waiting: int) -> Reply:
+    async def ask_use(self, question: UseQuestion, waiting: int) -> PersonReply:
         """Ask whether a key may be used."""
         if self._yes:
-            return Reply.YES
+            return PersonReply.YES
         text = f"{_who(question.asker)} wants to {describe_use(question)}. Allow it?"
         return await self._ask_yes_no(text, question.asker, waiting)
 
@@ -56,13 +56,13 @@ class TerminalPerson:
             return PinGiven(await self._ask_yes_no(text, asker, waiting))
         text = f"{_remark(asker)}{reason}: PIN of {question.card} ({how}){_more(waiting)}: "
         line = await self._ask(text, asker, hidden=True)
-        return PinGiven(Reply.YES, line) if line else PinGiven(Reply.NO)
+        return PinGiven(PersonReply.YES, line) if line else PinGiven(PersonReply.NO)
 
-    async def _ask_yes_no(self, text: str, asker: Asker, waiting: int) -> Reply:
+    async def _ask_yes_no(self, text: str, asker: Requester, waiting: int) -> PersonReply:
         line = await self._ask(f"{_remark(asker)}{text} ({DEADLINE:.0f} s){_more(waiting)} [y/N] ", asker, hidden=False)
-        return Reply.YES if terminal.is_yes(line) else Reply.NO
+        return PersonReply.YES if terminal.is_yes(line) else PersonReply.NO
 
-    async def _ask(self, text: str, asker: Asker, *, hidden: bool) -> bytes:
+    async def _ask(self, text: str, asker: Requester, *, hidden: bool) -> bytes:
         """The line typed; empty, which is a no, where there is no terminal."""
         notifications.show(f"A question about {asker.remote} waits on the terminal.")
         with self._view.paused():
@@ -76,11 +76,11 @@ class TerminalPerson:
 MAX_ACCOUNT = 64
 
 
-def _who(asker: Asker) -> str:
+def _who(asker: Requester) -> str:
     return f"{datetime.now():%H:%M:%S} {asker.remote} (account {clean(asker.account, MAX_ACCOUNT)})"
 
 
-def _remark(asker: Asker) -> str:
+def _remark(asker: Requester) -> str:
     if not asker.remark:
         return ""
     return f"The remote says, and nothing proves it: “{clean(shown_remark(asker.remark))}”.\n"

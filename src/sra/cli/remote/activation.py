@@ -17,10 +17,10 @@ from sra.config import load_daemon_config
 from sra.errors import UsageError
 from sra.paths import Paths
 from sra.remote.activation import journal, runner, virtual_screen_linux
-from sra.remote.activation.identity import chosen, files_in_use, first, former, generated, in_use
-from sra.remote.activation.journal import Record, Wanted
-from sra.remote.activation.machine import Machine
-from sra.remote.activation.steps_linux import Identity, ScreenFiles, Setup, all_steps, steps
+from sra.remote.activation.changed_machine import Machine
+from sra.remote.activation.journal import Journal, Requested
+from sra.remote.activation.remote_identity import chosen, files_in_use, first, former, generated, in_use
+from sra.remote.activation.steps_linux import Identity, RemoteSetup, ScreenFiles, all_steps, steps
 from sra.remote.activation.this_machine import (
     check_machine,
     check_root,
@@ -30,7 +30,7 @@ from sra.remote.activation.this_machine import (
     wait_for_srad,
 )
 from sra.remote.activation.undo import LOGIN_WINDOW
-from sra.remote.logins import undo as logins_undo
+from sra.remote.logins import withdrawal as logins_undo
 from sra.remote.logins.login_paths import LoginPaths
 from sra.remote.screen_sharing import templates as screen_templates
 from sra.transport import identity_choice, tls_identity
@@ -45,7 +45,7 @@ app = typer.Typer()
 
 
 @dataclass(frozen=True)
-class Options:
+class ActivateOptions:
     """What the person chose."""
 
     generate: bool
@@ -87,7 +87,9 @@ def activate(
     machine = this_machine()
     check_machine(machine)
     _activate(
-        machine, Paths(machine.root), Options(generate, choice, screen or virtual_screen, virtual_screen, password_fd)
+        machine,
+        Paths(machine.root),
+        ActivateOptions(generate, choice, screen or virtual_screen, virtual_screen, password_fd),
     )
 
 
@@ -105,15 +107,15 @@ def deactivate() -> None:
         print_note("this machine is not activated; there is nothing to take back")
 
 
-def _activate(machine: Machine, paths: Paths, options: Options) -> None:
-    record = journal.read(machine) or Record()
+def _activate(machine: Machine, paths: Paths, options: ActivateOptions) -> None:
+    record = journal.read(machine) or Journal()
     if options.virtual_screen and not record.wanted.virtual_screen:
         _check_virtual_screen(machine)
     config = load_daemon_config(paths.config)
     current = in_use(paths, interrupted=bool(record.entries) and not record.complete)
     new = _new_identity(paths, options, current)
     wanted = _wanted(record.wanted, options)
-    setup = Setup(
+    setup = RemoteSetup(
         programs=programs(),
         readers=config.readers,
         identity=Identity(new.key, new.certificates) if new else None,
@@ -134,9 +136,9 @@ def _activate(machine: Machine, paths: Paths, options: Options) -> None:
     print_facts(_facts(identity, config.port))
 
 
-def _wanted(former: Wanted, options: Options) -> Wanted:
+def _wanted(former: Requested, options: ActivateOptions) -> Requested:
     """What was asked for once stays."""
-    return Wanted(
+    return Requested(
         former.trust or options.generate,
         former.screen or options.screen,
         former.virtual_screen or options.virtual_screen,
@@ -151,14 +153,14 @@ def _check_virtual_screen(machine: Machine) -> None:
         )
 
 
-def _screen(paths: Paths, wanted: Wanted) -> ScreenFiles:
+def _screen(paths: Paths, wanted: Requested) -> ScreenFiles:
     """What sharing the screen needs, with this installation's programs in it."""
     pam = screen_templates.pam_service(Path(sys.executable), paths.screen_helper)
     unit = screen_templates.helper_service(programs(), LOGIN_WINDOW if wanted.virtual_screen else "")
     return ScreenFiles(unit, pam)
 
 
-def _new_identity(paths: Paths, options: Options, current: TlsIdentity | None) -> IdentityFiles | None:
+def _new_identity(paths: Paths, options: ActivateOptions, current: TlsIdentity | None) -> IdentityFiles | None:
     """The identity to be put in; ``None`` to keep the one in use."""
     if options.choice is None:
         return generated(current, wanted=options.generate)

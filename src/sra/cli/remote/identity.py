@@ -16,7 +16,7 @@ from sra.errors import UsageError
 from sra.paths import Paths
 from sra.system import files
 from sra.transport import identity_choice, tls_identity
-from sra.transport.identity_choice import PKCS12_NAMES, Candidate
+from sra.transport.identity_choice import PKCS12_NAMES, IdentityCandidate
 
 app = typer.Typer(no_args_is_help=True, help="The TLS identity by which admins know this remote.")
 
@@ -108,7 +108,7 @@ def import_(
     print_facts([("file", target), ("SHA-1", found.sha1), ("fingerprint", found.fingerprint)])
 
 
-def _open(file: Path, key: Path | None, password_fd: int | None) -> Candidate:
+def _open(file: Path, key: Path | None, password_fd: int | None) -> IdentityCandidate:
     if file.suffix.lower() not in PKCS12_NAMES:
         return identity_choice.open_pem(file, key or file)
     if key is not None:
@@ -116,7 +116,7 @@ def _open(file: Path, key: Path | None, password_fd: int | None) -> Candidate:
     return identity_choice.open_pkcs12(file, read_password(f"Password of {file}: ", password_fd))
 
 
-def _fields(each: Candidate) -> dict[str, object]:
+def _fields(each: IdentityCandidate) -> dict[str, object]:
     return {
         "file": str(each.path),
         "sha1": each.sha1,

@@ -22,7 +22,7 @@ from sra.identity.usage import check_purpose
 from sra.paths import Paths
 from sra.remote.accounts.finder import AccountFinder, Decision
 from sra.remote.accounts.local_linux import find_local
-from sra.remote.accounts.pairing import Finding, PairingStore
+from sra.remote.accounts.pairing import LookupStep, PairingStore
 from sra.remote.build import open_finder
 from sra.remote.build_policy import verdict
 from sra.remote.logins import refresh as logins
@@ -30,7 +30,7 @@ from sra.remote.logins.login_paths import LoginPaths
 
 app = typer.Typer()
 
-Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="An account of this machine.")]
+AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="An account of this machine.")]
 KeyHash = Annotated[
     str | None,
     typer.Option("--hash", metavar="HASH", help="The hash of the card's public key: sha256:HEX or sha1:HEX."),
@@ -39,7 +39,7 @@ KeyHash = Annotated[
 
 @app.command(epilog=examples("sra pair alice --certificate alice.pem", "sra pair alice --hash sha256:9f86d081…"))
 def pair(
-    account: Account,
+    account: AccountArgument,
     certificate: Annotated[
         typer.FileBinaryRead | None,
         typer.Option("--certificate", metavar="FILE", help="The card's certificate (9A), PEM or DER; “-” reads stdin."),
@@ -72,7 +72,7 @@ def pair(
 
 
 @app.command(epilog=examples("sra unpair alice", "sra unpair alice --hash sha256:9f86d081…"))
-def unpair(account: Account, key_hash: KeyHash = None, *, root: Root = Path("/")) -> None:
+def unpair(account: AccountArgument, key_hash: KeyHash = None, *, root: Root = Path("/")) -> None:
     """Take an account's cards away (as root): all of them, or one. Sessions that are open stay open.
 
     What takes something away comes first, and reads no certificate; then what looks at everybody's cards, and may fail.
@@ -156,14 +156,14 @@ def _decide(finder: AccountFinder, card: CardCertificate) -> Decision:
     try:
         card.check_validity(datetime.now(UTC))
     except RefusedError as error:
-        return Decision((Finding("dates", str(error)), *found.findings), refusal=error)
-    dates = Finding("dates", f"valid until {card.not_after.date()}")
+        return Decision((LookupStep("dates", str(error)), *found.findings), refusal=error)
+    dates = LookupStep("dates", f"valid until {card.not_after.date()}")
     return Decision((dates, *found.findings), found.account, found.refusal)
 
 
 def _with_policy(found: Decision, rules: Sequence[PolicyFinding], refusal: RefusedError | None) -> Decision:
     """The same with the policy's rules after the dates, as ``srad`` asks them: its refusal precedes the account's."""
-    policy = [Finding(each.rule, each.outcome) for each in rules]
+    policy = [LookupStep(each.rule, each.outcome) for each in rules]
     dates, *accounts = found.findings
     findings = (dates, *policy, *accounts)
     is_out_of_date = found.refusal is not None and found.refusal.code is RefusalCode.EXPIRED

@@ -16,12 +16,12 @@ from sra.errors import UsageError
 from sra.paths import Paths
 from sra.remote.logins import card_removal, lockout, reader_access
 from sra.remote.logins import refresh as logins
-from sra.remote.logins import undo as logins_undo
 from sra.remote.logins import units as login_units
+from sra.remote.logins import withdrawal as logins_undo
 from sra.remote.logins.login_paths import ANNOUNCE, MODULE, OPENSC, PAM_MODULES, LoginPaths
 from sra.remote.logins.services import Service, service_of
 from sra.remote.logins.stack_files import StackFiles
-from sra.remote.logins.stacks import State, Wish
+from sra.remote.logins.stacks import StackRequest, StackState
 from sra.system import files
 
 AUTOSTART = """\
@@ -62,7 +62,7 @@ def enable(
         if card_only:
             lockout.check(login, stacks, wanted, yes=yes)
         command, file = f"{announce} {login.named(paths.announce)}", login.named(login.configuration)
-        _enable(stacks, [Wish(service, command, file, card_only, from_network) for service in wanted])
+        _enable(stacks, [StackRequest(service, command, file, card_only, from_network) for service in wanted])
     except UsageError:
         if is_first and not _enabled(stacks):
             logins_undo.withdraw(login, print_note)
@@ -108,7 +108,7 @@ def watch_removal(*, root: Root = Path("/")) -> None:
     card_removal.watch(root)
 
 
-def _enable(stacks: StackFiles, wishes: Sequence[Wish]) -> None:
+def _enable(stacks: StackFiles, wishes: Sequence[StackRequest]) -> None:
     """All of them or, if one can't be, none: what could be wrong is looked at before anything is written."""
     for wish in wishes:
         stacks.check(wish)
@@ -119,7 +119,7 @@ def _enable(stacks: StackFiles, wishes: Sequence[Wish]) -> None:
 
 
 def _enabled(stacks: StackFiles) -> list[Service]:
-    return [service for service, state in stacks.states().items() if state is not State.OFF]
+    return [service for service, state in stacks.states().items() if state is not StackState.OFF]
 
 
 def _check_modules(login: LoginPaths) -> str:

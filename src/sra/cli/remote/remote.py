@@ -77,7 +77,7 @@ def remote_run(
 
 
 @dataclass(frozen=True)
-class User:
+class ProcessUser:
     """Who a process runs as; ``None`` for who runs this one."""
 
     uid: int | None
@@ -88,21 +88,21 @@ class User:
 class Users:
     """The users of srad and of the virtual card."""
 
-    daemon: User
-    card: User
+    daemon: ProcessUser
+    card: ProcessUser
 
 
 def _users() -> Users:
     if os.geteuid() != 0:
-        return Users(User(None, None), User(None, None))
+        return Users(ProcessUser(None, None), ProcessUser(None, None))
     return Users(_user(DAEMON_USER, DAEMON_UID), _user(CARD_USER, CARD_UID))
 
 
-def _user(name: str, number: int) -> User:
+def _user(name: str, number: int) -> ProcessUser:
     with contextlib.suppress(KeyError):
         entry = pwd.getpwnam(name)
-        return User(entry.pw_uid, entry.pw_gid)
-    return User(number, number)
+        return ProcessUser(entry.pw_uid, entry.pw_gid)
+    return ProcessUser(number, number)
 
 
 def _check_programs(users: Users) -> None:
@@ -115,7 +115,7 @@ def _check_programs(users: Users) -> None:
             )
 
 
-def _can_run(user: User) -> bool:
+def _can_run(user: ProcessUser) -> bool:
     argv = [sys.executable, "-P", "-c", "import sra.config"]
     try:
         tried = subprocess.run(
@@ -146,7 +146,7 @@ def _make_folders(paths: Paths, users: Users) -> None:
                 _give(log, users.daemon)
 
 
-def _own_folder(folder: Path, user: User, mode: int) -> None:
+def _own_folder(folder: Path, user: ProcessUser, mode: int) -> None:
     files.make_folder(folder, mode)
     if folder.is_symlink():
         raise UsageError(f"{folder} is a link; it has to be a folder.")
@@ -154,7 +154,7 @@ def _own_folder(folder: Path, user: User, mode: int) -> None:
     _give(folder, user)
 
 
-def _give(path: Path, user: User) -> None:
+def _give(path: Path, user: ProcessUser) -> None:
     if user.uid is not None and user.gid is not None:
         os.chown(path, user.uid, user.gid, follow_symlinks=False)
 
@@ -165,7 +165,7 @@ class Process:
 
     name: str
     argv: tuple[str, ...]
-    user: User
+    user: ProcessUser
 
 
 def _processes(paths: Paths, config: DaemonConfig, users: Users, log_level: str) -> list[Process]:
@@ -184,7 +184,7 @@ def _screen(users: Users, common: tuple[str, ...]) -> list[Process]:
         pwd.getpwnam(SCREEN_USER)
         if users.daemon.uid is not None:
             argv = (*_python("sra.programs.sra_screen"), "--daemon-uid", str(users.daemon.uid), *common)
-            return [Process("sra-screen", argv, User(None, None))]
+            return [Process("sra-screen", argv, ProcessUser(None, None))]
     return []
 
 

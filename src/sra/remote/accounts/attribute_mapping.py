@@ -93,7 +93,7 @@ class SmartcardLogin(
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedValue:
     """The value that an account's attribute has to have; ``missing`` says what stood in the way, then nobody has it."""
 
     attribute: str
@@ -123,7 +123,7 @@ def decode(data: bytes | None) -> SmartcardLogin:
         raise UsageError(f"{clean(str(error), 512)}. Correct it: until then nobody gets in.") from error
 
 
-def wanted_value(mapping: AttributeMapping, card: CardCertificate) -> Wanted:
+def wanted_value(mapping: AttributeMapping, card: CardCertificate) -> WantedValue:
     """The value to look for: every ``$i`` is replaced by field i, from 1, in order.
 
     A field that the certificate doesn't have leaves its ``$i`` there, and is named in ``missing``.
@@ -137,7 +137,7 @@ def wanted_value(mapping: AttributeMapping, card: CardCertificate) -> Wanted:
             value = value.replace(placeholder, read_field(card, name))
         except FieldMissingError as error:
             missing.append(str(error))
-    return Wanted(mapping.attribute, value, tuple(missing))
+    return WantedValue(mapping.attribute, value, tuple(missing))
 
 
 def _placeholders(fields: tuple[str, ...]) -> list[str]:

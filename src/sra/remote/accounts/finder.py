@@ -15,14 +15,14 @@ from sra.errors import RefusalCode, RefusedError, SraError, UsageError
 from sra.identity.certificates import CardCertificate
 from sra.identity.slots import says_its_use
 from sra.logs import clean
+from sra.remote.accounts.account_rules import ANYBODY, AccountRules
 from sra.remote.accounts.attribute_mapping import NOTHING, AttributeMapping, SmartcardLogin, wanted_value
 from sra.remote.accounts.directory import Accounts, CertificateDirectory, Directory, DirectoryError
 from sra.remote.accounts.local_linux import FIRST_PERSON, LocalAccount, find_local
-from sra.remote.accounts.pairing import Finding, PairingStore
-from sra.remote.accounts.rules import ANYBODY, AccountRules
+from sra.remote.accounts.pairing import LookupStep, PairingStore
 from sra.remote.accounts.watched_file import WatchedFile
 
-Vouching = Callable[[CardCertificate], frozenset[str]]
+FindAuthorities = Callable[[CardCertificate], frozenset[str]]
 """The SHA-256 (small hex) of the authorities between a card and one that this machine trusts, that one included.
 
 Raises ``RefusedError`` that says why there is none.
@@ -45,7 +45,7 @@ def _no_authority(_: CardCertificate) -> frozenset[str]:
 class Decision:
     """The account, or the refusal, and every step on the way to it."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[LookupStep, ...]
     account: str = ""
     refusal: RefusedError | None = None
 
@@ -55,10 +55,10 @@ class _Walk:
     """One card on its way through the rules."""
 
     card: CardCertificate
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[LookupStep] = field(default_factory=list)
 
     def note(self, rule: str, outcome: object) -> None:
-        self.findings.append(Finding(rule, clean(str(outcome), MAX_SHOWN)))
+        self.findings.append(LookupStep(rule, clean(str(outcome), MAX_SHOWN)))
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class AccountFinder:
     login: WatchedFile[SmartcardLogin] | None = None
     directories: tuple[Directory, ...] = ()
     certificates: tuple[CertificateDirectory, ...] = ()
-    vouching: Vouching = _no_authority
+    vouching: FindAuthorities = _no_authority
     rules: AccountRules = ANYBODY
 
     async def find_account(self, card: CardCertificate) -> str:

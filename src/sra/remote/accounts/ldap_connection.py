@@ -17,7 +17,7 @@ from pathlib import Path
 from sra.errors import UsageError
 from sra.remote.accounts import ldap_messages
 from sra.remote.accounts.directory import DirectoryError
-from sra.remote.accounts.ldap_messages import Answer, Entry, LdapFormatError, Result, Search
+from sra.remote.accounts.ldap_messages import LdapAnswer, LdapEntry, LdapFormatError, Result, Search
 
 MAX_ANSWERS = 16
 """Messages that a search for two entries may bring, with what servers say of other servers."""
@@ -84,13 +84,13 @@ class LdapConnection:
         self._writer.write(ldap_messages.bind(_BIND, name, password))
         _check(await self._answer(_BIND), "bind")
 
-    async def search(self, wanted: Search) -> list[Entry]:
+    async def search(self, wanted: Search) -> list[LdapEntry]:
         """The entries that were found, at most ``wanted.size``; raises one of ``FAILURES``."""
         self._writer.write(ldap_messages.search(_SEARCH, wanted))
-        entries: list[Entry] = []
+        entries: list[LdapEntry] = []
         for _ in range(MAX_ANSWERS):
             answer = await self._answer(_SEARCH)
-            if isinstance(answer, Entry):
+            if isinstance(answer, LdapEntry):
                 entries.append(answer)
             if len(entries) == wanted.size:
                 return entries
@@ -99,7 +99,7 @@ class LdapConnection:
                 return entries
         raise DirectoryError(f"it answers a search with more than {MAX_ANSWERS} messages")
 
-    async def _answer(self, number: int) -> Answer:
+    async def _answer(self, number: int) -> LdapAnswer:
         return await _receive(self._reader.readexactly, number)
 
 
@@ -138,14 +138,14 @@ async def _start_tls(link: socket.socket) -> None:
     _check(await _receive(read, _START_TLS), "extended")
 
 
-async def _receive(read: _Read, number: int) -> Answer:
+async def _receive(read: _Read, number: int) -> LdapAnswer:
     """The next message, which has to be about request ``number``."""
     start = await read(2)
     start += await read(ldap_messages.length_of_length(start))
     return ldap_messages.decode(await read(ldap_messages.length_of_body(start)), number)
 
 
-def _check(answer: Answer, operation: str) -> None:
+def _check(answer: LdapAnswer, operation: str) -> None:
     """Raise ``DirectoryError`` unless this is the good end of the operation."""
     if not isinstance(answer, Result) or answer.operation != operation:
         raise DirectoryError(f"it answers {operation} with something else")

@@ -18,7 +18,7 @@ from sra.identity.certificates import CardCertificate
 from sra.remote.accounts import ldap_messages
 from sra.remote.accounts.directory import Accounts, AnswerCache, DirectoryError
 from sra.remote.accounts.ldap_connection import FAILURES, Server, connected
-from sra.remote.accounts.ldap_messages import Entry, Search
+from sra.remote.accounts.ldap_messages import LdapEntry, Search
 from sra.remote.accounts.pairing_file import check_account_name
 from sra.system import files
 
@@ -102,7 +102,7 @@ class LdapDirectory:
             raise DirectoryError(f"several entries have nearly this {attribute}, so it can't be told who else has it")
         return accounts
 
-    async def _search(self, wanted: Search) -> list[Entry]:
+    async def _search(self, wanted: Search) -> list[LdapEntry]:
         """What the first server that answers has found; raise ``DirectoryError`` with what each one did."""
         problems = []
         for server in self._settings.servers:
@@ -112,7 +112,7 @@ class LdapDirectory:
                 problems.append(f"{server}: {_reason(error)}")
         raise DirectoryError("; ".join(problems))
 
-    async def _search_on(self, server: Server, wanted: Search) -> list[Entry]:
+    async def _search_on(self, server: Server, wanted: Search) -> list[LdapEntry]:
         settings = self._settings
         password = _password(settings.password_file) if settings.password_file else b""
         async with asyncio.timeout(settings.connect_seconds) as deadline:
@@ -123,7 +123,7 @@ class LdapDirectory:
                 return await connection.search(wanted)
 
 
-def _account(entry: Entry, attribute: str) -> str:
+def _account(entry: LdapEntry, attribute: str) -> str:
     """The account's name in an entry; raise ``DirectoryError`` if there is not exactly one that could be a name."""
     values = entry.attributes.get(attribute.lower(), ())
     if len(values) != 1:

@@ -64,7 +64,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Entry:
+class LdapEntry:
     """An entry that was found; attributes are in small letters and without their options (``;binary``)."""
 
     name: str
@@ -76,7 +76,7 @@ class Reference:
     """The server says that another server knows more; nobody goes there."""
 
 
-Answer = Result | Entry | Reference
+LdapAnswer = Result | LdapEntry | Reference
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def length_of_body(start: bytes) -> int:
     return length
 
 
-def decode(body: bytes, number: int) -> Answer:
+def decode(body: bytes, number: int) -> LdapAnswer:
     """The answer to request ``number`` in the body of a message; raise ``LdapFormatError`` for anything else."""
     parts = _elements(body)
     if len(parts) < 2 or parts[0][0] != _INTEGER:
@@ -169,7 +169,7 @@ def _result(operation: str, content: bytes) -> Result:
     return Result(operation, int.from_bytes(parts[0][1]), clean(parts[2][1].decode(errors="replace")))
 
 
-def _entry(content: bytes) -> Entry:
+def _entry(content: bytes) -> LdapEntry:
     name, attributes = _exactly(content, _OCTETS, _SEQUENCE)
     found: dict[str, tuple[bytes, ...]] = {}
     for tag, attribute in _elements(attributes):
@@ -178,7 +178,7 @@ def _entry(content: bytes) -> Entry:
         kind, values = _exactly(attribute, _OCTETS, _SET)
         key = kind.decode(errors="replace").partition(";")[0].lower()
         found[key] = found.get(key, ()) + tuple(value for _, value in _elements(values))
-    return Entry(clean(name.decode(errors="replace")), found)
+    return LdapEntry(clean(name.decode(errors="replace")), found)
 
 
 def _exactly(content: bytes, *tags: int) -> list[bytes]:

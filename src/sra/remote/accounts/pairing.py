@@ -35,7 +35,7 @@ class PairingFileError(files.FileError):
 
 
 @dataclass(frozen=True)
-class Finding:
+class LookupStep:
     """One step of looking an account up: the rule that was tried, and what came of it."""
 
     rule: str
@@ -88,12 +88,12 @@ class PairingStore:
         text = f"This card is not paired with an account on {self._host}. As root, run there: {command}"
         raise RefusedError(RefusalCode.NOT_PAIRED, text)
 
-    def explain(self, certificate: CardCertificate) -> list[Finding]:
+    def explain(self, certificate: CardCertificate) -> list[LookupStep]:
         """What ``find_account`` looks at, rule by rule; raise ``FileError`` if the file is damaged."""
         accounts = self._current().accounts
         hashes = [certificate.public_key_hash(name) for name in HASHES]
         return [
-            Finding(f"pairing {key}", " and ".join(sorted(accounts.get(key, ()))) or "no pairing") for key in hashes
+            LookupStep(f"pairing {key}", " and ".join(sorted(accounts.get(key, ()))) or "no pairing") for key in hashes
         ]
 
     def pair(self, account: str, key_hash: str, label: str = "") -> bool:

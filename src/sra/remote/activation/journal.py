@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import msgspec
 
-from sra.remote.activation.machine import MAX_FILE, UNITS, ActivationError, Machine, state
+from sra.remote.activation.changed_machine import MAX_FILE, UNITS, ActivationError, Machine, state
 from sra.remote.activation.undo import BACKUPS, AnyUndo
 from sra.system import files
 
@@ -32,7 +32,7 @@ class LostError(ActivationError):
         self.what = what
 
 
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Requested(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What was asked for so far: to trust the own certificate, the screen sharing user, a screen without a monitor."""
 
     trust: bool = False
@@ -40,20 +40,20 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     virtual_screen: bool = False
 
 
-class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class JournalEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A step that was begun, and what takes it back."""
 
     step: str
     undo: AnyUndo
 
 
-class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole journal; ``complete`` unless an activation was interrupted."""
 
     version: int = VERSION
     complete: bool = False
-    wanted: Wanted = Wanted()
-    entries: tuple[Entry, ...] = ()
+    wanted: Requested = Requested()
+    entries: tuple[JournalEntry, ...] = ()
 
     def has(self, step: str) -> bool:
         """Whether this step was begun."""
@@ -64,7 +64,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.has(f"file {path}")
 
 
-def read(machine: Machine) -> Record | None:
+def read(machine: Machine) -> Journal | None:
     """The journal; ``None`` if this machine is not activated. Raises ``LostError`` if it is of no use."""
     try:
         found = files.read(machine.path(JOURNAL), MAX_FILE)
@@ -77,7 +77,7 @@ def read(machine: Machine) -> Record | None:
     if found.owner not in {0, os.geteuid()}:
         raise LostError(f"{JOURNAL} belongs to somebody else than root")
     try:
-        record = msgspec.json.decode(found.data, type=Record)
+        record = msgspec.json.decode(found.data, type=Journal)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise LostError(f"{JOURNAL} is damaged ({error})") from error
     if record.version != VERSION:
@@ -85,7 +85,7 @@ def read(machine: Machine) -> Record | None:
     return record
 
 
-def write(machine: Machine, record: Record) -> None:
+def write(machine: Machine, record: Journal) -> None:
     """Put the journal on the disk."""
     files.make_folder(machine.path(STATE), 0o700)
     files.replace(machine.path(JOURNAL), msgspec.json.format(msgspec.json.encode(record), indent=1), 0o600)
@@ -100,16 +100,16 @@ def remove(machine: Machine) -> None:
             machine.path(folder).rmdir()
 
 
-def with_entry(record: Record, entry: Entry) -> Record:
+def with_entry(record: Journal, entry: JournalEntry) -> Journal:
     """The journal with one more entry."""
     return msgspec.structs.replace(record, entries=(*record.entries, entry))
 
 
-def next_to_take_back(record: Record) -> Entry:
+def next_to_take_back(record: Journal) -> JournalEntry:
     """The last entry, or before it what goes first."""
     return next((entry for entry in record.entries if entry.undo.goes_first), record.entries[-1])
 
 
-def without(record: Record, gone: Entry) -> Record:
+def without(record: Journal, gone: JournalEntry) -> Journal:
     """The journal without an entry that was taken back."""
     return msgspec.structs.replace(record, entries=tuple(entry for entry in record.entries if entry is not gone))

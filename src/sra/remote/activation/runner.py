@@ -7,24 +7,24 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from sra.remote.activation import journal
-from sra.remote.activation.journal import Entry, LostError, Record, Wanted
-from sra.remote.activation.machine import Machine
+from sra.remote.activation.changed_machine import Machine
+from sra.remote.activation.journal import Journal, JournalEntry, LostError, Requested
 from sra.remote.activation.steps import Step
 
 Tell = Callable[[str], None]
 """Hears of each step that is done or taken back, and of what stays."""
 
 
-def activate(machine: Machine, steps: Sequence[Step], wanted: Wanted, tell: Tell) -> bool:
+def activate(machine: Machine, steps: Sequence[Step], wanted: Requested, tell: Tell) -> bool:
     """Do every step that is not done; whether there was one. Raises ``SraError`` and can be run again."""
-    record = journal.read(machine) or Record()
+    record = journal.read(machine) or Journal()
     changed = not record.complete
     for step in steps:
         if step.is_done(machine, changed=changed):
             continue
         record = msgspec.structs.replace(record, complete=False, wanted=wanted)
         if not record.has(step.name):
-            record = journal.with_entry(record, Entry(step.name, step.before(machine)))
+            record = journal.with_entry(record, JournalEntry(step.name, step.before(machine)))
         journal.write(machine, record)
         step.do(machine)
         if step.is_told:
@@ -61,4 +61,6 @@ def rebuild(machine: Machine, steps: Sequence[Step], tell: Tell) -> None:
     except LostError as error:
         tell(f"{error.what}: what an activation leaves on any machine is taken back; the identity stays")
         undos = [(step.name, step.lost(machine)) for step in steps]
-        journal.write(machine, Record(entries=tuple(Entry(name, undo) for name, undo in undos if undo is not None)))
+        journal.write(
+            machine, Journal(entries=tuple(JournalEntry(name, undo) for name, undo in undos if undo is not None))
+        )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
-from sra.remote.activation.machine import ROOT_OWNER, UNITS, Machine, Owner, content, state
+from sra.remote.activation.changed_machine import ROOT_OWNER, UNITS, Machine, Owner, content, state
 from sra.remote.activation.undo import (
     CA_BUNDLE_PROGRAM,
     AnyUndo,
-    Distrust,
+    DistrustCertificate,
     RemoveEmptyFolder,
     RemoveFile,
     RemoveFolder,
@@ -145,7 +145,7 @@ class File(Change):
 
 
 @dataclass(frozen=True)
-class Given(Change):
+class ExistingFile(Change):
     """A file that is there already, with this mode and owner."""
 
     path: str
@@ -209,7 +209,7 @@ class Group(Change):
 
 
 @dataclass(frozen=True)
-class User(Change):
+class SystemUser(Change):
     """A system user without a home, a shell or a password, in a group of its name."""
 
     user: str
@@ -242,7 +242,7 @@ class User(Change):
 
 
 @dataclass(frozen=True)
-class Trusted(Change):
+class TrustedCertificate(Change):
     """A certificate (PEM) that every program of this machine trusts, by Debian's ca-certificates."""
 
     certificate: bytes = field(repr=False)
@@ -260,11 +260,11 @@ class Trusted(Change):
 
     def before(self, machine: Machine) -> AnyUndo:
         """Trust it no more."""
-        return Distrust(TRUSTED)
+        return DistrustCertificate(TRUSTED)
 
     def lost(self, machine: Machine) -> AnyUndo | None:
         """Trust it no more."""
-        return Distrust(TRUSTED) if state(machine.path(TRUSTED)) else None
+        return DistrustCertificate(TRUSTED) if state(machine.path(TRUSTED)) else None
 
     def do(self, machine: Machine) -> None:
         """Put it among them."""

@@ -6,8 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sra.remote.activation import templates, virtual_screen_linux
-from sra.remote.activation.machine import ROOT_OWNER, UNITS, Owner
-from sra.remote.activation.steps import Enabled, File, Folder, Given, Group, Run, Step, Trusted, User
+from sra.remote.activation.changed_machine import ROOT_OWNER, UNITS, Owner
+from sra.remote.activation.steps import (
+    Enabled,
+    ExistingFile,
+    File,
+    Folder,
+    Group,
+    Run,
+    Step,
+    SystemUser,
+    TrustedCertificate,
+)
 from sra.remote.activation.virtual_screen_linux import VirtualScreen
 
 SRAD = Owner("_sra", "_sra")
@@ -52,7 +62,7 @@ class ScreenFiles:
 
 
 @dataclass(frozen=True)
-class Setup:
+class RemoteSetup:
     """What is to be set up. ``programs``: the folder of srad and sra-card. ``identity``: to be put in, else kept.
 
     ``former``: the file to keep the replaced identity in, and its content. ``trusted``: a certificate in PEM.
@@ -69,14 +79,14 @@ class Setup:
     pcscd_asks_polkit: bool = False
 
 
-def steps(setup: Setup) -> tuple[Step, ...]:
+def steps(setup: RemoteSetup) -> tuple[Step, ...]:
     """The steps, in order; they are taken back in the opposite one.
 
     The last ones (trust, a virtual screen, screen sharing) come after the service: adding them interrupts nobody.
     """
     return (
-        User(SRAD.user, "Secure Remote Access daemon"),
-        User(CARD_USER, "Secure Remote Access virtual card"),
+        SystemUser(SRAD.user, "Secure Remote Access daemon"),
+        SystemUser(CARD_USER, "Secure Remote Access virtual card"),
         Group(PCSC_GROUP),
         *_folders(),
         *_former(setup.former),
@@ -88,7 +98,7 @@ def steps(setup: Setup) -> tuple[Step, ...]:
         Run("units read again", on_change=_RELOAD),
         Run("pcscd with the virtual readers", on_change=_PCSCD_AGAIN),
         Enabled("sra.target", PARTS),
-        *([Trusted(setup.trusted)] if setup.trusted else []),
+        *([TrustedCertificate(setup.trusted)] if setup.trusted else []),
         *(_virtual_screen(setup.programs) if setup.virtual_screen else ()),
         *_screen(setup.screen),
     )
@@ -100,8 +110,8 @@ def all_steps() -> tuple[Step, ...]:
     Whether it made the identity is unknown too, so that counts as given.
     """
     screen = ScreenFiles(b"", b"")
-    most = Setup(Path("/"), readers=1, trusted=b"?", screen=screen, virtual_screen=True, pcscd_asks_polkit=True)
-    return *steps(most), Given(CERTIFICATE, 0o644, ROOT_OWNER)
+    most = RemoteSetup(Path("/"), readers=1, trusted=b"?", screen=screen, virtual_screen=True, pcscd_asks_polkit=True)
+    return *steps(most), ExistingFile(CERTIFICATE, 0o644, ROOT_OWNER)
 
 
 def _virtual_screen(programs: Path) -> tuple[Step, ...]:
@@ -115,7 +125,7 @@ def _screen(files: ScreenFiles | None) -> tuple[Step, ...]:
     if files is None:
         return ()
     return (
-        User(SCREEN_USER, "Secure Remote Access screen sharing"),
+        SystemUser(SCREEN_USER, "Secure Remote Access screen sharing"),
         Folder("/etc/pam.d"),
         File("/etc/pam.d/sra-vnc", files.pam),
         Run("units without the screen's helper", on_undo=_RELOAD),
@@ -143,11 +153,11 @@ def _former(former: tuple[str, bytes] | None) -> tuple[Step, ...]:
 
 def _identity(identity: Identity | None) -> tuple[Step, ...]:
     if identity is None:
-        return (Given(KEY, 0o640, KEY_READER),)
+        return (ExistingFile(KEY, 0o640, KEY_READER),)
     return File(KEY, identity.key, 0o640, KEY_READER), File(CERTIFICATE, identity.certificates)
 
 
-def _units(setup: Setup) -> tuple[Step, ...]:
+def _units(setup: RemoteSetup) -> tuple[Step, ...]:
     return (
         File(f"{UNITS}/sra-runtime.service", templates.runtime_service()),
         File(f"{UNITS}/srad.service", templates.srad_service(setup.programs)),
@@ -156,7 +166,7 @@ def _units(setup: Setup) -> tuple[Step, ...]:
     )
 
 
-def _pcscd(setup: Setup) -> tuple[Step, ...]:
+def _pcscd(setup: RemoteSetup) -> tuple[Step, ...]:
     socket, service = f"{UNITS}/pcscd.socket.d", f"{UNITS}/pcscd.service.d"
     polkit = [File(f"{POLKIT_RULES}/50-sra-card.rules", templates.polkit_rules())] if setup.pcscd_asks_polkit else []
     return (

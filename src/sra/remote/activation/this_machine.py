@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sra.errors import UsageError
-from sra.remote.activation.machine import ActivationError, Machine, Screen
+from sra.remote.activation.changed_machine import ActivationError, LoginScreen, Machine
 from sra.remote.activation.steps_linux import DRIVER
 from sra.remote.screen_sharing.x11 import displays_linux
 
@@ -32,13 +32,13 @@ def this_machine() -> Machine:
     return Machine(Path("/"), _execute, _screen)
 
 
-def _screen() -> Screen:
+def _screen() -> LoginScreen:
     """What is shown here; a Wayland session counts as somebody's, even one that is only a login window."""
     running = list(displays_linux.processes())
     shown = displays_linux.displays(running)
     if displays_linux.is_wayland(running) or any(map(displays_linux.is_somebody_logged_in, shown)):
-        return Screen.IN_USE
-    return Screen.LOGIN_WINDOW if shown else Screen.NONE
+        return LoginScreen.IN_USE
+    return LoginScreen.LOGIN_WINDOW if shown else LoginScreen.NONE
 
 
 def _execute(argv: Sequence[str]) -> tuple[int, str]:
@@ -105,7 +105,7 @@ def wait_for_srad(port: int, certificate: bytes, start_again: Callable[[], None]
 
 def wait_for_screen(machine: Machine) -> None:
     """Return when there is one."""
-    _wait(lambda: machine.screen() is not Screen.NONE or None, NO_SCREEN)
+    _wait(lambda: machine.screen() is not LoginScreen.NONE or None, NO_SCREEN)
 
 
 def _wait(look: Callable[[], bytes | bool | None], otherwise: str) -> bytes | bool:

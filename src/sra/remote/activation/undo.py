@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import msgspec
 
-from sra.remote.activation.machine import ActivationError, Machine, Screen, content
+from sra.remote.activation.changed_machine import ActivationError, LoginScreen, Machine, content
 from sra.system import files
 
 BACKUPS = "/var/lib/sra-activation/before"
@@ -209,7 +209,7 @@ class StopUnit(Undo, frozen=True, tag="stop-unit"):
         return None
 
 
-class Distrust(Undo, frozen=True, tag="distrust"):
+class DistrustCertificate(Undo, frozen=True, tag="distrust"):
     """The certificate was not trusted by this machine."""
 
     path: str
@@ -232,7 +232,7 @@ class RestoreLoginWindow(Undo, frozen=True, tag="restore-login-window"):
         _remove(machine.path(self.path))
         if not machine.succeeds(["systemctl", "--quiet", "is-active", LOGIN_WINDOW]):
             return None
-        if machine.screen() is Screen.IN_USE:
+        if machine.screen() is LoginScreen.IN_USE:
             return (
                 "the virtual screen stays while somebody is logged in there; "
                 f"when nobody is, run: systemctl restart {LOGIN_WINDOW}"
@@ -255,7 +255,7 @@ AnyUndo = (
     | RemoveGroup
     | RunPrograms
     | StopUnit
-    | Distrust
+    | DistrustCertificate
     | RestoreLoginWindow
 )
 

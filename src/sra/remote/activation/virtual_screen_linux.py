@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sra.remote.activation.machine import ActivationError, Machine, Screen, content, state
+from sra.remote.activation.changed_machine import ActivationError, LoginScreen, Machine, content, state
 from sra.remote.activation.steps import File
 from sra.remote.activation.undo import LOGIN_WINDOW, AnyUndo, RestoreLoginWindow
 
@@ -27,7 +27,7 @@ class VirtualScreen(File):
 
     def is_done(self, machine: Machine, *, changed: bool) -> bool:
         """Whether the settings are there, and a screen is."""
-        return super().is_done(machine, changed=changed) and machine.screen() is not Screen.NONE
+        return super().is_done(machine, changed=changed) and machine.screen() is not LoginScreen.NONE
 
     def before(self, machine: Machine) -> AnyUndo:
         """Remove them, and the screen."""
@@ -40,7 +40,7 @@ class VirtualScreen(File):
     def do(self, machine: Machine) -> None:
         """Write them; LightDM reads them when it starts."""
         super().do(machine)
-        if machine.screen() is Screen.NONE:
+        if machine.screen() is LoginScreen.NONE:
             # A LightDM that found no screen may have failed so often that systemd won't start it any more.
             machine.execute(["systemctl", "reset-failed", LOGIN_WINDOW])
             machine.run(["systemctl", "restart", LOGIN_WINDOW])
@@ -53,7 +53,7 @@ def check(machine: Machine) -> None:
         raise ActivationError(
             f"A virtual screen needs what is not installed here. Run: apt-get install {' '.join(missing)}"
         )
-    if machine.screen() is not Screen.NONE:
+    if machine.screen() is not LoginScreen.NONE:
         raise ActivationError(
             "This machine shows a screen already, which “-s” alone shares; a virtual one is for a machine without a "
             "monitor. To have one all the same: log out there, run “systemctl stop display-manager”, and try again."

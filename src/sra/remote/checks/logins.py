@@ -20,7 +20,7 @@ from sra.remote.logins import reader_access as card_users
 from sra.remote.logins import refresh as logins
 from sra.remote.logins.login_paths import ANNOUNCE, MODULE, OPENSC, PAM_MODULES, LoginPaths
 from sra.remote.logins.stack_files import StackFiles
-from sra.remote.logins.stacks import State
+from sra.remote.logins.stacks import StackState
 from sra.remote.logins.units import STARTED
 from sra.system.service import BOOTED
 
@@ -79,7 +79,7 @@ def check_set_user_id(paths: Paths, _: DaemonConfig) -> str:
             f"caller's environment. Name {logins.module_of(login)} there, or have “sra pam enable” write the stack.",
             f"editor {first.named_in}",
         )
-    if all(state is State.OFF for state in StackFiles(login).states().values()):
+    if all(state is StackState.OFF for state in StackFiles(login).states().values()):
         raise NotHereError
     return f"they load OpenSC by {logins.module_of(login)} only"
 
@@ -87,7 +87,7 @@ def check_set_user_id(paths: Paths, _: DaemonConfig) -> str:
 def check_removal(paths: Paths, config: DaemonConfig) -> str:
     """What a session does when its card goes; raise ``WrongError`` for an account whose session can't see it go."""
     login = LoginPaths(paths.root)
-    if all(state is State.OFF for state in StackFiles(login).states().values()):
+    if all(state is StackState.OFF for state in StackFiles(login).states().values()):
         raise NotHereError
     wanted = config.login.on_removal
     kept_out = card_users.kept_out(paths.root, logins.mapped_accounts(login))
@@ -96,18 +96,22 @@ def check_removal(paths: Paths, config: DaemonConfig) -> str:
     return f"a session whose card goes: {wanted}"
 
 
-def _states(login: LoginPaths) -> dict[str, State]:
+def _states(login: LoginPaths) -> dict[str, StackState]:
     found = StackFiles(login).states()
-    states: dict[str, State] = {service.name: state for service, state in found.items() if state is not State.OFF}
+    states: dict[str, StackState] = {
+        service.name: state for service, state in found.items() if state is not StackState.OFF
+    }
     if not states:
         raise NotHereError
-    edited = [name for name, state in states.items() if state is State.EDITED]
+    edited = [name for name, state in states.items() if state is StackState.EDITED]
     if edited:
         raise WrongError(
             f"The card's lines were edited by hand: {', '.join(edited)}.", f"editor {login.stacks / edited[0]}"
         )
     stacks = StackFiles(login)
-    if old := [each.name for each, state in found.items() if state is not State.OFF and not stacks.asks_whence(each)]:
+    if old := [
+        each.name for each, state in found.items() if state is not StackState.OFF and not stacks.asks_whence(each)
+    ]:
         raise WrongError(
             f"Written by an older version, so that the card is asked for logins from other machines too: "
             f"{', '.join(old)}.",

@@ -16,15 +16,15 @@ from sra.remote.daemon.readers import Reader
 from sra.remote.daemon.sessions import Sessions
 from sra.system.peer import loopback_user_linux
 from sra.transport.channel import Channel
-from sra.transport.gate import Gate, Limits
-from sra.transport.listener import Listener, Place
+from sra.transport.gate import Gate, GateLimits
+from sra.transport.listener import Listener, StrangerPlace
 from sra.wire.connection import Connection
 from sra.wire.messages import Attach, Attached
 from sra.wire.states import Role, State
 
 ATTACH_DEADLINE = 2.0
 """Seconds for the secret: the peer is on this machine and has read it already."""
-LIMITS = Limits(
+LIMITS = GateLimits(
     strangers=256,
     per_address=1000,
     period=10.0,
@@ -60,7 +60,7 @@ class LocalListener:
         """End every connection."""
         await self._listener.close()
 
-    async def _welcome(self, channel: Channel, place: Place) -> None:
+    async def _welcome(self, channel: Channel, place: StrangerPlace) -> None:
         try:
             opening = await channel.next_question(ATTACH_DEADLINE)
         except (LinkError, ProtocolError) as error:

@@ -9,10 +9,10 @@ import ssl
 from sra.errors import LinkError, ProtocolError, RefusedError
 from sra.logs import of_session
 from sra.remote.daemon.recent_admins import RecentAdmins
-from sra.remote.daemon.sessions import House, Sessions, authenticate
+from sra.remote.daemon.sessions import Admission, Sessions, authenticate
 from sra.transport.channel import Channel
-from sra.transport.gate import Gate, Limits
-from sra.transport.listener import Listener, Place
+from sra.transport.gate import Gate, GateLimits
+from sra.transport.listener import Listener, StrangerPlace
 from sra.wire.connection import Connection
 from sra.wire.states import Role
 
@@ -25,9 +25,9 @@ class NetworkListener:
     def __init__(
         self,
         context: ssl.SSLContext,
-        house: House,
+        house: Admission,
         sessions: Sessions,
-        limits: Limits,
+        limits: GateLimits,
         known: RecentAdmins | None = None,
     ) -> None:
         self._house = house
@@ -46,7 +46,7 @@ class NetworkListener:
         """End every connection."""
         await self._listener.close()
 
-    async def _welcome(self, channel: Channel, place: Place) -> None:
+    async def _welcome(self, channel: Channel, place: StrangerPlace) -> None:
         if self._sessions.is_full:
             await channel.close("This remote has as many connections as it may have: try again later.")
             return

@@ -19,7 +19,7 @@ EJECT_DEADLINE = 2.0
 log = logging.getLogger("sra.readers")
 
 
-class Holder(Protocol):
+class ReaderHolder(Protocol):
     """Whose card is in a reader."""
 
     async def use_key(self, request: KeyRequest) -> KeyReply:
@@ -38,7 +38,7 @@ class Reader:
     def __init__(self, number: int, channel: Channel) -> None:
         self.number = number
         self._channel = channel
-        self._holder: Holder | None = None
+        self._holder: ReaderHolder | None = None
         self._empty = asyncio.Event()
         self._empty.set()
         self._inserting: asyncio.Task[CardInserted] | None = None
@@ -48,7 +48,7 @@ class Reader:
         """Whether a card can be put in."""
         return self._holder is None and self._empty.is_set() and not self._channel.is_lost
 
-    async def insert(self, holder: Holder, card: InsertCard) -> CardInserted:
+    async def insert(self, holder: ReaderHolder, card: InsertCard) -> CardInserted:
         """Put the holder's card in; raise ``RefusedError`` or ``LinkError`` if that did not work."""
         self._holder = holder
         self._empty.clear()
@@ -72,7 +72,7 @@ class Reader:
             raise ProtocolError("a virtual card that answers something else")
         return answer
 
-    async def eject(self, holder: Holder, reason: str) -> None:
+    async def eject(self, holder: ReaderHolder, reason: str) -> None:
         """Take the holder's card out; returns when the reader is empty. Nothing happens if it is not in."""
         if self._holder is not holder:
             return

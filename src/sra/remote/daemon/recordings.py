@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
-from sra.audit import AuditError
+from sra.audit import AuditError, RecordEvent
 from sra.errors import LinkError, ProtocolError
-from sra.remote.screen_sharing import messages as vocabulary
-from sra.remote.screen_sharing.messages import MAX_PACKET, Collect, Done, Recorded, Reply, Request, Written
+from sra.remote.screen_sharing import helper_messages as vocabulary
+from sra.remote.screen_sharing.helper_messages import MAX_PACKET, Collect, Done, HelperReply, Recorded, Request, Written
 from sra.system.peer import is_ours_or_roots
 
 TRY_AGAIN = 1.0
@@ -23,11 +22,8 @@ TRY_AGAIN = 1.0
 
 log = logging.getLogger("sra.screen")
 
-Record = Callable[..., None]
-"""``Audit.record``, which raises ``AuditError`` if it can't."""
 
-
-async def collect_recordings(helper: Path, record: Record) -> None:
+async def collect_recordings(helper: Path, record: RecordEvent) -> None:
     """Write down each recording as soon as it is whole, until cancelled."""
     while True:
         try:
@@ -39,7 +35,7 @@ async def collect_recordings(helper: Path, record: Record) -> None:
         await asyncio.sleep(TRY_AGAIN)
 
 
-async def _collect(helper: Path, record: Record) -> None:
+async def _collect(helper: Path, record: RecordEvent) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC) as connection:
         connection.setblocking(False)
         await asyncio.get_running_loop().sock_connect(connection, str(helper))
@@ -54,7 +50,7 @@ async def _collect(helper: Path, record: Record) -> None:
                 raise LinkError("it did not take note")
 
 
-async def _ask(connection: socket.socket, request: Request) -> Reply:
+async def _ask(connection: socket.socket, request: Request) -> HelperReply:
     connection.send(vocabulary.encode(request))
     packet = await asyncio.get_running_loop().sock_recv(connection, MAX_PACKET)
     if not packet:

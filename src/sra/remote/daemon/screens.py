@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sra.audit import RecordEvent
 from sra.errors import LinkError, RefusedError
 from sra.remote.screen_sharing.link import ScreenLink
 from sra.transport.stream import Stream, join
@@ -26,12 +27,9 @@ REASON_PATIENCE = 3.0
 
 log = logging.getLogger("sra.screen")
 
-Record = Callable[..., None]
-"""``Audit.record``: an event's name, and facts by name."""
-
 
 @dataclass(eq=False)
-class Share:
+class GrantedShare:
     """What one session was granted. ``facts`` says whose it is: account, address and card."""
 
     link: ScreenLink
@@ -49,11 +47,11 @@ class Screens:
     ``admit`` raises ``RefusedError`` where the remote's license does not include the screen.
     """
 
-    def __init__(self, helper: Path, record: Record, admit: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, helper: Path, record: RecordEvent, admit: Callable[[], None] = lambda: None) -> None:
         self._helper = helper
         self._record = record
         self._admit = admit
-        self._shares: dict[object, Share] = {}
+        self._shares: dict[object, GrantedShare] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def grant(self, session: object, facts: Mapping[str, str], *, view_only: bool) -> Message:
@@ -72,7 +70,7 @@ class Screens:
             link.close()
             raise
         ticket = secrets.token_bytes(TICKET_BYTES)
-        share = Share(link, facts, hashlib.sha256(ticket).digest())
+        share = GrantedShare(link, facts, hashlib.sha256(ticket).digest())
         self._shares[session] = share
         recording = {"recording": credential.recording} if credential.recording else {}
         self._record("screen-granted", view_only=view_only, **recording, **facts)
@@ -105,7 +103,7 @@ class Screens:
         leave()
         await self._show(share, stream)
 
-    def _take(self, ticket_hash: bytes, address: str) -> Share | None:
+    def _take(self, ticket_hash: bytes, address: str) -> GrantedShare | None:
         """The share that the ticket opens, if it was not used before and comes from its session's address."""
         found = next((share for share in self._shares.values() if share.ticket_hash == ticket_hash), None)
         if found is None or found.is_streaming or found.facts["address"] != address:
@@ -113,7 +111,7 @@ class Screens:
         found.is_streaming = True
         return found
 
-    async def _show(self, share: Share, stream: Stream) -> None:
+    async def _show(self, share: GrantedShare, stream: Stream) -> None:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         screen: Stream | None = None
@@ -136,7 +134,7 @@ class Screens:
             seconds = round(loop.time() - begun)
             self._record("screen-ended", reason=reason, seconds=seconds, **counts, **share.facts)
 
-    async def _watch(self, session: object, share: Share) -> None:
+    async def _watch(self, session: object, share: GrantedShare) -> None:
         """Forget a share that ended by itself; one that was never used is told of here."""
         reason = await share.link.wait_ended()
         if self._shares.get(session) is share:
@@ -145,7 +143,7 @@ class Screens:
             self._record("screen-ended", reason=reason, seconds=0, sent=0, received=0, **share.facts)
 
 
-async def _until_over(share: Share, stream: Stream, screen: Stream) -> str:
+async def _until_over(share: GrantedShare, stream: Stream, screen: Stream) -> str:
     """Return when one of those that a share needs is gone; which, in words."""
     helper = asyncio.ensure_future(share.link.wait_ended())
     waits = [asyncio.ensure_future(end) for end in (stream.wait_ended(), screen.wait_ended(), share.ending.wait())]

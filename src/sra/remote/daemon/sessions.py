@@ -10,8 +10,9 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
+from sra.audit import RecordEvent
 from sra.errors import LinkError, ProtocolError, RefusalCode, RefusedError, SraError
 from sra.identity import challenges
 from sra.identity.certificates import CardCertificate
@@ -62,13 +63,6 @@ log = logging.getLogger("sra.sessions")
 M = TypeVar("M", Hello, Proof)
 
 
-class Record(Protocol):
-    """Where it is written down what happened."""
-
-    def __call__(self, event: str, **facts: str | int) -> None:
-        """Write one event down; never raises."""
-
-
 async def _nothing() -> None:
     """No condition."""
 
@@ -78,14 +72,14 @@ async def _accept(_: CardCertificate) -> None:
 
 
 @dataclass(frozen=True)
-class House:
+class Admission:
     """What this remote is, and whom it lets in."""
 
     host: str
     server_certificate: bytes
     find_account: Callable[[CardCertificate], Awaitable[str]]
     """The account that the certificate is paired with, or ``RefusedError``."""
-    record: Record
+    record: RecordEvent
     max_sessions: int = 64
     admit: Callable[[], Awaitable[None]] = _nothing
     """Before anything else: may this remote be connected to at all? ``RefusedError`` if not."""
@@ -104,7 +98,7 @@ def _ignore(_: bytes) -> None:
 
 
 async def authenticate(
-    channel: Channel, house: House, recognise: Callable[[bytes], None] = _ignore
+    channel: Channel, house: Admission, recognise: Callable[[bytes], None] = _ignore
 ) -> tuple[str, CardCertificate]:
     """The account that the admin's card opens, and the card's certificate; from now on the channel has a session.
 
@@ -171,7 +165,7 @@ def _refusing(channel: Channel, number: int) -> Iterator[None]:
         raise RefusedError(refusal.code, str(error)) from error
 
 
-class Session:
+class RemoteSession:
     """An authenticated connection; answers what the admin asks."""
 
     def __init__(self, channel: Channel, account: str, certificate: CardCertificate, sessions: Sessions) -> None:
@@ -186,7 +180,7 @@ class Session:
         self._refusals: set[str] = set()
 
     @property
-    def _record(self) -> Record:
+    def _record(self) -> RecordEvent:
         return self._sessions.house.record
 
     @property
@@ -324,14 +318,14 @@ class Session:
 class Sessions:
     """All authenticated connections and all readers of this machine."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: Admission) -> None:
         self.house = house
-        self._sessions: set[Session] = set()
+        self._sessions: set[RemoteSession] = set()
         self._readers: dict[int, Reader] = {}
 
     async def serve(self, channel: Channel, account: str, certificate: CardCertificate) -> None:
         """Serve one authenticated connection until it ends."""
-        session = Session(channel, account, certificate, self)
+        session = RemoteSession(channel, account, certificate, self)
         older = [other for other in self._sessions if other.key == session.key]
         self._sessions.add(session)
         try:
@@ -346,7 +340,7 @@ class Sessions:
         """Whether there are as many connections as may be."""
         return len(self._sessions) >= self.house.max_sessions
 
-    async def replace(self, newest: Session) -> None:
+    async def replace(self, newest: RemoteSession) -> None:
         """End the other connections of the same card: a card is in one place only."""
         others = [other for other in self._sessions if other is not newest and other.key == newest.key]
         await asyncio.gather(*(other.replaced() for other in others))

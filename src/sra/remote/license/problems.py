@@ -7,7 +7,7 @@ from enum import StrEnum
 from sra.errors import RefusalCode, RefusedError
 
 
-class Problem(StrEnum):
+class LicenseProblem(StrEnum):
     """Why a license lets nobody in, the nearest to a valid one first."""
 
     EXPIRED = "expired"
@@ -25,26 +25,26 @@ _INSTALL = "Its administrator installs {what} there: sra license install FILE"
 _ONE, _NEW, _OWN = (_INSTALL.format(what=what) for what in ("one", "a new one", "one of its own"))
 
 TEXTS = {
-    Problem.NONE: f"{{host}} has no license, so nobody can connect to it. {_ONE}",
-    Problem.EXPIRED: f"The license of {{host}} expired on {{ends}}. {_NEW}",
-    Problem.CLOCK_SET_BACK: (
+    LicenseProblem.NONE: f"{{host}} has no license, so nobody can connect to it. {_ONE}",
+    LicenseProblem.EXPIRED: f"The license of {{host}} expired on {{ends}}. {_NEW}",
+    LicenseProblem.CLOCK_SET_BACK: (
         f"The license of {{host}} expired on {{ends}}: the clock of that machine was set back since it showed {{now}}. "
         f"{_NEW}; or, if the clock was wrong then: sra license clock --accept"
     ),
-    Problem.NOT_YET_VALID: (
+    LicenseProblem.NOT_YET_VALID: (
         "The license of {host} is not valid before {begins}, and there it is {now}. "
         "Its administrator sets the clock, or waits."
     ),
-    Problem.OTHER_HOST: f"The license on {{host}} is for other machines. {_OWN}",
-    Problem.OTHER_FEATURE: f"The license of {{host}} does not include remote access. {_NEW}",
-    Problem.UNKNOWN_ISSUER: (
+    LicenseProblem.OTHER_HOST: f"The license on {{host}} is for other machines. {_OWN}",
+    LicenseProblem.OTHER_FEATURE: f"The license of {{host}} does not include remote access. {_NEW}",
+    LicenseProblem.UNKNOWN_ISSUER: (
         "The license of {host} is signed by nobody whom that machine trusts to issue one. "
         "Its administrator installs it with its issuer's key: sra license install FILE --issuer KEY"
     ),
-    Problem.BAD_SIGNATURE: (
+    LicenseProblem.BAD_SIGNATURE: (
         f"The license of {{host}} is forged: its signature is not its issuer's, or it was changed afterwards. {_NEW}"
     ),
-    Problem.DAMAGED: f"The license of {{host}} is damaged and can't be read. {_NEW}",
+    LicenseProblem.DAMAGED: f"The license of {{host}} is damaged and can't be read. {_NEW}",
 }
 """A stranger may read these: they name the machine and dates, but no customer and no file."""
 
@@ -52,7 +52,7 @@ TEXTS = {
 class LicenseError(RefusedError):
     """There is no license that holds; ``detail`` is for who administers the remote, not for strangers."""
 
-    def __init__(self, problem: Problem, host: str, detail: str = "", **facts: str) -> None:
+    def __init__(self, problem: LicenseProblem, host: str, detail: str = "", **facts: str) -> None:
         super().__init__(RefusalCode.LICENSE, TEXTS[problem].format(host=host, **facts))
         self.problem = problem
         self.detail = detail

@@ -18,7 +18,7 @@ import jwt
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from sra.remote.license.problems import LicenseError, Problem
+from sra.remote.license.problems import LicenseError, LicenseProblem
 
 ALGORITHM = "EdDSA"
 TYPE = "sra-license+jwt"
@@ -30,7 +30,7 @@ SCREEN_SHARING = "screen-sharing"
 FEATURES = (REMOTE_ACCESS, SCREEN_SHARING)
 """What a license can include."""
 
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+LicenseText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 HostPattern = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9_*]([a-z0-9_.*-]{0,251}[a-z0-9_*])?\Z")]
 Hosts = Annotated[tuple[HostPattern, ...], msgspec.Meta(min_length=1, max_length=64)]
 Seconds = Annotated[int, msgspec.Meta(ge=0, lt=253_402_300_800)]
@@ -49,14 +49,14 @@ class License(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_N
     ``machines`` is how many the licensee may use it on: a remote knows only itself, so that is for people to count.
     """
 
-    licensee: Text
-    serial: Text
+    licensee: LicenseText
+    serial: LicenseText
     issued: Seconds
     begins: Seconds
     ends: Seconds
     hosts: Hosts | Literal["any"]
     machines: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
-    features: Annotated[tuple[Text, ...], msgspec.Meta(max_length=32)]
+    features: Annotated[tuple[LicenseText, ...], msgspec.Meta(max_length=32)]
 
     def is_for(self, host: str) -> bool:
         """Whether it covers the machine of that name."""
@@ -66,14 +66,16 @@ class License(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_N
         """Raise ``LicenseError`` unless it holds on this machine at ``seen``: the latest time that ``clock`` showed."""
         begins, ends, now = day(self.begins), day(self.ends), day(seen)
         if seen >= self.ends:
-            problem = Problem.EXPIRED if clock >= self.ends else Problem.CLOCK_SET_BACK
+            problem = LicenseProblem.EXPIRED if clock >= self.ends else LicenseProblem.CLOCK_SET_BACK
             raise LicenseError(problem, host, f"serial {self.serial}", ends=ends, now=now)
         if seen < self.begins:
-            raise LicenseError(Problem.NOT_YET_VALID, host, f"serial {self.serial}", begins=begins, now=now)
+            raise LicenseError(LicenseProblem.NOT_YET_VALID, host, f"serial {self.serial}", begins=begins, now=now)
         if not self.is_for(host):
-            raise LicenseError(Problem.OTHER_HOST, host, f"it is for {', '.join(self.hosts)}")
+            raise LicenseError(LicenseProblem.OTHER_HOST, host, f"it is for {', '.join(self.hosts)}")
         if REMOTE_ACCESS not in self.features:
-            raise LicenseError(Problem.OTHER_FEATURE, host, f"it includes {', '.join(self.features) or 'nothing'}")
+            raise LicenseError(
+                LicenseProblem.OTHER_FEATURE, host, f"it includes {', '.join(self.features) or 'nothing'}"
+            )
 
 
 def sign(license_: License, key: Ed25519PrivateKey) -> str:
@@ -90,13 +92,13 @@ def verify(statement: str, issuers: Mapping[str, Ed25519PublicKey], host: str) -
     try:
         issuer = issuers.get(_key_id_of(statement))
         if issuer is None:
-            raise LicenseError(Problem.UNKNOWN_ISSUER, host, f"it names the key {_key_id_of(statement)}")
+            raise LicenseError(LicenseProblem.UNKNOWN_ISSUER, host, f"it names the key {_key_id_of(statement)}")
         payload = _jws.decode_complete(statement, issuer, algorithms=[ALGORITHM])["payload"]
         return msgspec.json.decode(payload, type=License)
     except jwt.InvalidSignatureError as error:
-        raise LicenseError(Problem.BAD_SIGNATURE, host) from error
+        raise LicenseError(LicenseProblem.BAD_SIGNATURE, host) from error
     except _UNREADABLE as error:
-        raise LicenseError(Problem.DAMAGED, host, str(error)) from error
+        raise LicenseError(LicenseProblem.DAMAGED, host, str(error)) from error
 
 
 def key_id(key: Ed25519PublicKey) -> str:

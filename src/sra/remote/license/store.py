@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sra.errors import UsageError
 from sra.remote.license import issuers, profile, statement
 from sra.remote.license.latest_time import LatestTime
-from sra.remote.license.problems import LicenseError, Problem
+from sra.remote.license.problems import LicenseError, LicenseProblem
 from sra.remote.license.statement import License
 from sra.system import files
 
@@ -32,7 +32,7 @@ LOOK_AT_CLOCK = 60.0
 PROFILES, KEYS = ".mobileconfig", ".pem"
 """How the files are called that are read."""
 
-_RANKS = {problem: rank for rank, problem in enumerate(Problem)}
+_RANKS = {problem: rank for rank, problem in enumerate(LicenseProblem)}
 
 log = logging.getLogger("sra.license")
 
@@ -56,7 +56,7 @@ class _Snapshot:
 
 
 @dataclass(frozen=True)
-class Places:
+class LicensePlaces:
     """Where licenses are (``managed``: what macOS leaves of a profile), and the keys of those who may issue them."""
 
     profiles: Path
@@ -67,7 +67,7 @@ class Places:
 class LicenseStore:
     """The licenses of the machine ``host``. A store is used by one thread at a time."""
 
-    def __init__(self, places: Places, latest: LatestTime, host: str) -> None:
+    def __init__(self, places: LicensePlaces, latest: LatestTime, host: str) -> None:
         self._places = places
         self._latest = latest
         self._host = host
@@ -104,7 +104,7 @@ class LicenseStore:
             raise
         except UsageError as error:
             log.error("no license can be read: %s", error)  # noqa: TRY400 - it says what to do
-            raise LicenseError(Problem.DAMAGED, self._host, str(error)) from error
+            raise LicenseError(LicenseProblem.DAMAGED, self._host, str(error)) from error
         finally:
             await self._remember()
 
@@ -175,7 +175,7 @@ class LicenseStore:
         return max((each.outcome.ends for each in found if isinstance(each.outcome, License)), default=0)
 
     def _none(self) -> LicenseError:
-        return LicenseError(Problem.NONE, self._host, f"no profile in {self._places.profiles} has one")
+        return LicenseError(LicenseProblem.NONE, self._host, f"no profile in {self._places.profiles} has one")
 
     def _current(self) -> _Snapshot:
         profiles, keys = self._paths()
@@ -201,7 +201,7 @@ class LicenseStore:
         try:
             statements = profile.statements_in(_data(content))
         except UsageError as error:
-            yield Installed(path, LicenseError(Problem.DAMAGED, self._host, str(error)))
+            yield Installed(path, LicenseError(LicenseProblem.DAMAGED, self._host, str(error)))
             return
         yield from (Installed(path, self._verified(text, trusted)) for text in statements)
 

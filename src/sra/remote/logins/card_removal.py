@@ -27,7 +27,7 @@ from sra.cards.pcsc.reader import ReaderState
 from sra.config import LoginConfig, load_daemon_config
 from sra.errors import CardError, SraError
 from sra.paths import Paths
-from sra.piv.certificates import certificate_in
+from sra.piv.certificate_objects import certificate_in
 from sra.piv.keys import Slot
 from sra.piv.objects import CERTIFICATES
 from sra.remote.logins import mapping

@@ -12,7 +12,7 @@ from sra.remote.logins import refresh as logins
 from sra.remote.logins.login_paths import LoginPaths
 from sra.remote.logins.services import SESSIONS, Service, service_of
 from sra.remote.logins.stack_files import StackFiles
-from sra.remote.logins.stacks import State
+from sra.remote.logins.stacks import StackState
 
 PATIENCE = 10.0
 """Seconds for sudo, which may ask a directory."""
@@ -44,7 +44,7 @@ def ways_left(stacks: StackFiles, wanted: Sequence[Service]) -> list[str]:
     """The services that begin a session and still take a password then, as far as this machine has them."""
     services = [service_of(name) for name in SESSIONS]
     left = [service for service in services if service not in wanted]
-    return [each.name for each in left if stacks.state(each) in {State.OFF, State.CARD_OR_PASSWORD}]
+    return [each.name for each in left if stacks.state(each) in {StackState.OFF, StackState.CARD_OR_PASSWORD}]
 
 
 def may_become_root(login: LoginPaths, account: str) -> bool:

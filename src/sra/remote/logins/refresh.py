@@ -33,11 +33,11 @@ from sra.remote.logins.login_paths import MODULE, PROGRAMS, LoginPaths
 from sra.remote.logins.pam_pkcs11 import Pkcs11Settings
 from sra.remote.logins.sssd import SssdSettings
 from sra.remote.logins.stack_files import StackFiles
-from sra.remote.logins.stacks import State
+from sra.remote.logins.stacks import StackState
 from sra.remote.revocation import export
 from sra.remote.revocation.cache import Cache
 from sra.remote.revocation.checker import PolicyChecker
-from sra.remote.revocation.evidence_store import OfflineShelf
+from sra.remote.revocation.evidence_store import OfflineEvidenceStore
 from sra.system import files
 from sra.system.service import BOOTED
 
@@ -185,7 +185,7 @@ def _path_check(paths: Paths, config: PolicyConfig) -> Callable[[CardCertificate
     The login looks into its lists itself when somebody comes, but pam_pkcs11 into one only, whatever that list is for.
     """
     rules = policy_of(config)
-    shelf = OfflineShelf(Cache(paths.revocation), rules.max_age, rules.timeout)
+    shelf = OfflineEvidenceStore(Cache(paths.revocation), rules.max_age, rules.timeout)
     checker = PolicyChecker(rules, open_trust(paths, config), shelf)
     return lambda card: checker.check(card, datetime.now(UTC))
 
@@ -242,7 +242,7 @@ def _write_sssd(login: LoginPaths, verification: str, accounts: dict[bytes, str]
     """Write SSSD's file, or remove it where no authority vouches for the names in certificates."""
     if verification:
         stacks = StackFiles(login)
-        on = [service for service, state in stacks.states().items() if state is not State.OFF]
+        on = [service for service, state in stacks.states().items() if state is not StackState.OFF]
         # pam_sss, in the password's stack, asks for a card wherever the login comes from.
         services = tuple(each.name for each in on if not each.is_reached or stacks.asks_from_network(each))
         wanted = SssdSettings(verification, login.named(login.ours / "trusted.pem"), services)

@@ -10,7 +10,7 @@ from sra.errors import UsageError
 from sra.remote.logins import stacks
 from sra.remote.logins.login_paths import LoginPaths
 from sra.remote.logins.services import KNOWN, Service, is_name, service_of
-from sra.remote.logins.stacks import State, Wish
+from sra.remote.logins.stacks import StackRequest, StackState
 from sra.system import files
 
 MAX_FILE = 64 * 1024
@@ -25,7 +25,7 @@ class StackFiles:
 
     paths: LoginPaths
 
-    def state(self, service: Service) -> State | None:
+    def state(self, service: Service) -> StackState | None:
         """What the service does with a card; ``None`` if this machine has no such service."""
         text = self._read(service)
         return None if text is None else stacks.state_of(text)
@@ -38,11 +38,11 @@ class StackFiles:
         """Whether the service finds out where a login comes from before the card is asked."""
         return stacks.asks_whence(self._read(service) or "")
 
-    def states(self) -> dict[Service, State]:
+    def states(self) -> dict[Service, StackState]:
         """Those of the services that are known or changed, as far as this machine has them."""
         with suppress(OSError):
             named = [service_of(path.name) for path in self._plain_files()]
-            others = [each for each in named if each not in KNOWN and self.state(each) is not State.OFF]
+            others = [each for each in named if each not in KNOWN and self.state(each) is not StackState.OFF]
             return {each: state for each in (*KNOWN, *others) if (state := self.state(each)) is not None}
         return {}
 
@@ -52,16 +52,16 @@ class StackFiles:
             return []
         return [service_of(path.name) for path in self._plain_files() if stacks.has_ours(_glance(path))]
 
-    def check(self, wish: Wish) -> None:
+    def check(self, wish: StackRequest) -> None:
         """Raise ``UsageError`` if the card's turn can't be put into the stack."""
         self._changed(wish)
 
-    def enable(self, wish: Wish) -> bool:
+    def enable(self, wish: StackRequest) -> bool:
         """Put the card's turn into the stack; whether that changed anything. Raises ``UsageError``."""
         old, new = self._changed(wish)
         if new == old:
             return False
-        if stacks.state_of(old) is State.OFF:
+        if stacks.state_of(old) is StackState.OFF:
             self._keep(wish.service, old)
         files.replace(self._file(wish.service), new.encode(errors="surrogateescape"), self._mode(wish.service))
         return True
@@ -69,7 +69,7 @@ class StackFiles:
     def disable(self, service: Service) -> bool:
         """Take the card's turn out of the stack; whether there was one. Raises ``UsageError``."""
         old = self._read(service)
-        if old is None or stacks.state_of(old) is State.OFF:
+        if old is None or stacks.state_of(old) is StackState.OFF:
             return False
         self._put(service, stacks.disabled(old, service))
         return True
@@ -80,7 +80,7 @@ class StackFiles:
         Where the edited file is kept, if it was edited. Raises ``UsageError``.
         """
         old = self._read(service)
-        if old is None or stacks.state_of(old) is not State.EDITED:
+        if old is None or stacks.state_of(old) is not StackState.EDITED:
             self.disable(service)
             return None
         new = stacks.put_back(old)
@@ -116,7 +116,7 @@ class StackFiles:
         """Those that may be a service's: no links, and no copies that editors leave."""
         return [path for path in sorted(self.paths.stacks.iterdir()) if _is_plain(path) and is_name(path.name)]
 
-    def _changed(self, wish: Wish) -> tuple[str, str]:
+    def _changed(self, wish: StackRequest) -> tuple[str, str]:
         """The stack as it is, and as it is wished."""
         old = self._read(wish.service)
         if old is None:

@@ -41,7 +41,7 @@ _ENOUGH = "auth [default=1] pam_permit.so"
 _CARD_ONLY = "auth [success=ok default=die] pam_pkcs11.so"
 
 
-class State(StrEnum):
+class StackState(StrEnum):
     """What a stack does with a card."""
 
     OFF = "off"
@@ -51,7 +51,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class Wish:
+class StackRequest:
     """What is to be written.
 
     ``announce``: the command that says whether the card may be asked. ``settings``: pam_pkcs11's file. ``card_only``:
@@ -65,15 +65,15 @@ class Wish:
     from_network: bool = False
 
 
-def state_of(text: str) -> State:
+def state_of(text: str) -> StackState:
     """What the stack does with a card."""
     found = _block(text.split("\n"))
     if found is None:
-        return State.OFF
+        return StackState.OFF
     if not found.is_untouched:
-        return State.EDITED
+        return StackState.EDITED
     has_password = any(" substack " in line for line in found.inner)
-    return State.CARD_OR_PASSWORD if has_password else State.CARD_ONLY
+    return StackState.CARD_OR_PASSWORD if has_password else StackState.CARD_ONLY
 
 
 def asks_from_network(text: str) -> bool:
@@ -88,7 +88,7 @@ def asks_whence(text: str) -> bool:
     return found is None or any(" pam_exec.so " in line for line in found.inner)
 
 
-def enabled(text: str, wish: Wish) -> str:
+def enabled(text: str, wish: StackRequest) -> str:
     """The stack with the card's turn as wished; raise ``UsageError`` if that can't be done safely."""
     lines = disabled(text, wish.service).split("\n")
     password = _only(lines, wish.service)
@@ -192,7 +192,7 @@ def _shared_in(line: str) -> str | None:
     return name if name in _SHARED else None
 
 
-def _inner(shared: str, wish: Wish, moved: Sequence[str]) -> list[str]:
+def _inner(shared: str, wish: StackRequest, moved: Sequence[str]) -> list[str]:
     card = [_CARD_ONLY] if wish.card_only else [_CARD, _ENOUGH, f"auth substack {shared}"]
     card[0] += f" config_file={wish.settings}{wish.service.arguments}"
     refused = "die" if wish.card_only else "2"

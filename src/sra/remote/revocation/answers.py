@@ -12,15 +12,15 @@ from cryptography import x509
 
 from sra.identity import lists, revocation, status
 from sra.identity.authorities import Issued, is_same_key, shown
+from sra.identity.certificate_paths import CertificatePath
 from sra.identity.crl import RevocationList
 from sra.identity.ocsp import OcspAnswer
-from sra.identity.paths import Path
 from sra.identity.policy import CertificatePolicy
-from sra.identity.revocation import EvidenceError, Point
-from sra.identity.status import Answer, Evidence
-from sra.remote.revocation.evidence_store import Shelf
+from sra.identity.revocation import DistributionPoint, EvidenceError
+from sra.identity.status import StatusAnswer, StatusEvidence
+from sra.remote.revocation.evidence_store import EvidenceStore
 from sra.remote.revocation.sources import ListSource, ResponderSource, Source
-from sra.remote.revocation.trust_folder import Trusted
+from sra.remote.revocation.trust_folder import TrustedCertificates
 
 DECISION_DEADLINE = 20.0
 """Seconds for all questions of one decision: the admin waits 30 for its Welcome."""
@@ -29,12 +29,12 @@ log = logging.getLogger("sra.revocation")
 
 
 @dataclass(frozen=True)
-class Question:
+class StatusQuestion:
     """Whether a certificate of the path is revoked, asked now."""
 
     issued: Issued
-    path: Path
-    trusted: Trusted
+    path: CertificatePath
+    trusted: TrustedCertificates
     policy: CertificatePolicy
     now: datetime
 
@@ -62,13 +62,13 @@ class Question:
 class Answers:
     """Gathers what is said of one certificate, and decides as soon as that is enough."""
 
-    def __init__(self, question: Question, shelf: Shelf) -> None:
+    def __init__(self, question: StatusQuestion, shelf: EvidenceStore) -> None:
         self._question = question
         self._shelf = shelf
-        self._said: list[Answer] = []
+        self._said: list[StatusAnswer] = []
         self._problems = question.trusted.problems_about(question.issued)
 
-    async def good(self) -> Evidence:
+    async def good(self) -> StatusEvidence:
         """The evidence that the certificate is not revoked.
 
         Raises ``RefusedError`` (``REVOKED``, or ``REVOCATION_UNKNOWN`` if there is none).
@@ -97,12 +97,12 @@ class Answers:
             raise revocation.unknown(question.issued, [*reasons, *self._problems])
         return found
 
-    def _decide(self) -> Evidence | None:
+    def _decide(self) -> StatusEvidence | None:
         question = self._question
         fit = [each for each in self._said if self._is_fit(each)]
         return status.decide(question.issued, fit, question.now)
 
-    def _is_fit(self, answer: Answer) -> bool:
+    def _is_fit(self, answer: StatusAnswer) -> bool:
         """Whether the answer's responder, if it could be revoked, is known not to be. “Revoked” needs no such check."""
         if isinstance(answer, RevocationList) or answer.responder is None or answer.revocation is not None:
             return True
@@ -135,7 +135,7 @@ class Answers:
         self._take(await self._shelf.at_hand(source, self._question.now))
         self._take(self._shelf.unfit(source))
 
-    def _take(self, answer: Answer | None) -> None:
+    def _take(self, answer: StatusAnswer | None) -> None:
         if isinstance(answer, OcspAnswer):
             self._said.append(answer)
         elif answer is not None:
@@ -157,7 +157,10 @@ class Answers:
             return
         points = list(revocation.places(question.issued.certificate).deltas)
         points += [
-            Point(address) for each in self._said if isinstance(each, RevocationList) for address in each.freshest
+            DistributionPoint(address)
+            for each in self._said
+            if isinstance(each, RevocationList)
+            for address in each.freshest
         ]
         for source in self._list_sources(points):
             if source.key in asked:
@@ -180,7 +183,7 @@ class Answers:
             *self._list_sources(points),
         ]
 
-    def _list_sources(self, points: Sequence[Point]) -> list[ListSource]:
+    def _list_sources(self, points: Sequence[DistributionPoint]) -> list[ListSource]:
         """Where the lists of these points can be had, each signed by its issuer, with whichever of its keys."""
         question = self._question
         finder = question.trusted.authorities.finder

@@ -30,7 +30,7 @@ _NAME = re.compile(r"[0-9a-f]{64}")
 log = logging.getLogger("sra.revocation")
 
 
-class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CachedAnswer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An answer: where it came from, whose it has to be (SHA-256 of the issuer's certificate), and when it came.
 
     ``body`` was verified when it was written, and counts for nothing until it is verified again.
@@ -50,25 +50,25 @@ class Cache:
         self._max_files = max_files
         self._max_bytes = max_bytes
 
-    def read(self, key: str) -> Kept | None:
+    def read(self, key: str) -> CachedAnswer | None:
         """The answer with this key; ``None`` if there is none that can be read."""
         path = self._folder / key
         try:
             content = files.read_trusted(path, MAX_FILE)
-            return None if content is None else msgspec.msgpack.decode(content.data, type=Kept)
+            return None if content is None else msgspec.msgpack.decode(content.data, type=CachedAnswer)
         except (SraError, OSError, ValueError) as error:
             log.warning("the answer in %s is not used: %s", path, error)
             self.remove(key)
             return None
 
-    def all(self) -> Iterator[tuple[str, Kept]]:
+    def all(self) -> Iterator[tuple[str, CachedAnswer]]:
         """Every key and answer."""
         for path in self._paths():
             kept = self.read(path.name)
             if kept is not None:
                 yield path.name, kept
 
-    def write(self, key: str, kept: Kept) -> None:
+    def write(self, key: str, kept: CachedAnswer) -> None:
         """Keep an answer, in place of the oldest ones where there is no room; a full disk is told in the log."""
         data = msgspec.msgpack.encode(kept)
         try:

@@ -10,16 +10,16 @@ from datetime import datetime
 
 from sra.errors import RefusalCode, RefusedError, SraError
 from sra.identity.authorities import Issued, public_bytes, shown, steps
+from sra.identity.certificate_paths import CertificatePath
 from sra.identity.certificates import CardCertificate
-from sra.identity.paths import Path
 from sra.identity.policy import CertificatePolicy, PolicyFinding
 from sra.identity.revocation import RevokedError
 from sra.identity.slots import check_slot
-from sra.identity.status import Evidence
+from sra.identity.status import StatusEvidence
 from sra.identity.usage import check_purpose, check_usage, listed
-from sra.remote.revocation.answers import Answers, Question
-from sra.remote.revocation.evidence_store import Shelf
-from sra.remote.revocation.trust_folder import Trusted, TrustFolder
+from sra.remote.revocation.answers import Answers, StatusQuestion
+from sra.remote.revocation.evidence_store import EvidenceStore
+from sra.remote.revocation.trust_folder import TrustedCertificates, TrustFolder
 
 log = logging.getLogger("sra.revocation")
 
@@ -27,7 +27,7 @@ log = logging.getLogger("sra.revocation")
 class PolicyChecker:
     """Checks certificates against one policy. ``check`` belongs into ``House.check_certificate``."""
 
-    def __init__(self, policy: CertificatePolicy, trust: TrustFolder, shelf: Shelf) -> None:
+    def __init__(self, policy: CertificatePolicy, trust: TrustFolder, shelf: EvidenceStore) -> None:
         self._policy = policy
         self._trust = trust
         self._shelf = shelf
@@ -84,7 +84,9 @@ class PolicyChecker:
         async for finding in self._ways(card, await self._trusted(), now):
             yield finding
 
-    async def _ways(self, card: CardCertificate, trusted: Trusted, now: datetime) -> AsyncIterator[PolicyFinding]:
+    async def _ways(
+        self, card: CardCertificate, trusted: TrustedCertificates, now: datetime
+    ) -> AsyncIterator[PolicyFinding]:
         """What is found on the card's paths, up to the first that is good to its end; raise the first one's refusal.
 
         That one certificate of an authority is revoked ends that path only, except if its key may be known to others.
@@ -114,11 +116,13 @@ class PolicyChecker:
                 return
         raise refusals[0]
 
-    async def _trusted(self) -> Trusted:
+    async def _trusted(self) -> TrustedCertificates:
         current = self._trust.current
         return await asyncio.to_thread(self._trust.read) if current is None else current
 
-    async def _not_revoked(self, path: Path, trusted: Trusted, now: datetime) -> list[PolicyFinding]:
+    async def _not_revoked(
+        self, path: CertificatePath, trusted: TrustedCertificates, now: datetime
+    ) -> list[PolicyFinding]:
         """That nothing on the path is revoked, and what says so; raise ``RefusedError`` if that isn't known."""
         if not self._policy.needs_revocation:
             return []
@@ -127,13 +131,15 @@ class PolicyChecker:
         names = [f"is “{shown(each.subject)}” revoked" for each in path[:-1]]
         return [PolicyFinding(name, outcome) for name, outcome in zip(names, outcomes, strict=True)]
 
-    async def _good(self, issued: Issued, path: Path, trusted: Trusted, now: datetime) -> Evidence:
+    async def _good(
+        self, issued: Issued, path: CertificatePath, trusted: TrustedCertificates, now: datetime
+    ) -> StatusEvidence:
         """The evidence that one certificate isn't revoked."""
-        question = Question(issued, path, trusted, self._policy, now)
+        question = StatusQuestion(issued, path, trusted, self._policy, now)
         return await Answers(question, self._shelf).good()
 
 
-async def _all(found: Sequence[Awaitable[Evidence]]) -> list[Evidence]:
+async def _all(found: Sequence[Awaitable[StatusEvidence]]) -> list[StatusEvidence]:
     """All of them, found side by side; raise the first refusal in the path's order: the card's before the others'."""
     outcomes = await asyncio.gather(*found, return_exceptions=True)
     for outcome in outcomes:

@@ -16,9 +16,9 @@ from sra.identity.authorities import day
 from sra.identity.crl import RevocationList
 from sra.identity.ocsp import OcspAnswer
 from sra.identity.revocation import CLOCK_TOLERANCE, EvidenceError
-from sra.identity.status import Answer
+from sra.identity.status import StatusAnswer
 from sra.logs import clean
-from sra.remote.revocation.cache import Cache, Kept
+from sra.remote.revocation.cache import Cache, CachedAnswer
 from sra.remote.revocation.sources import ListSource, Source, digest
 
 MAX_ANSWERS = 4096
@@ -61,12 +61,12 @@ class _Place:
     source: Source
     needed: datetime
     is_recalled: bool = False
-    answer: Answer | None = None
-    unfit: Answer | None = None
+    answer: StatusAnswer | None = None
+    unfit: StatusAnswer | None = None
     fetched: datetime | None = None
     failed: datetime | None = None
     problem: str = ""
-    asking: asyncio.Task[Answer] | None = None
+    asking: asyncio.Task[StatusAnswer] | None = None
 
     def is_due(self, now: datetime) -> bool:
         """Whether it is time to ask again, though the answer still counts."""
@@ -85,7 +85,7 @@ class _Place:
         return self.answer.count if isinstance(self.answer, RevocationList) else 0
 
 
-class Shelf:
+class EvidenceStore:
     """Answers of sources. ``max_age``: how long one counts; ``timeout``: seconds for one question."""
 
     def __init__(self, cache: Cache, max_age: timedelta, timeout: float) -> None:
@@ -95,7 +95,7 @@ class Shelf:
         self._places: OrderedDict[str, _Place] = OrderedDict()
         self._threads = ThreadPoolExecutor(THREADS, "sra-revocation")
 
-    async def at_hand(self, source: Source, now: datetime) -> Answer | None:
+    async def at_hand(self, source: Source, now: datetime) -> StatusAnswer | None:
         """The answer that is kept, in memory or on the disk, fresh or not; nobody is asked."""
         place = self._place(source, now)
         if not place.is_recalled:
@@ -106,12 +106,12 @@ class Shelf:
                 self._forget()
         return place.answer
 
-    def unfit(self, source: Source) -> Answer | None:
+    def unfit(self, source: Source) -> StatusAnswer | None:
         """The last answer that was not taken, though it is signed: it only counts for what it revokes."""
         place = self._places.get(source.key)
         return None if place is None else place.unfit
 
-    async def ask(self, source: Source, now: datetime) -> Answer:
+    async def ask(self, source: Source, now: datetime) -> StatusAnswer:
         """A new answer; raise ``EvidenceError`` if there is none. Who asks while another does gets the same."""
         return await self._shared(self._place(source, now), now)
 
@@ -136,7 +136,7 @@ class Shelf:
         """Ask nothing more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _shared(self, place: _Place, now: datetime) -> Answer:
+    async def _shared(self, place: _Place, now: datetime) -> StatusAnswer:
         if place.has_just_failed(now):
             raise EvidenceError(place.problem)
         if place.asking is None:
@@ -144,7 +144,7 @@ class Shelf:
             place.asking.add_done_callback(_look_at)
         return await asyncio.shield(place.asking)
 
-    async def _ask(self, place: _Place, now: datetime) -> Answer:
+    async def _ask(self, place: _Place, now: datetime) -> StatusAnswer:
         try:
             loop = asyncio.get_running_loop()
             asked = loop.run_in_executor(self._threads, place.source.ask, now, self._timeout)
@@ -161,11 +161,11 @@ class Shelf:
         place.answer, place.fetched, place.failed = answer.at_most_until(now + self._max_age), now, None
         place.is_recalled = True
         self._forget()
-        kept = Kept(place.source.address, digest(place.source.issuer), now, body)
+        kept = CachedAnswer(place.source.address, digest(place.source.issuer), now, body)
         self._threads.submit(self._cache.write, place.source.key, kept)
         return place.answer
 
-    def _recall(self, source: Source, now: datetime) -> tuple[Answer, datetime] | None:
+    def _recall(self, source: Source, now: datetime) -> tuple[StatusAnswer, datetime] | None:
         """The answer on the disk, if it is this source's and can still be believed. Blocks."""
         kept = self._cache.read(source.key)
         if kept is None:
@@ -204,10 +204,10 @@ class Shelf:
                 del self._places[key]
 
 
-class OfflineShelf(Shelf):
+class OfflineEvidenceStore(EvidenceStore):
     """A shelf that asks nobody: what is at hand, in memory or on the disk, is all there is."""
 
-    async def ask(self, source: Source, now: datetime) -> Answer:
+    async def ask(self, source: Source, now: datetime) -> StatusAnswer:
         """Raise ``EvidenceError``."""
         raise EvidenceError("nobody is asked here")
 
@@ -219,7 +219,7 @@ def _check_past(fetched: datetime, now: datetime) -> datetime:
     return fetched
 
 
-def _check_newer(answer: Answer, place: _Place, now: datetime) -> None:
+def _check_newer(answer: StatusAnswer, place: _Place, now: datetime) -> None:
     """Raise ``EvidenceError`` for an answer that is stale or from the future, or a list older than one from before.
 
     It stays at hand as ``unfit``. A revocation for good is always taken, and no other answer takes it back. OCSP
@@ -241,13 +241,13 @@ def _check_newer(answer: Answer, place: _Place, now: datetime) -> None:
         raise EvidenceError(problem)
 
 
-def _is_final(answer: Answer) -> bool:
+def _is_final(answer: StatusAnswer) -> bool:
     """Whether it says that the certificate is revoked for good (RFC 5280, 5.3.1)."""
     revocation = answer.revocation if isinstance(answer, OcspAnswer) else None
     return revocation is not None and not revocation.is_on_hold
 
 
-def _look_at(task: asyncio.Task[Answer]) -> None:
+def _look_at(task: asyncio.Task[StatusAnswer]) -> None:
     """Take note of a failure that nobody waited for; it is in the log already."""
     if not task.cancelled():
         task.exception()

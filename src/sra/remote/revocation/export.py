@@ -27,7 +27,7 @@ from sra.logs import clean
 from sra.piv import tlv
 from sra.remote.revocation.cache import Cache
 from sra.remote.revocation.sources import ListSource, digest
-from sra.remote.revocation.trust_folder import Trusted
+from sra.remote.revocation.trust_folder import TrustedCertificates
 from sra.system import files
 
 MAX_FILE = 2 * crl.MAX_LIST
@@ -71,7 +71,7 @@ class LoginTrust:
         return b"".join(_pem(each) for each in self.lists)
 
 
-def login_trust(trusted: Trusted, cache: Cache, max_age: timedelta, now: datetime) -> LoginTrust:
+def login_trust(trusted: TrustedCertificates, cache: Cache, max_age: timedelta, now: datetime) -> LoginTrust:
     """What the login should trust now: the authorities, and for each the newest list, filed or kept. Blocks.
 
     Only whole lists are handed on: pam_pkcs11 takes the first list of an authority for all that it has to say, a delta

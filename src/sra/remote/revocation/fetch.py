@@ -38,7 +38,7 @@ class FetchError(EvidenceError):
 
 
 @dataclass(frozen=True)
-class Question:
+class FetchRequest:
     """What to ask: GET, or POST where there is a ``body`` of this ``kind``. The answer has at most ``limit`` bytes."""
 
     address: str
@@ -47,7 +47,7 @@ class Question:
     kind: str = ""
 
 
-def fetch(question: Question, timeout: float) -> bytes:
+def fetch(question: FetchRequest, timeout: float) -> bytes:
     """The answer's body; raise ``FetchError`` if there is none after ``timeout`` seconds, all in all.
 
     Only GET follows redirections.
@@ -96,7 +96,7 @@ def _joined(address: str, elsewhere: str) -> str:
         raise FetchError(f"“{clean(elsewhere, 100)}” is not an address") from error
 
 
-def _ask(question: Question, target: SplitResult, deadline: float, *, is_elsewhere: bool) -> bytes | _Elsewhere:
+def _ask(question: FetchRequest, target: SplitResult, deadline: float, *, is_elsewhere: bool) -> bytes | _Elsewhere:
     """The body, or where else to ask; raise ``FetchError`` or what ``http.client`` raises."""
     host, port = target.hostname or "", target.port or _PORTS[target.scheme]
     with contextlib.closing(_connect(host, port, deadline)) as plain:
@@ -108,14 +108,14 @@ def _ask(question: Question, target: SplitResult, deadline: float, *, is_elsewhe
             return _read(connection.getresponse(), question, target)
 
 
-def _send(connection: http.client.HTTPConnection, question: Question, target: SplitResult) -> None:
+def _send(connection: http.client.HTTPConnection, question: FetchRequest, target: SplitResult) -> None:
     path = target._replace(scheme="", netloc="", fragment="", path=target.path or "/").geturl()
     headers = {"Content-Type": question.kind} if question.body is not None else {}
     headers |= {"Connection": "close", "User-Agent": "srad"}
     connection.request("GET" if question.body is None else "POST", path, question.body, headers)
 
 
-def _read(response: http.client.HTTPResponse, question: Question, target: SplitResult) -> bytes | _Elsewhere:
+def _read(response: http.client.HTTPResponse, question: FetchRequest, target: SplitResult) -> bytes | _Elsewhere:
     if question.body is None and response.status in _FOUND_ELSEWHERE:
         return _Elsewhere(response.getheader("Location") or "")
     if response.status != http.client.OK:

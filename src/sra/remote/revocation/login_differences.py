@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from sra.identity.authorities import public_bytes, shown
 from sra.identity.names import comparable
 from sra.remote.revocation.export import is_whole
-from sra.remote.revocation.trust_folder import Trusted
+from sra.remote.revocation.trust_folder import TrustedCertificates
 
 
-def login_differences(trusted: Trusted, *, needs_revocation: bool) -> tuple[str, ...]:
+def login_differences(trusted: TrustedCertificates, *, needs_revocation: bool) -> tuple[str, ...]:
     """What in the folder of trust only srad makes use of, in sentences for people."""
     found = [*_certificates(trusted)]
     if needs_revocation:
@@ -22,7 +22,7 @@ def login_differences(trusted: Trusted, *, needs_revocation: bool) -> tuple[str,
     return tuple(dict.fromkeys(found))
 
 
-def _certificates(trusted: Trusted) -> Iterator[str]:
+def _certificates(trusted: TrustedCertificates) -> Iterator[str]:
     for each in trusted.authorities.all:
         named = trusted.authorities.finder.named(each.subject)
         if sum(public_bytes(other) == public_bytes(each) for other in named) > 1:
@@ -30,7 +30,7 @@ def _certificates(trusted: Trusted) -> Iterator[str]:
             yield f"“{name}” has several certificates here; the login tries one of them, srad all."
 
 
-def _lists(trusted: Trusted) -> Iterator[str]:
+def _lists(trusted: TrustedCertificates) -> Iterator[str]:
     for each in trusted.lists:
         if each.base is not None:
             yield f"The login does not read {each.source}: a card stays on hold there until the whole list releases it."
@@ -40,7 +40,7 @@ def _lists(trusted: Trusted) -> Iterator[str]:
             yield f"The login does not read {each.source}, which is for some reasons only or indirect."
 
 
-def _keys(trusted: Trusted) -> Iterator[str]:
+def _keys(trusted: TrustedCertificates) -> Iterator[str]:
     """Authorities with keys that have signed no list: the login takes no list of another key for one of theirs."""
     signing = {(comparable(each.issuer), public_bytes(signer)) for each in trusted.lists for signer in each.signers}
     listed = {name for name, _ in signing}

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import hashes
 
 from sra.identity import crl, ocsp
 from sra.identity.authorities import Issued
-from sra.identity.status import Answer
-from sra.remote.revocation.fetch import Question, fetch
+from sra.identity.status import StatusAnswer
+from sra.remote.revocation.fetch import FetchRequest, fetch
 
 
 class Source(Protocol):
@@ -32,10 +32,10 @@ class Source(Protocol):
     def key(self) -> str:
         """Its name among what is kept: 64 hexadecimal digits."""
 
-    def ask(self, now: datetime, timeout: float) -> tuple[bytes, Answer]:
+    def ask(self, now: datetime, timeout: float) -> tuple[bytes, StatusAnswer]:
         """What it answers, as it came and verified; raise ``EvidenceError`` if it can't be had or believed."""
 
-    def verify(self, body: bytes, now: datetime) -> Answer:
+    def verify(self, body: bytes, now: datetime) -> StatusAnswer:
         """An answer that was kept, verified again; raise ``EvidenceError`` if it can't be believed."""
 
 
@@ -56,12 +56,12 @@ class ListSource:
         """One for each address and issuer."""
         return _key("crl", self.address, digest(self.issuer))
 
-    def ask(self, now: datetime, timeout: float) -> tuple[bytes, Answer]:
+    def ask(self, now: datetime, timeout: float) -> tuple[bytes, StatusAnswer]:
         """Fetch the list."""
-        body = fetch(Question(self.address, crl.MAX_LIST), timeout)
+        body = fetch(FetchRequest(self.address, crl.MAX_LIST), timeout)
         return body, self.verify(body, now)
 
-    def verify(self, body: bytes, _: datetime) -> Answer:
+    def verify(self, body: bytes, _: datetime) -> StatusAnswer:
         """The list, signed by the issuer."""
         return crl.verify(body, self.issuer, *self.others)
 
@@ -84,14 +84,14 @@ class ResponderSource:
         """One for each address and certificate."""
         return _key("ocsp", self.address, digest(self.issuer), digest(self.issued.certificate))
 
-    def ask(self, now: datetime, timeout: float) -> tuple[bytes, Answer]:
+    def ask(self, now: datetime, timeout: float) -> tuple[bytes, StatusAnswer]:
         """Ask about the certificate, with a fresh nonce."""
         nonce = secrets.token_bytes(ocsp.NONCE_BYTES)
         body = ocsp.question(self.issued, nonce)
-        answer = fetch(Question(self.address, ocsp.MAX_ANSWER, body, "application/ocsp-request"), timeout)
+        answer = fetch(FetchRequest(self.address, ocsp.MAX_ANSWER, body, "application/ocsp-request"), timeout)
         return answer, ocsp.verify(answer, self.issued, now, nonce, needs_nonce=self.needs_nonce)
 
-    def verify(self, body: bytes, now: datetime) -> Answer:
+    def verify(self, body: bytes, now: datetime) -> StatusAnswer:
         """The answer, signed by the issuer or its responder; the question's nonce is not known any more."""
         return ocsp.verify(body, self.issued, now, None, needs_nonce=False)
 

@@ -12,9 +12,9 @@ from cryptography import x509
 from sra.errors import RefusedError, SraError
 from sra.identity import crl, lists
 from sra.identity.authorities import Authorities, Issued, read_certificates, sort_authorities, split
+from sra.identity.certificate_paths import MALFORMED
 from sra.identity.crl import RevocationList
 from sra.identity.names import comparable
-from sra.identity.paths import MALFORMED
 from sra.identity.revocation import EvidenceError
 from sra.system import files
 
@@ -33,7 +33,7 @@ _Stamps = tuple[tuple[Path, tuple[int, ...]], ...]
 
 
 @dataclass(frozen=True)
-class Problem:
+class UnusedFile:
     """A file that is not used, and why; of a list, the name of the issuer that it gives, if that could be read."""
 
     text: str
@@ -45,12 +45,12 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Trusted:
+class TrustedCertificates:
     """What the folders held. ``lists`` were verified, each by the certificates that it names itself."""
 
     authorities: Authorities = field(default_factory=Authorities)
     lists: tuple[RevocationList, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[UnusedFile, ...] = ()
 
     def lists_about(self, issued: Issued) -> list[RevocationList]:
         """The lists that say anything of the certificate, whoever of its issuer's name has signed them."""
@@ -82,20 +82,20 @@ class TrustFolder:
         self._authorities = authorities
         self._lists = lists
         self._stamps: _Stamps | None = None
-        self._trusted = Trusted()
+        self._trusted = TrustedCertificates()
 
     @property
-    def current(self) -> Trusted | None:
+    def current(self) -> TrustedCertificates | None:
         """What is in the folders, if it was read and nothing has changed since: a system call for each file."""
         return self._trusted if self._stamps is not None and self._stamps == self._look() else None
 
-    def read(self) -> Trusted:
+    def read(self) -> TrustedCertificates:
         """What is in the folders. Blocks: 0.4 s for a list of 100,000."""
         stamps = self._look()
-        problems: list[Problem] = []
+        problems: list[UnusedFile] = []
         authorities, others = sort_authorities(self._certificates(problems))
-        problems += [Problem(f"a certificate in {self._authorities} is none of an authority") for _ in others[:1]]
-        trusted = Trusted(authorities, self._verified_lists(authorities, problems), tuple(problems))
+        problems += [UnusedFile(f"a certificate in {self._authorities} is none of an authority") for _ in others[:1]]
+        trusted = TrustedCertificates(authorities, self._verified_lists(authorities, problems), tuple(problems))
         for problem in problems:
             log.warning("%s", problem)
         for each in trusted.lists:
@@ -104,7 +104,7 @@ class TrustFolder:
         self._trusted, self._stamps = trusted, stamps
         return trusted
 
-    def _certificates(self, problems: list[Problem]) -> list[x509.Certificate]:
+    def _certificates(self, problems: list[UnusedFile]) -> list[x509.Certificate]:
         found: list[x509.Certificate] = []
         for path in _named(self._authorities, CERTIFICATES):
             try:
@@ -112,10 +112,10 @@ class TrustFolder:
                 for der in split(content.data) if content else ():
                     found += _read_one(path, der, problems)
             except (SraError, OSError) as error:
-                problems.append(Problem(f"{path} is not used: {error}"))
+                problems.append(UnusedFile(f"{path} is not used: {error}"))
         return found
 
-    def _verified_lists(self, authorities: Authorities, problems: list[Problem]) -> tuple[RevocationList, ...]:
+    def _verified_lists(self, authorities: Authorities, problems: list[UnusedFile]) -> tuple[RevocationList, ...]:
         found: list[RevocationList] = []
         finder = authorities.finder
         for path in _named(self._lists, LISTS):
@@ -126,7 +126,7 @@ class TrustFolder:
                 issuer = _issuer(data)
                 found.append(crl.verify(data, *finder.named_alike(issuer)))
             except (SraError, OSError) as error:
-                problems.append(Problem(f"{path} is not used: {error}", issuer))
+                problems.append(UnusedFile(f"{path} is not used: {error}", issuer))
         return tuple(found)
 
     def _look(self) -> _Stamps:
@@ -134,12 +134,12 @@ class TrustFolder:
         return tuple((path, files.stamp(path)) for path in paths)
 
 
-def _read_one(path: Path, der: bytes, problems: list[Problem]) -> tuple[x509.Certificate, ...]:
+def _read_one(path: Path, der: bytes, problems: list[UnusedFile]) -> tuple[x509.Certificate, ...]:
     """A certificate of a file: one that can't be read says nothing against the others."""
     try:
         return read_certificates(der)
     except RefusedError as error:
-        problems.append(Problem(f"a certificate in {path} is not used: {error}"))
+        problems.append(UnusedFile(f"a certificate in {path} is not used: {error}"))
         return ()
 
 

@@ -9,8 +9,8 @@ import socket
 from pathlib import Path
 
 from sra.errors import ProtocolError, SraError
-from sra.remote.screen_sharing import messages as vocabulary
-from sra.remote.screen_sharing.messages import (
+from sra.remote.screen_sharing import helper_messages as vocabulary
+from sra.remote.screen_sharing.helper_messages import (
     MAX_PACKET,
     Burn,
     Collect,
@@ -19,16 +19,16 @@ from sra.remote.screen_sharing.messages import (
     Failed,
     Grant,
     Granted,
+    HelperReply,
     Lock,
     Open,
     Recorded,
-    Reply,
     Request,
     Written,
 )
 from sra.remote.screen_sharing.password import OnePassword
-from sra.remote.screen_sharing.recording.folder import Shelf
-from sra.remote.screen_sharing.share import DeniedError, Place, Share
+from sra.remote.screen_sharing.recording.folder import RecordingFolder
+from sra.remote.screen_sharing.share import DeniedError, Share, SharePlace
 from sra.system.peer import peer_user
 
 BACKLOG = 16
@@ -46,7 +46,9 @@ class Helper:
     ``shelf`` has the recordings of former shares, even if no more are made.
     """
 
-    def __init__(self, path: Path, place: Place, daemon_uid: int, password: OnePassword, shelf: Shelf) -> None:
+    def __init__(
+        self, path: Path, place: SharePlace, daemon_uid: int, password: OnePassword, shelf: RecordingFolder
+    ) -> None:
         self._path = path
         self._place = place
         self._users = {0: _OF_SRAD, daemon_uid: _OF_SRAD, place.account.uid: (Burn,)}
@@ -96,19 +98,19 @@ class Helper:
             except Exception:
                 log.exception("a request failed")
 
-    async def burn(self) -> Reply:
+    async def burn(self) -> HelperReply:
         """For PAM, which lets nobody in but for ``Done``."""
         if await self._password.burn():
             log.info("the password was used")
             return Done()
         return Failed("The password was used already, or is over.", is_refusal=True)
 
-    async def collect(self) -> Reply:
+    async def collect(self) -> HelperReply:
         """A recording that is not in the audit trail, as soon as there is one."""
         whole = await self._shelf.next_whole()
         return Recorded(whole.name, whole.size, whole.sha256)
 
-    def written(self, name: str) -> Reply:
+    def written(self, name: str) -> HelperReply:
         """The recording is in the audit trail."""
         self._shelf.told(name)
         return Done()
@@ -189,7 +191,7 @@ class _Peer:
             reply = Failed(str(error)[:MAX_REASON])
         self._send(reply)
 
-    async def _reply(self, request: Request) -> Reply:
+    async def _reply(self, request: Request) -> HelperReply:
         if isinstance(request, Burn):
             return await self._helper.burn()
         if isinstance(request, Collect):
@@ -201,7 +203,7 @@ class _Peer:
             return await self._grant(request)
         return Done()
 
-    async def _grant(self, grant: Grant) -> Reply:
+    async def _grant(self, grant: Grant) -> HelperReply:
         share = await self._helper.take_turn(grant)
         self._share = share
         try:
@@ -234,7 +236,7 @@ class _Peer:
         with self._share.connect() as screen:
             socket.send_fds(self._connection, [vocabulary.encode(Done())], [screen.fileno()])
 
-    def _send(self, reply: Reply) -> None:
+    def _send(self, reply: HelperReply) -> None:
         self._connection.send(vocabulary.encode(reply))
 
 

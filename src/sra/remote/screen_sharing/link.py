@@ -8,8 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sra.errors import ProtocolError, RefusalCode, RefusedError
-from sra.remote.screen_sharing import messages as vocabulary
-from sra.remote.screen_sharing.messages import MAX_PACKET, Done, Ended, Failed, Grant, Granted, Open, Reply, Request
+from sra.remote.screen_sharing import helper_messages as vocabulary
+from sra.remote.screen_sharing.helper_messages import (
+    MAX_PACKET,
+    Done,
+    Ended,
+    Failed,
+    Grant,
+    Granted,
+    HelperReply,
+    Open,
+    Request,
+)
 from sra.system.peer import is_ours_or_roots
 
 NOT_SET_UP = "Screen sharing is not set up on this remote: have “sra activate -s” run there as root."
@@ -17,7 +27,7 @@ NOT_ROOTS = "What listens where this remote's screen is shared is not root's: ha
 
 
 @dataclass(frozen=True)
-class Credential:
+class ScreenCredential:
     """What opens the screen, once, within so many seconds."""
 
     username: str
@@ -34,11 +44,11 @@ class ScreenLink:
         self._path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
         self._socket.setblocking(False)
-        self._replies: asyncio.Queue[tuple[Reply, list[int]]] = asyncio.Queue()
+        self._replies: asyncio.Queue[tuple[HelperReply, list[int]]] = asyncio.Queue()
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._is_open = False
 
-    async def grant(self, by: str, *, view_only: bool) -> Credential:
+    async def grant(self, by: str, *, view_only: bool) -> ScreenCredential:
         """Have the screen shared; raise ``RefusedError`` where it is not."""
         try:
             self._socket.connect(str(self._path))
@@ -50,7 +60,7 @@ class ScreenLink:
         self._is_open = True
         reply, _ = await self._ask(Grant(view_only, by))
         if isinstance(reply, Granted):
-            return Credential(reply.username, reply.password, reply.seconds, reply.recording)
+            return ScreenCredential(reply.username, reply.password, reply.seconds, reply.recording)
         raise _refused(reply)
 
     async def open(self) -> socket.socket:
@@ -68,7 +78,7 @@ class ScreenLink:
         """End the share: the password is void and the screen server ends."""
         self._end("The share was ended.")
 
-    async def _ask(self, request: Request) -> tuple[Reply, list[int]]:
+    async def _ask(self, request: Request) -> tuple[HelperReply, list[int]]:
         if not self._ended.done():
             try:
                 self._socket.send(vocabulary.encode(request))
@@ -101,7 +111,7 @@ class ScreenLink:
         self._socket.close()
 
 
-def _refused(reply: Reply) -> RefusedError:
+def _refused(reply: HelperReply) -> RefusedError:
     if isinstance(reply, Failed):
         return RefusedError(RefusalCode.NOT_ALLOWED if reply.is_refusal else RefusalCode.NO_SCREEN, reply.reason)
     reason = reply.reason if isinstance(reply, Ended) else "The screen can't be shared just now."

@@ -13,17 +13,18 @@ from datetime import datetime
 from pathlib import Path
 
 from sra.errors import SraError
-from sra.remote.screen_sharing.messages import Grant
+from sra.remote.screen_sharing.helper_messages import Grant
 from sra.remote.screen_sharing.password import OnePassword
 from sra.remote.screen_sharing.recording import recorder as recording_linux
-from sra.remote.screen_sharing.recording.recorder import Recorder, Recording
-from sra.remote.screen_sharing.wayland import wayvnc_door, wlroots_linux
+from sra.remote.screen_sharing.recording.recorder import Recording, ShareRecorder
+from sra.remote.screen_sharing.wayland import wayvnc_proxy as wayvnc_door
+from sra.remote.screen_sharing.wayland import wlroots_linux
 from sra.remote.screen_sharing.wayland.wayvnc_linux import WlrootsScreen
 from sra.remote.screen_sharing.wayland.wlroots_linux import Compositor
 from sra.remote.screen_sharing.x11 import console_linux, displays_linux, people_linux, vnc_linux
 from sra.remote.screen_sharing.x11.console_linux import BlankedConsole, ConsoleError
 from sra.remote.screen_sharing.x11.displays_linux import Display, NoDisplayError
-from sra.remote.screen_sharing.x11.vnc_linux import Account, ServerError
+from sra.remote.screen_sharing.x11.vnc_linux import ServerError, VncAccount
 from sra.system import files
 
 PATIENCE = 2.0
@@ -57,19 +58,19 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class Place:
+class SharePlace:
     """Where shares are made: a ``folder`` of the screen's account, and how the display is found.
 
     ``recorder``: who records them, if the owner wants that.
     """
 
     folder: Path
-    account: Account
+    account: VncAccount
     policy: Policy
     find_display: Callable[[], Display | Compositor] = lambda: wlroots_linux.find(
         tuple(displays_linux.processes()), displays_linux.console()
     )
-    recorder: Recorder | None = None
+    recorder: ShareRecorder | None = None
 
     @property
     def socket(self) -> Path:
@@ -90,7 +91,7 @@ class Place:
 class Share:
     """The screen as it is shared with one admin."""
 
-    def __init__(self, place: Place, password: OnePassword, grant: Grant) -> None:
+    def __init__(self, place: SharePlace, password: OnePassword, grant: Grant) -> None:
         self._place = place
         self._password = password
         self._grant = grant
@@ -245,7 +246,7 @@ def _now() -> str:
     return f"{datetime.now():%H:%M}"
 
 
-async def put_console_back(place: Place) -> None:
+async def put_console_back(place: SharePlace) -> None:
     """The console as it was before a share that was killed together with the program that should have seen to it."""
     with contextlib.suppress(SraError):
         display = place.find_display()
@@ -256,7 +257,7 @@ async def put_console_back(place: Place) -> None:
         place.clear()
 
 
-def make_folder(folder: Path, account: Account) -> None:
+def make_folder(folder: Path, account: VncAccount) -> None:
     """A folder that only the screen's account (and root) can enter."""
     files.make_folder(folder.parent, 0o755)
     folder.parent.chmod(0o755)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from sra.errors import ProtocolError
-from sra.remote.virtual_card.reader_frames import Kind, Question, ReaderConversation
+from sra.remote.virtual_card.reader_frames import DriverQuestion, FrameKind, ReaderConversation
 from sra.system.peer import peer_user
 
 _log = logging.getLogger("sra.card")
@@ -126,9 +126,9 @@ class DriverConnection(asyncio.Protocol):
             _log.warning("connection to the reader refused: user %d is not the driver's", user)
         return user in self._users
 
-    def _begin(self, question: Question) -> None:
+    def _begin(self, question: DriverQuestion) -> None:
         """Answer a change of power at once, and a command when the card has."""
-        if question.kind is not Kind.APDU:
+        if question.kind is not FrameKind.APDU:
             _log.debug("< %s", question.kind.name)
             self._card.reset()
             self._send(self._conversation.answer())

@@ -16,7 +16,7 @@ MAX_COMMAND = 65_544
 """An extended command APDU: 4 bytes of header, 3 of Lc, 65,535 of data, 2 of Le."""
 
 
-class Kind(IntEnum):
+class FrameKind(IntEnum):
     """Kinds of frames (docs/reader-socket.md, "Frames")."""
 
     GREETING = 0x01
@@ -29,24 +29,24 @@ class Kind(IntEnum):
 
 
 @dataclass(frozen=True)
-class Question:
+class DriverQuestion:
     """What the driver asks for; only an APDU has a body."""
 
-    kind: Kind
+    kind: FrameKind
     body: bytes
 
 
 _HEADER = 5
 _MIN_APDU = 4
 _BODY_SIZES: dict[int, range] = {
-    Kind.POWER_ON: range(1),
-    Kind.POWER_OFF: range(1),
-    Kind.APDU: range(_MIN_APDU, MAX_COMMAND + 1),
+    FrameKind.POWER_ON: range(1),
+    FrameKind.POWER_OFF: range(1),
+    FrameKind.APDU: range(_MIN_APDU, MAX_COMMAND + 1),
 }
 _ANSWERS = {
-    Kind.POWER_ON: Kind.DONE,
-    Kind.POWER_OFF: Kind.DONE,
-    Kind.APDU: Kind.RESPONSE,
+    FrameKind.POWER_ON: FrameKind.DONE,
+    FrameKind.POWER_OFF: FrameKind.DONE,
+    FrameKind.APDU: FrameKind.RESPONSE,
 }
 
 
@@ -55,9 +55,9 @@ class ReaderConversation:
 
     def __init__(self) -> None:
         self._received = bytearray()
-        self._open: Question | None = None
+        self._open: DriverQuestion | None = None
 
-    def receive(self, data: bytes) -> Question | None:
+    def receive(self, data: bytes) -> DriverQuestion | None:
         """The question that ``data`` completes, if it does; raise ``ProtocolError`` where the driver broke a rule."""
         if self._open is not None:
             raise ProtocolError("the driver spoke before it had its answer")
@@ -79,12 +79,12 @@ class ReaderConversation:
 
     def waiting(self) -> bytes:
         """The frame that keeps the driver waiting."""
-        return _frame(Kind.WAIT, b"")
+        return _frame(FrameKind.WAIT, b"")
 
-    def _complete(self, size: int) -> Question:
+    def _complete(self, size: int) -> DriverQuestion:
         if len(self._received) > _HEADER + size:
             raise ProtocolError("the driver asked two questions at once")
-        question = Question(Kind(self._received[0]), bytes(self._received[_HEADER:]))
+        question = DriverQuestion(FrameKind(self._received[0]), bytes(self._received[_HEADER:]))
         self._received.clear()
         self._open = question
         return question
@@ -97,7 +97,7 @@ class ReaderConversation:
         return size
 
     def _check_kind(self) -> range:
-        kind = self._received[0] if self._received else Kind.APDU
+        kind = self._received[0] if self._received else FrameKind.APDU
         if kind not in _BODY_SIZES:
             raise ProtocolError("a frame is of no kind that a driver sends")
         return _BODY_SIZES[kind]
@@ -105,8 +105,8 @@ class ReaderConversation:
 
 def greeting(atr: bytes, *, pin_pad: bool) -> bytes:
     """The first frame of a connection."""
-    return _frame(Kind.GREETING, bytes([VERSION, pin_pad]) + atr)
+    return _frame(FrameKind.GREETING, bytes([VERSION, pin_pad]) + atr)
 
 
-def _frame(kind: Kind, body: bytes) -> bytes:
+def _frame(kind: FrameKind, body: bytes) -> bytes:
     return bytes([kind]) + len(body).to_bytes(4, "big") + body

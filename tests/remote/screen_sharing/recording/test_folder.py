@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from sra.errors import ProtocolError
-from sra.remote.screen_sharing.recording.folder import Shelf, Whole, new_name
-from tests.loopback import DEADLINE, run
+from sra.remote.screen_sharing.recording.folder import FinishedRecording, RecordingFolder, new_name
+from tests.loopback import DEADLINE
 
 CONTENT = b"pictures" * 300_000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
-def put(shelf: Shelf, name: str, content: bytes = CONTENT) -> None:
+def put(shelf: RecordingFolder, name: str, content: bytes = CONTENT) -> None:
     descriptor = shelf.begin(name)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
@@ -28,7 +28,7 @@ def a_name(by: str = "ann") -> str:
     return f"{new_name(by)}.mkv"
 
 
-async def is_nothing_left(shelf: Shelf) -> bool:
+async def is_nothing_left(shelf: RecordingFolder) -> bool:
     waiting = asyncio.create_task(shelf.next_whole())
     await asyncio.sleep(0.05)
     was_waiting = not waiting.done()
@@ -53,7 +53,7 @@ def test_a_name_says_when_and_with_whom_and_has_nothing_else_of_it(by: str, safe
 
 
 def test_folder_and_files_are_their_owners_alone_and_none_is_written_over(tmp_path: Path) -> None:
-    shelf, name = Shelf(tmp_path / "recordings"), a_name()
+    shelf, name = RecordingFolder(tmp_path / "recordings"), a_name()
     put(shelf, name)
     assert shelf.folder.stat().st_mode & 0o777 == 0o700
     assert (shelf.folder / name).stat().st_mode & 0o777 == 0o600
@@ -61,86 +61,68 @@ def test_folder_and_files_are_their_owners_alone_and_none_is_written_over(tmp_pa
         shelf.begin(name)
 
 
-def test_one_is_told_of_when_it_is_whole_until_that_is_noted(tmp_path: Path) -> None:
-    async def body() -> None:
-        shelf, name = Shelf(tmp_path), a_name()
-        put(shelf, name)
-        assert await is_nothing_left(shelf)
-        telling = asyncio.create_task(shelf.next_whole())
-        await asyncio.sleep(0)
-        shelf.end(name)
-        expected = Whole(name, len(CONTENT), SHA256)
-        assert await asyncio.wait_for(telling, DEADLINE) == expected
-        assert await shelf.next_whole() == expected
-        shelf.told(name)
-        assert (tmp_path / f"{name}.sha256").read_text() == f"{SHA256}  {name}\n"
-        assert await is_nothing_left(shelf)
-
-    run(body())
+async def test_one_is_told_of_when_it_is_whole_until_that_is_noted(tmp_path: Path) -> None:
+    shelf, name = RecordingFolder(tmp_path), a_name()
+    put(shelf, name)
+    assert await is_nothing_left(shelf)
+    telling = asyncio.create_task(shelf.next_whole())
+    await asyncio.sleep(0)
+    shelf.end(name)
+    expected = FinishedRecording(name, len(CONTENT), SHA256)
+    assert await asyncio.wait_for(telling, DEADLINE) == expected
+    assert await shelf.next_whole() == expected
+    shelf.told(name)
+    assert (tmp_path / f"{name}.sha256").read_text() == f"{SHA256}  {name}\n"
+    assert await is_nothing_left(shelf)
 
 
-def test_one_that_was_being_made_when_the_helper_was_killed_is_told_of_by_the_next(tmp_path: Path) -> None:
-    async def body() -> None:
-        name = a_name()
-        put(Shelf(tmp_path), name)
-        assert (await Shelf(tmp_path).next_whole()).name == name
-
-    run(body())
+async def test_one_that_was_being_made_when_the_helper_was_killed_is_told_of_by_the_next(tmp_path: Path) -> None:
+    name = a_name()
+    put(RecordingFolder(tmp_path), name)
+    assert (await RecordingFolder(tmp_path).next_whole()).name == name
 
 
 def test_one_without_a_picture_is_not_kept(tmp_path: Path) -> None:
-    shelf, name = Shelf(tmp_path), a_name()
+    shelf, name = RecordingFolder(tmp_path), a_name()
     put(shelf, name, b"")
     shelf.end(name)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_only_one_whose_hash_was_told_can_be_noted(tmp_path: Path) -> None:
-    shelf, name = Shelf(tmp_path), a_name()
+    shelf, name = RecordingFolder(tmp_path), a_name()
     put(shelf, name)
     for wrong in (name, "../../etc/passwd", ""):
         with pytest.raises(ProtocolError, match="nobody was told of"):
             shelf.told(wrong)
 
 
-def test_other_files_are_no_recordings(tmp_path: Path) -> None:
-    async def body() -> None:
-        shelf, name = Shelf(tmp_path), a_name()
-        for other in ("notes.txt", "holiday.mkv", f"{name}.sha256", f".{name}.draft"):
-            (tmp_path / other).write_bytes(b"x")
-        assert await is_nothing_left(shelf)
-        assert shelf.used() == 4
-
-    run(body())
+async def test_other_files_are_no_recordings(tmp_path: Path) -> None:
+    shelf, name = RecordingFolder(tmp_path), a_name()
+    for other in ("notes.txt", "holiday.mkv", f"{name}.sha256", f".{name}.draft"):
+        (tmp_path / other).write_bytes(b"x")
+    assert await is_nothing_left(shelf)
+    assert shelf.used() == 4
 
 
-def test_one_that_was_removed_meanwhile_is_passed_over(tmp_path: Path) -> None:
-    async def body() -> None:
-        shelf, gone, there = Shelf(tmp_path), a_name("a"), a_name("b")
-        for name in (gone, there):
-            put(shelf, name)
-            shelf.end(name)
-        (tmp_path / gone).unlink()
-        assert (await shelf.next_whole()).name == there
-
-    run(body())
+async def test_one_that_was_removed_meanwhile_is_passed_over(tmp_path: Path) -> None:
+    shelf, gone, there = RecordingFolder(tmp_path), a_name("a"), a_name("b")
+    for name in (gone, there):
+        put(shelf, name)
+        shelf.end(name)
+    (tmp_path / gone).unlink()
+    assert (await shelf.next_whole()).name == there
 
 
-def test_a_link_in_place_of_one_is_not_followed(tmp_path: Path) -> None:
-    async def body() -> None:
-        (tmp_path / a_name()).symlink_to("/etc/passwd")
-        with pytest.raises(OSError, match="symbolic link"):
-            await Shelf(tmp_path).next_whole()
-
-    run(body())
+async def test_a_link_in_place_of_one_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / a_name()).symlink_to("/etc/passwd")
+    with pytest.raises(OSError, match="symbolic link"):
+        await RecordingFolder(tmp_path).next_whole()
 
 
-def test_without_the_folder_there_is_nothing_and_room(tmp_path: Path) -> None:
-    async def body() -> None:
-        shelf = Shelf(tmp_path / "none" / "such")
-        assert await is_nothing_left(shelf)
-        assert shelf.used() == shelf.size("x") == 0
-        assert shelf.free() > 0
-        assert not shelf.folder.exists()
-
-    run(body())
+async def test_without_the_folder_there_is_nothing_and_room(tmp_path: Path) -> None:
+    shelf = RecordingFolder(tmp_path / "none" / "such")
+    assert await is_nothing_left(shelf)
+    assert shelf.used() == shelf.size("x") == 0
+    assert shelf.free() > 0
+    assert not shelf.folder.exists()

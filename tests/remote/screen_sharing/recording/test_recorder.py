@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from sra.remote.screen_sharing.recording import recorder as recording_linux
-from sra.remote.screen_sharing.recording.folder import Shelf
-from sra.remote.screen_sharing.recording.recorder import MEBIBYTE, Recorder, Recording
+from sra.remote.screen_sharing.recording.folder import RecordingFolder
+from sra.remote.screen_sharing.recording.recorder import MEBIBYTE, Recording, ShareRecorder
 from sra.remote.screen_sharing.x11 import vnc_linux
-from sra.remote.screen_sharing.x11.vnc_linux import Account, ServerError
-from tests.loopback import run, until
+from sra.remote.screen_sharing.x11.vnc_linux import ServerError, VncAccount
+from tests.loopback import until
 
-ACCOUNT = Account("_srascreen", 2**31, 2**31)
+ACCOUNT = VncAccount("_srascreen", 2**31, 2**31)
 WRITES = """\
 import os, signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b"end"), sys.exit()))
@@ -49,8 +49,8 @@ class Scene:
     def __init__(self, folder: Path) -> None:
         self.sizes = folder / "sizes"
         self.sizes.write_text("320 240\n")
-        self.shelf = Shelf(folder / "recordings")
-        self.recorder = Recorder(self.shelf, ACCOUNT, 100 * MEBIBYTE)
+        self.shelf = RecordingFolder(folder / "recordings")
+        self.recorder = ShareRecorder(self.shelf, ACCOUNT, 100 * MEBIBYTE)
         self.recording = Recording(self.recorder, "ann (192.0.2.1)")
 
     async def open(self) -> None:
@@ -100,101 +100,78 @@ def _children() -> set[str]:
     return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
 
 
-def test_the_whole_display_is_recorded_until_the_share_ends(tmp_path: Path) -> None:
-    async def body() -> None:
-        async with recorded(tmp_path) as there:
-            assert there.files() == [":0 320x240"]
-            waiting = asyncio.create_task(there.shelf.next_whole())
-            await asyncio.sleep(0.05)
-            assert not waiting.done()
-        assert there.files() == [":0 320x240 whole"]
-        assert (await waiting).name == f"{there.recording.name}.mkv"
-
-    run(body())
+async def test_the_whole_display_is_recorded_until_the_share_ends(tmp_path: Path) -> None:
+    async with recorded(tmp_path) as there:
+        assert there.files() == [":0 320x240"]
+        waiting = asyncio.create_task(there.shelf.next_whole())
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+    assert there.files() == [":0 320x240 whole"]
+    assert (await waiting).name == f"{there.recording.name}.mkv"
 
 
-def test_another_size_begins_another_file_and_the_share_goes_on(tmp_path: Path) -> None:
-    async def body() -> None:
-        async with recorded(tmp_path) as there:
-            ending = asyncio.create_task(there.recording.wait_ended())
-            there.becomes("640 480")
-            await until(lambda: there.files() == [":0 320x240 whole", ":0 640x480"])
-            assert (await there.shelf.next_whole()).name == f"{there.recording.name}.mkv"
-            there.becomes("800 600")
-            await until(lambda: len(there.files()) == 3 and len(there.writers()) == 1)
-            assert not ending.done()
-            ending.cancel()
-        assert there.files() == [":0 320x240 whole", ":0 640x480 whole", ":0 800x600 whole"]
-
-    run(body())
+async def test_another_size_begins_another_file_and_the_share_goes_on(tmp_path: Path) -> None:
+    async with recorded(tmp_path) as there:
+        ending = asyncio.create_task(there.recording.wait_ended())
+        there.becomes("640 480")
+        await until(lambda: there.files() == [":0 320x240 whole", ":0 640x480"])
+        assert (await there.shelf.next_whole()).name == f"{there.recording.name}.mkv"
+        there.becomes("800 600")
+        await until(lambda: len(there.files()) == 3 and len(there.writers()) == 1)
+        assert not ending.done()
+        ending.cancel()
+    assert there.files() == [":0 320x240 whole", ":0 640x480 whole", ":0 800x600 whole"]
 
 
-def test_a_size_that_changes_for_ever_ends_the_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_size_that_changes_for_ever_ends_the_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recording_linux, "MAX_PARTS", 2)
-
-    async def body() -> None:
-        async with recorded(tmp_path) as there:
-            there.becomes("640 480\n800 600")
-            assert "changed too often to be recorded (2 times)" in await there.recording.wait_ended()
-
-    run(body())
+    async with recorded(tmp_path) as there:
+        there.becomes("640 480\n800 600")
+        assert "changed too often to be recorded (2 times)" in await there.recording.wait_ended()
 
 
-def test_when_ffmpeg_ends_or_is_killed_the_share_does(tmp_path: Path) -> None:
-    async def body() -> None:
-        async with recorded(tmp_path) as there:
-            os.kill(there.writers()[0], signal.SIGKILL)
-            assert await there.recording.wait_ended() == "ffmpeg, which records the screen, ended."
-
-    run(body())
+async def test_when_ffmpeg_ends_or_is_killed_the_share_does(tmp_path: Path) -> None:
+    async with recorded(tmp_path) as there:
+        os.kill(there.writers()[0], signal.SIGKILL)
+        assert await there.recording.wait_ended() == "ffmpeg, which records the screen, ended."
 
 
-def test_when_ffmpeg_ended_because_the_size_changed_the_share_goes_on(
+async def test_when_ffmpeg_ended_because_the_size_changed_the_share_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def body() -> None:
-        async with recorded(tmp_path) as there:
-            monkeypatch.setattr(recording_linux, "SWITCHING", 0.5)
-            ending = asyncio.create_task(there.recording.wait_ended())
-            os.kill(there.writers()[0], signal.SIGKILL)
-            there.becomes("200 100")
-            await until(lambda: there.files() == [":0 320x240", ":0 200x100"])
-            await asyncio.sleep(0.7)
-            assert not ending.done()
-            ending.cancel()
-
-    run(body())
+    async with recorded(tmp_path) as there:
+        monkeypatch.setattr(recording_linux, "SWITCHING", 0.5)
+        ending = asyncio.create_task(there.recording.wait_ended())
+        os.kill(there.writers()[0], signal.SIGKILL)
+        there.becomes("200 100")
+        await until(lambda: there.files() == [":0 320x240", ":0 200x100"])
+        await asyncio.sleep(0.7)
+        assert not ending.done()
+        ending.cancel()
 
 
-def test_one_that_stands_still_ends_the_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_that_stands_still_ends_the_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recording_linux, "STANDSTILL", 0.5)
     monkeypatch.setattr(vnc_linux, "STOP_DEADLINE", 0.2)
-
-    async def body() -> None:
-        async with recorded(tmp_path) as there:
-            ending = asyncio.create_task(there.recording.wait_ended())
-            await asyncio.sleep(0.05)
-            os.kill(there.writers()[0], signal.SIGSTOP)
-            assert await ending == "The screen's recording stood still."
-
-    run(body())
+    async with recorded(tmp_path) as there:
+        ending = asyncio.create_task(there.recording.wait_ended())
+        await asyncio.sleep(0.05)
+        os.kill(there.writers()[0], signal.SIGSTOP)
+        assert await ending == "The screen's recording stood still."
 
 
-def test_what_is_full_ends_the_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def body() -> None:
-        async with recorded(tmp_path) as there:
-            ending = asyncio.create_task(there.recording.wait_ended())
-            (there.shelf.folder / "older").write_bytes(bytes(MEBIBYTE))
-            await asyncio.sleep(0.1)
-            assert not ending.done()
-            with (there.shelf.folder / "older").open("wb") as file:
-                file.truncate(100 * MEBIBYTE)
-            assert (await ending).startswith("The recordings of this remote's screen take the 100 MiB that they may:")
-            (there.shelf.folder / "older").unlink()
-            monkeypatch.setattr(there.shelf, "free", lambda: recording_linux.ALWAYS_FREE - 1)
-            assert await there.recording.wait_ended() == "The remote's disk is too full to record the screen."
-
-    run(body())
+async def test_what_is_full_ends_the_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with recorded(tmp_path) as there:
+        ending = asyncio.create_task(there.recording.wait_ended())
+        (there.shelf.folder / "older").write_bytes(bytes(MEBIBYTE))
+        await asyncio.sleep(0.1)
+        assert not ending.done()
+        with (there.shelf.folder / "older").open("wb") as file:
+            file.truncate(100 * MEBIBYTE)
+        assert (await ending).startswith("The recordings of this remote's screen take the 100 MiB that they may:")
+        (there.shelf.folder / "older").unlink()
+        monkeypatch.setattr(there.shelf, "free", lambda: recording_linux.ALWAYS_FREE - 1)
+        assert await there.recording.wait_ended() == "The remote's disk is too full to record the screen."
 
 
 @pytest.mark.parametrize(
@@ -206,26 +183,22 @@ def test_what_is_full_ends_the_share(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("320 240", "import time; time.sleep(60)", "does not begin to record"),
     ],
 )
-def test_what_can_not_begin_is_told_and_leaves_nothing(
+async def test_what_can_not_begin_is_told_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: str, program: str, why: str
 ) -> None:
     monkeypatch.setattr(recording_linux, "START_DEADLINE", 1.0)
     monkeypatch.setattr(recording_linux, "arguments", lambda *_: (sys.executable, "-c", program))
-
-    async def body() -> None:
-        there = Scene(tmp_path)
-        there.sizes.write_text(f"{sizes}\n")
-        before = _children()
-        with pytest.raises(ServerError, match=why):
-            await there.open()
-        assert not there.shelf.folder.exists() or there.files() == []
-        assert _children() <= before
-
-    run(body())
+    there = Scene(tmp_path)
+    there.sizes.write_text(f"{sizes}\n")
+    before = _children()
+    with pytest.raises(ServerError, match=why):
+        await there.open()
+    assert not there.shelf.folder.exists() or there.files() == []
+    assert _children() <= before
 
 
 def test_without_ffmpeg_or_room_there_is_an_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recorder = Recorder(Shelf(tmp_path), ACCOUNT, MEBIBYTE)
+    recorder = ShareRecorder(RecordingFolder(tmp_path), ACCOUNT, MEBIBYTE)
     monkeypatch.setattr(recording_linux, "PROGRAM", "true")
     assert recorder.obstacle() == ""
     (tmp_path / "older").write_bytes(bytes(MEBIBYTE))

@@ -9,8 +9,7 @@ import pytest
 
 from sra.remote.screen_sharing.x11 import console_linux, vnc_linux
 from sra.remote.screen_sharing.x11.console_linux import BlankedConsole, ConsoleError
-from sra.remote.screen_sharing.x11.vnc_linux import Account, ServerError
-from tests.loopback import run
+from sra.remote.screen_sharing.x11.vnc_linux import ServerError, VncAccount
 
 PUTS_BACK = """\
 import sys
@@ -33,31 +32,23 @@ else:
 def console(monkeypatch: pytest.MonkeyPatch, program: str) -> BlankedConsole:
     monkeypatch.setattr(console_linux, "_PROGRAM", (sys.executable, "-c", program))
     monkeypatch.setattr(vnc_linux, "_rights", lambda _: (None, None, None))
-    return BlankedConsole(Account("_srascreen", 2**31, 2**31), vnc_linux.environment(":0", Path("/run/cookie")))
+    return BlankedConsole(VncAccount("_srascreen", 2**31, 2**31), vnc_linux.environment(":0", Path("/run/cookie")))
 
 
-def test_it_is_put_back_when_its_input_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_is_put_back_when_its_input_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blanked = console(monkeypatch, PUTS_BACK.format(log=str(tmp_path / "log")))
-
-    async def body() -> None:
-        await blanked.open()
-        assert not (tmp_path / "log").exists()
-        await blanked.close()
-        await blanked.close()
-        assert (tmp_path / "log").read_text() == "back "
-
-    run(body())
+    await blanked.open()
+    assert not (tmp_path / "log").exists()
+    await blanked.close()
+    await blanked.close()
+    assert (tmp_path / "log").read_text() == "back "
 
 
-def test_after_one_that_was_killed_another_puts_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_after_one_that_was_killed_another_puts_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blanked = console(monkeypatch, IS_KILLED.format(log=str(tmp_path / "log")))
-
-    async def body() -> None:
-        await blanked.open()
-        await blanked.close()
-        assert (tmp_path / "log").read_text() == "killed back "
-
-    run(body())
+    await blanked.open()
+    await blanked.close()
+    assert (tmp_path / "log").read_text() == "killed back "
 
 
 @pytest.mark.parametrize(
@@ -71,26 +62,18 @@ def test_after_one_that_was_killed_another_puts_back(tmp_path: Path, monkeypatch
         ("x" * 100_000, ServerError, "its X server does not answer"),
     ],
 )
-def test_where_it_can_not_be_blanked_the_reason_is_told(
+async def test_where_it_can_not_be_blanked_the_reason_is_told(
     monkeypatch: pytest.MonkeyPatch, word: str, error: type[Exception], text: str
 ) -> None:
     blanked = console(monkeypatch, f"print({word!r})")
-
-    async def body() -> None:
-        with pytest.raises(error, match=text):
-            await blanked.open()
-        await blanked.close()
-
-    run(body())
+    with pytest.raises(error, match=text):
+        await blanked.open()
+    await blanked.close()
 
 
 @pytest.mark.parametrize(("word", "reason"), [("gone", "The screen went away"), ("not kept", "The console is blanked")])
-def test_why_it_is_blanked_no_longer(monkeypatch: pytest.MonkeyPatch, word: str, reason: str) -> None:
+async def test_why_it_is_blanked_no_longer(monkeypatch: pytest.MonkeyPatch, word: str, reason: str) -> None:
     blanked = console(monkeypatch, f"print('dark'); print({word!r})")
-
-    async def body() -> None:
-        await blanked.open()
-        assert (await blanked.wait_ended()).startswith(reason)
-        await blanked.close()
-
-    run(body())
+    await blanked.open()
+    assert (await blanked.wait_ended()).startswith(reason)
+    await blanked.close()

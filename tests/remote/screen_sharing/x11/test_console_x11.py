@@ -9,8 +9,8 @@ from typing import cast
 import pytest
 
 from sra.remote.screen_sharing.x11 import console_x11
-from sra.remote.screen_sharing.x11.console_x11 import MARK, ConsoleError, Word, keep_dark
-from sra.remote.screen_sharing.x11.x11 import Connection, RequestError, Screen
+from sra.remote.screen_sharing.x11.console_x11 import MARK, BlankingError, ConsoleWord, keep_dark
+from sra.remote.screen_sharing.x11.x11 import RequestError, X11Connection, X11Screen
 
 SIZE = 4
 RAMP = struct.pack("<4H", 0, 20, 40, 60) * 3
@@ -24,7 +24,7 @@ class Server:
     """CRTCs with their ramps, devices with what is set of them, and properties of the root window."""
 
     def __init__(self) -> None:
-        self.screen = Screen(0, 1, 640, 1)
+        self.screen = X11Screen(0, 1, 640, 1)
         self.extensions = {b"RANDR": RANDR, b"XInputExtension": XI}
         self.versions = {RANDR: (1, 6), XI: (2, 4)}
         self.atoms: list[bytes] = [b"none"]
@@ -124,9 +124,9 @@ class Server:
     }
 
 
-def kept_dark(server: Server, rounds: int = 1, meanwhile: Callable[[int], None] = lambda _: None) -> list[Word]:
+def kept_dark(server: Server, rounds: int = 1, meanwhile: Callable[[int], None] = lambda _: None) -> list[ConsoleWord]:
     """What was said, when it was kept dark for so many looks."""
-    said: list[Word] = []
+    said: list[ConsoleWord] = []
     seen = iter(range(rounds + 1))
 
     def is_over() -> bool:
@@ -134,7 +134,7 @@ def kept_dark(server: Server, rounds: int = 1, meanwhile: Callable[[int], None] 
         meanwhile(number)
         return number == rounds
 
-    keep_dark(cast("Connection", server), is_over, said.append)
+    keep_dark(cast("X11Connection", server), is_over, said.append)
     return said
 
 
@@ -151,7 +151,7 @@ def is_dark(server: Server) -> bool:
 def test_it_is_dark_and_deaf_meanwhile_and_as_before_afterwards() -> None:
     server = Server()
     seen: list[bool] = []
-    assert kept_dark(server, 2, lambda number: seen.append(is_dark(server))) == [Word.DARK]
+    assert kept_dark(server, 2, lambda number: seen.append(is_dark(server))) == [ConsoleWord.DARK]
     assert seen == [False, True, True]
     assert is_as_before(server)
     assert server.kept == {}
@@ -196,7 +196,7 @@ def test_what_was_black_before_stays_so() -> None:
 
 def test_what_a_killed_one_has_left_is_put_back() -> None:
     server = Server()
-    console_x11.Console(cast("Connection", server)).darken()
+    console_x11.Console(cast("X11Connection", server)).darken()
     assert is_dark(server)
     assert kept_dark(server, 0) == []
     assert is_as_before(server)
@@ -232,7 +232,7 @@ def with_old_randr(server: Server) -> None:
 
 
 def with_two_screens(server: Server) -> None:
-    server.screen = Screen(0, 1, 640, 2)
+    server.screen = X11Screen(0, 1, 640, 2)
 
 
 def without_xi(server: Server) -> None:
@@ -250,21 +250,23 @@ def with_a_stubborn_keyboard(server: Server) -> None:
 @pytest.mark.parametrize(
     ("lacking", "word"),
     [
-        (without_crtcs, Word.NO_RAMPS),
-        (without_a_ramp, Word.NO_RAMPS),
-        (without_randr, Word.NO_RAMPS),
-        (with_old_randr, Word.NO_RAMPS),
-        (with_two_screens, Word.NO_RAMPS),
-        (without_xi, Word.NO_DEVICES),
-        (with_old_xi, Word.NO_DEVICES),
-        (with_a_stubborn_keyboard, Word.NOT_KEPT),
+        (without_crtcs, ConsoleWord.NO_RAMPS),
+        (without_a_ramp, ConsoleWord.NO_RAMPS),
+        (without_randr, ConsoleWord.NO_RAMPS),
+        (with_old_randr, ConsoleWord.NO_RAMPS),
+        (with_two_screens, ConsoleWord.NO_RAMPS),
+        (without_xi, ConsoleWord.NO_DEVICES),
+        (with_old_xi, ConsoleWord.NO_DEVICES),
+        (with_a_stubborn_keyboard, ConsoleWord.NOT_KEPT),
     ],
 )
-def test_where_it_can_not_be_dark_it_is_said_and_nothing_is_left(lacking: Callable[[Server], None], word: Word) -> None:
+def test_where_it_can_not_be_dark_it_is_said_and_nothing_is_left(
+    lacking: Callable[[Server], None], word: ConsoleWord
+) -> None:
     server = Server()
     lacking(server)
     before = dict(server.ramps)
-    with pytest.raises(ConsoleError) as raised:
+    with pytest.raises(BlankingError) as raised:
         kept_dark(server)
     assert raised.value.args == (word,)
     assert server.ramps == before
@@ -281,7 +283,7 @@ def test_a_monitor_that_goes_between_two_questions_does_no_harm() -> None:
         raise RequestError
 
     server.goes = [nothing, nothing, nothing, unplug]
-    assert kept_dark(server) == [Word.DARK]
+    assert kept_dark(server) == [ConsoleWord.DARK]
     assert is_as_before(server)
 
 

@@ -11,10 +11,9 @@ import pytest
 from sra.remote.screen_sharing import templates
 from sra.remote.screen_sharing.recording import recorder as recording_linux
 from sra.remote.screen_sharing.x11 import people_linux, vnc_linux
-from sra.remote.screen_sharing.x11.vnc_linux import Account, ServerError
-from tests.loopback import run
+from sra.remote.screen_sharing.x11.vnc_linux import ServerError, VncAccount
 
-ACCOUNT = Account("_srascreen", 999, 999)
+ACCOUNT = VncAccount("_srascreen", 999, 999)
 
 
 def test_the_server_listens_at_a_socket_and_at_no_port() -> None:
@@ -41,39 +40,30 @@ def test_nothing_of_roots_environment_is_passed_on(monkeypatch: pytest.MonkeyPat
     assert values == {"DISPLAY": ":0", "XAUTHORITY": "/run/cookie", "PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
 
 
-def test_a_program_that_is_not_installed_is_named() -> None:
-    async def body() -> None:
-        with pytest.raises(ServerError, match="no-such-program is not installed"):
-            await vnc_linux.start(["no-such-program"], ACCOUNT, vnc_linux.environment(":0", Path("/run/cookie")))
-
-    run(body())
+async def test_a_program_that_is_not_installed_is_named() -> None:
+    with pytest.raises(ServerError, match="no-such-program is not installed"):
+        await vnc_linux.start(["no-such-program"], ACCOUNT, vnc_linux.environment(":0", Path("/run/cookie")))
 
 
-def test_a_server_that_does_not_begin_to_listen_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_does_not_begin_to_listen_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(vnc_linux, "START_DEADLINE", 0.05)
-
-    async def body() -> None:
-        process = await asyncio.create_subprocess_exec("sleep", "60")
-        with pytest.raises(ServerError, match="does not begin to listen"):
-            await vnc_linux.wait_until_it_listens(process, tmp_path / "vnc")
-        await vnc_linux.stop(process)
-        assert process.returncode == -15
-
-    run(body())
+    process = await asyncio.create_subprocess_exec("sleep", "60")
+    with pytest.raises(ServerError, match="does not begin to listen"):
+        await vnc_linux.wait_until_it_listens(process, tmp_path / "vnc")
+    await vnc_linux.stop(process)
+    assert process.returncode == -15
 
 
-def test_a_program_that_ignores_the_request_to_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_program_that_ignores_the_request_to_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vnc_linux, "STOP_DEADLINE", 0.2)
-
-    async def body() -> None:
-        process = await asyncio.create_subprocess_exec("sh", "-c", "trap '' TERM; echo; exec sleep 60", stdout=-1)
-        assert process.stdout is not None
-        await process.stdout.readline()
-        await vnc_linux.stop(process)
-        assert process.returncode == -9
-        await vnc_linux.stop(process)
-
-    run(body())
+    process = await asyncio.create_subprocess_exec("sh", "-c", "trap '' TERM; echo; exec sleep 60", stdout=-1)
+    assert process.stdout is not None
+    await process.stdout.readline()
+    await vnc_linux.stop(process)
+    assert process.returncode == -9
+    await vnc_linux.stop(process)
 
 
 def test_what_is_asked_and_shown_says_who_it_is() -> None:

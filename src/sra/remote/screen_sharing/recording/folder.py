@@ -27,7 +27,7 @@ _NAME = re.compile(r"\d{8}T\d{6}Z_[A-Za-z0-9._-]+" + re.escape(ENDING))
 
 
 @dataclass(frozen=True)
-class Whole:
+class FinishedRecording:
     """A recording that nobody writes to any more: its size in bytes, and SHA-256 (hexadecimal)."""
 
     name: str
@@ -41,7 +41,7 @@ def new_name(by: str) -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}_{safe}_{secrets.token_hex(4)}"
 
 
-class Shelf:
+class RecordingFolder:
     """The folder, and which of its recordings are being made just now."""
 
     def __init__(self, folder: Path) -> None:
@@ -81,7 +81,7 @@ class Shelf:
         there = next(folder for folder in (self.folder, *self.folder.parents) if folder.exists())
         return os.statvfs(there).f_bavail * os.statvfs(there).f_frsize
 
-    async def next_whole(self) -> Whole:
+    async def next_whole(self) -> FinishedRecording:
         """The oldest that has not been told of; waits until there is one."""
         while True:
             self._change.clear()
@@ -114,7 +114,7 @@ def _beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.sha256")
 
 
-def _read(path: Path) -> Whole | None:
+def _read(path: Path) -> FinishedRecording | None:
     """What the file holds, safe on the disk; ``None`` if somebody has removed it. It may take seconds."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -127,4 +127,4 @@ def _read(path: Path) -> Whole | None:
         while block := file.read(BLOCK):
             digest.update(block)
             size += len(block)
-    return Whole(path.name, size, digest.hexdigest())
+    return FinishedRecording(path.name, size, digest.hexdigest())

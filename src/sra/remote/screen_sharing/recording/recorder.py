@@ -11,9 +11,9 @@ import sys
 from dataclasses import dataclass, field
 
 from sra.remote.screen_sharing.recording import folder as shelves
-from sra.remote.screen_sharing.recording.folder import ENDING, Shelf
+from sra.remote.screen_sharing.recording.folder import ENDING, RecordingFolder
 from sra.remote.screen_sharing.x11 import vnc_linux
-from sra.remote.screen_sharing.x11.vnc_linux import Account, ServerError
+from sra.remote.screen_sharing.x11.vnc_linux import ServerError, VncAccount
 
 PROGRAM = "ffmpeg"
 SIZES = (sys.executable, "-I", "-m", "sra.remote.screen_sharing.x11.size_x11")
@@ -54,11 +54,11 @@ def arguments(display: str, size: tuple[int, int]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Recorder:
+class ShareRecorder:
     """Has each share recorded, as ``account``, on a shelf that may hold ``room`` bytes."""
 
-    shelf: Shelf
-    account: Account
+    shelf: RecordingFolder
+    account: VncAccount
     room: int
 
     def obstacle(self) -> str:
@@ -92,7 +92,7 @@ class _Part:
 class Recording:
     """The recording of one share; a further file each time that the screen's size changes."""
 
-    def __init__(self, recorder: Recorder, by: str) -> None:
+    def __init__(self, recorder: ShareRecorder, by: str) -> None:
         self.name = shelves.new_name(by)
         self._recorder = recorder
         self._begun = 0

@@ -30,18 +30,18 @@ _OK = bytes(4)
 
 
 @dataclass(frozen=True)
-class Claim:
+class LoginClaim:
     """Who somebody says to be."""
 
     username: str
     password: str
 
 
-Judge = Callable[[Claim], Awaitable[bool]]
+CheckLogin = Callable[[LoginClaim], Awaitable[bool]]
 """Whether a claim is true."""
 
 
-async def admit(viewer: Stream, judge: Judge) -> None:
+async def admit(viewer: Stream, judge: CheckLogin) -> None:
     """Be the server, up to the verdict; ``LinkError`` or ``ProtocolError`` unless it is a yes, which is left to say."""
     await _offer(viewer, VERSION, VERSION)
     await _offer(viewer, bytes((1, _VENCRYPT)), bytes((_VENCRYPT,)))
@@ -83,12 +83,12 @@ async def _offer(viewer: Stream, offer: bytes, wanted: bytes) -> None:
         raise ProtocolError("a viewer that does not log in by name and password (Plain)")
 
 
-async def _claim(viewer: Stream) -> Claim:
+async def _claim(viewer: Stream) -> LoginClaim:
     name, password = struct.unpack(">II", await viewer.read(8, DEADLINE))
     if name > MAX_NAME or password > MAX_PASSWORD:
         raise ProtocolError("a name or a password that is too long")
     said = await viewer.read(name + password, DEADLINE)
     try:
-        return Claim(said[:name].decode(), said[name:].decode())
+        return LoginClaim(said[:name].decode(), said[name:].decode())
     except UnicodeDecodeError:
         raise ProtocolError("a name or a password that is no text") from None

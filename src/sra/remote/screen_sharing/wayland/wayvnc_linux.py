@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sra.errors import SraError
-from sra.remote.screen_sharing.wayland import wayvnc_door, wlroots_linux
+from sra.remote.screen_sharing.wayland import wayvnc_proxy as wayvnc_door
+from sra.remote.screen_sharing.wayland import wlroots_linux
 from sra.remote.screen_sharing.wayland.wlroots_linux import Compositor
 from sra.remote.screen_sharing.x11 import people_linux, vnc_linux
-from sra.remote.screen_sharing.x11.vnc_linux import Account, ServerError
+from sra.remote.screen_sharing.x11.vnc_linux import ServerError, VncAccount
 
 SWAYNAG = "swaynag"
 _LINE = (SWAYNAG, "--type", "warning", "--layer", "overlay")
@@ -34,7 +35,7 @@ NOT_SERVED = (
 class WlrootsScreen:
     """The session's screen, for the length of one share."""
 
-    def __init__(self, compositor: Compositor, account: Account, folder: Path) -> None:
+    def __init__(self, compositor: Compositor, account: VncAccount, folder: Path) -> None:
         self._compositor = compositor
         self._account = account
         self._values = {"XDG_RUNTIME_DIR": str(folder), "PATH": vnc_linux.PATH, "HOME": "/nonexistent"}

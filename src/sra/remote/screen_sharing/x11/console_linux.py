@@ -9,8 +9,8 @@ import sys
 
 from sra.errors import SraError
 from sra.remote.screen_sharing.x11 import vnc_linux
-from sra.remote.screen_sharing.x11.console_x11 import Word
-from sra.remote.screen_sharing.x11.vnc_linux import Account, ServerError
+from sra.remote.screen_sharing.x11.console_x11 import ConsoleWord
+from sra.remote.screen_sharing.x11.vnc_linux import ServerError, VncAccount
 
 DEADLINE = 5.0
 """Seconds until it is dark, and until it is as it was."""
@@ -18,9 +18,9 @@ REMARK = "Meanwhile this screen is dark, and keyboard and mouse are off."
 """For who is asked to allow it."""
 _PROGRAM = (sys.executable, "-I", "-m", "sra.remote.screen_sharing.x11.console_x11")
 _REASONS = {
-    Word.NO_RAMPS: "its X server has no gamma ramp for every monitor",
-    Word.NO_DEVICES: "its X server has no XInput 2, by which keyboard and mouse are switched off",
-    Word.NOT_KEPT: "something stays visible, or can be typed or pointed with",
+    ConsoleWord.NO_RAMPS: "its X server has no gamma ramp for every monitor",
+    ConsoleWord.NO_DEVICES: "its X server has no XInput 2, by which keyboard and mouse are switched off",
+    ConsoleWord.NOT_KEPT: "something stays visible, or can be typed or pointed with",
 }
 
 log = logging.getLogger("sra.screen")
@@ -36,7 +36,7 @@ class ConsoleError(SraError):
 class BlankedConsole:
     """The console of a display: dark and deaf from ``open`` to ``close``."""
 
-    def __init__(self, account: Account, values: dict[str, str]) -> None:
+    def __init__(self, account: VncAccount, values: dict[str, str]) -> None:
         self._account = account
         self._values = values
         self._program: asyncio.subprocess.Process | None = None
@@ -53,12 +53,12 @@ class BlankedConsole:
                 word = await _word(self._program)
         if word in _REASONS:
             raise ConsoleError(_REASONS[word])
-        if word is not Word.DARK:
+        if word is not ConsoleWord.DARK:
             raise ServerError("The console can't be blanked: its X server does not answer.")
 
     async def wait_ended(self) -> str:
         """Return when it is blanked no longer, though nobody has closed it; the reason."""
-        if self._program is None or await _word(self._program) is Word.GONE:
+        if self._program is None or await _word(self._program) is ConsoleWord.GONE:
             return vnc_linux.WENT_AWAY
         return "The console is blanked no longer."
 
@@ -77,12 +77,12 @@ class BlankedConsole:
         return await vnc_linux.start_surviving(_PROGRAM, self._account, self._values)
 
 
-async def _word(program: asyncio.subprocess.Process) -> Word | None:
+async def _word(program: asyncio.subprocess.Process) -> ConsoleWord | None:
     """The next one that it says; none if it ends without."""
     if program.stdout is None:
         return None
     try:
-        return Word((await program.stdout.readline()).decode(errors="replace").strip())
+        return ConsoleWord((await program.stdout.readline()).decode(errors="replace").strip())
     except ValueError:
         return None
 

@@ -2,8 +2,8 @@
 
 ``python -I -m sra.remote.screen_sharing.x11.console_x11``. Every CRTC's gamma ramp is black (RandR 1.3), which changes
 what monitors show and not what is drawn; and every input device is off (XInput 2) but those of XTEST, by which the
-screen server types. It says on its output how it stands (``Word``), and puts everything back when its input ends or
-by SIGTERM. It must not end together with who started it: a console that stayed dark would be of no use to anybody.
+screen server types. It says on its output how it stands (``ConsoleWord``), and puts everything back when its input
+ends or by SIGTERM. It must not end together with who started it: a console that stayed dark would be of no use.
 
 What has to be put back is kept by the X server itself: a mark on each device, the former ramps as properties of the
 root window. So this program, run with an input that has ended, puts back what one that was killed has left.
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 
-from sra.remote.screen_sharing.x11.x11 import Connection, MalformedError, RequestError, connect, unpacked
+from sra.remote.screen_sharing.x11.x11 import MalformedError, RequestError, X11Connection, connect, unpacked
 
 LOOK_AGAIN = 0.1
 """Seconds between looks: nothing tells that another program, such as a night light, has set a ramp."""
@@ -38,7 +38,7 @@ _DEVICES_CHANGE = 1 << 11
 """XISelectEvents: XI_HierarchyChanged."""
 
 
-class Word(StrEnum):
+class ConsoleWord(StrEnum):
     """How it stands."""
 
     DARK = "dark"
@@ -52,21 +52,21 @@ class Word(StrEnum):
     """The X server has ended."""
 
 
-class ConsoleError(Exception):
+class BlankingError(Exception):
     """It can't be dark; ``args`` holds the word."""
 
 
 class Ramps:
     """The gamma ramps of the CRTCs, lit or not: a monitor that is plugged in later is black from the beginning."""
 
-    def __init__(self, server: Connection) -> None:
+    def __init__(self, server: X11Connection) -> None:
         self._server = server
         self._opcode = server.extension(b"RANDR")
         if not self._opcode or server.screen.screens > 1:
-            raise ConsoleError(Word.NO_RAMPS)
+            raise BlankingError(ConsoleWord.NO_RAMPS)
         version = unpacked("<II", server.ask(self._opcode, 0, struct.pack("<II", 1, 3)), 8)  # QueryVersion
         if version < (1, 3):
-            raise ConsoleError(Word.NO_RAMPS)
+            raise BlankingError(ConsoleWord.NO_RAMPS)
         server.request(self._opcode, 4, struct.pack("<IHxx", server.screen.root, _MONITORS_CHANGE))  # SelectInput
 
     def blacken(self) -> bool:
@@ -74,7 +74,7 @@ class Ramps:
         were_black = True
         ramps = tuple(self._all())
         if not ramps or not all(ramp for _, ramp in ramps):
-            raise ConsoleError(Word.NO_RAMPS)
+            raise BlankingError(ConsoleWord.NO_RAMPS)
         for crtc, ramp in ramps:
             if any(ramp):
                 were_black = False
@@ -115,14 +115,14 @@ class Ramps:
 class Devices:
     """The input devices."""
 
-    def __init__(self, server: Connection) -> None:
+    def __init__(self, server: X11Connection) -> None:
         self._server = server
         self._opcode = server.extension(b"XInputExtension")
         if not self._opcode:
-            raise ConsoleError(Word.NO_DEVICES)
+            raise BlankingError(ConsoleWord.NO_DEVICES)
         major = unpacked("<H", server.ask(self._opcode, 47, struct.pack("<HH", 2, 0)), 8)[0]  # XIQueryVersion
         if major < 2:
-            raise ConsoleError(Word.NO_DEVICES)
+            raise BlankingError(ConsoleWord.NO_DEVICES)
         self._is_on, self._is_xtest, self._mark = map(server.atom, (b"Device Enabled", b"XTEST Device", MARK))
         mask = struct.pack("<IHxxHHI", server.screen.root, 1, 0, 1, _DEVICES_CHANGE)
         server.request(self._opcode, 46, mask)  # XISelectEvents
@@ -169,19 +169,19 @@ class Devices:
 class Console:
     """What a display shows and is worked with at the machine itself."""
 
-    def __init__(self, server: Connection) -> None:
+    def __init__(self, server: X11Connection) -> None:
         self._server = server
         self._ramps = Ramps(server)
         self._devices = Devices(server)
 
     def darken(self) -> None:
-        """Make all of it dark and deaf, and see that it is; ``ConsoleError`` if it does not stay so."""
+        """Make all of it dark and deaf, and see that it is; ``BlankingError`` if it does not stay so."""
         for _ in range(TRIES):
             with contextlib.suppress(RequestError):
                 are_black, are_off = self._ramps.blacken(), self._devices.switch_off()
                 if are_black and are_off:
                     return
-        raise ConsoleError(Word.NOT_KEPT)
+        raise BlankingError(ConsoleWord.NOT_KEPT)
 
     def put_back(self) -> None:
         """As it was; not while another virtual terminal is shown: what is typed there would come here too."""
@@ -206,7 +206,7 @@ class Console:
             self._server.packet()
 
 
-def keep_dark(server: Connection, is_over: Callable[[], bool], say: Callable[[Word], object]) -> None:
+def keep_dark(server: X11Connection, is_over: Callable[[], bool], say: Callable[[ConsoleWord], object]) -> None:
     """Keep it dark until it is over, then put it back; the first word is said when it is dark."""
     console = Console(server)
     try:
@@ -214,7 +214,7 @@ def keep_dark(server: Connection, is_over: Callable[[], bool], say: Callable[[Wo
         while not is_over():
             console.darken()
             if not is_said:
-                say(Word.DARK)
+                say(ConsoleWord.DARK)
                 is_said = True
             console.wait()
     finally:
@@ -235,13 +235,13 @@ def main(display: str, cookies: Path) -> None:
 
     try:
         keep_dark(connect(display, cookies), is_over, say)
-    except ConsoleError as error:
+    except BlankingError as error:
         say(error.args[0])
     except OSError:
-        say(Word.GONE)
+        say(ConsoleWord.GONE)
 
 
-def say(word: Word) -> None:
+def say(word: ConsoleWord) -> None:
     """Write it to who started this, if they are still there."""
     with contextlib.suppress(OSError):
         os.write(_OUTPUT, f"{word}\n".encode())

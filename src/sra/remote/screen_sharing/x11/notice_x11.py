@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from sra.remote.screen_sharing.x11.x11 import Connection, Screen, connect
+from sra.remote.screen_sharing.x11.x11 import X11Connection, X11Screen, connect
 
 MAX_TEXT = 200
 """Characters; ImageText8 takes 255."""
@@ -32,7 +32,7 @@ _GC_FOREGROUND, _GC_BACKGROUND, _GC_FONT = 1 << 2, 1 << 3, 1 << 14
 _STACK_MODE = 1 << 6
 
 
-def show(connection: Connection, screen: Screen, text: bytes) -> int:
+def show(connection: X11Connection, screen: X11Screen, text: bytes) -> int:
     """Make the window; its number."""
     window, gc, font = screen.first_id, screen.first_id + 1, screen.first_id + 2
     width, height = LETTER * len(text) + 2 * MARGIN, LINE + MARGIN
@@ -50,7 +50,7 @@ def show(connection: Connection, screen: Screen, text: bytes) -> int:
     return window
 
 
-def keep(connection: Connection, window: int, text: bytes) -> None:
+def keep(connection: X11Connection, window: int, text: bytes) -> None:
     """Draw it whenever it has to be, until the server goes."""
     covered_at = 0.0
     while True:

@@ -6,7 +6,7 @@ import asyncio
 import sys
 
 from sra.remote.screen_sharing.x11 import vnc_linux
-from sra.remote.screen_sharing.x11.vnc_linux import Account
+from sra.remote.screen_sharing.x11.vnc_linux import VncAccount
 
 ALLOWED = 101
 _TITLE = "Secure Remote Access"
@@ -31,7 +31,7 @@ def sentence(by: str, since: str, *, recorded: bool = False) -> str:
     return f"This screen is {'recorded and ' if recorded else ''}shared with {by} since {since}."
 
 
-async def consents(by: str, seconds: int, account: Account, values: dict[str, str], remark: str = "") -> bool:
+async def consents(by: str, seconds: int, account: VncAccount, values: dict[str, str], remark: str = "") -> bool:
     """Whether the person at the screen allowed it in time."""
     asking = await vnc_linux.start(question(by, seconds, remark), account, values)
     try:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sra.remote.screen_sharing.x11 import x11
-from sra.remote.screen_sharing.x11.x11 import Connection
+from sra.remote.screen_sharing.x11.x11 import X11Connection
 
 _CHANGE_WINDOW_ATTRIBUTES, _GET_GEOMETRY = 2, 14
 _EVENTS = 1 << 11
@@ -22,7 +22,7 @@ _SIZE_AT = {_REPLY: 16, _CONFIGURE_NOTIFY: 20}
 """Where width and height are, in the answer to GetGeometry and in the event."""
 
 
-def sizes(connection: Connection) -> Iterator[tuple[int, int]]:
+def sizes(connection: X11Connection) -> Iterator[tuple[int, int]]:
     """Width and height of the root window, now and after each change, until ``ConnectionError``."""
     root = connection.screen.root
     connection.request(_CHANGE_WINDOW_ATTRIBUTES, 0, struct.pack("<III", root, _EVENTS, _STRUCTURE_NOTIFY))

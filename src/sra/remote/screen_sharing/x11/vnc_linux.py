@@ -40,7 +40,7 @@ class ServerError(SraError):
 
 
 @dataclass(frozen=True)
-class Account:
+class VncAccount:
     """The local user that the server runs as, and whose password opens it."""
 
     name: str
@@ -48,7 +48,7 @@ class Account:
     gid: int
 
 
-def arguments(display: str, socket: Path, account: Account, *, view_only: bool) -> tuple[str, ...]:
+def arguments(display: str, socket: Path, account: VncAccount, *, view_only: bool) -> tuple[str, ...]:
     """The server's command line. It says nothing secret: everybody can read it.
 
     ``Plain`` sends the password in clear, and is alone in being checked in full by PAM and needing no certificate of
@@ -75,7 +75,7 @@ def require(program: str, path: str = PATH) -> None:
 
 async def start(
     argv: Sequence[str],
-    account: Account,
+    account: VncAccount,
     values: dict[str, str],
     *,
     passed: Sequence[int] = (),
@@ -89,7 +89,9 @@ async def start(
     return await _start(argv, account, values, pipes, _end_with_parent)
 
 
-async def start_surviving(argv: Sequence[str], account: Account, values: dict[str, str]) -> asyncio.subprocess.Process:
+async def start_surviving(
+    argv: Sequence[str], account: VncAccount, values: dict[str, str]
+) -> asyncio.subprocess.Process:
     """Run a program as the screen's account that is told by the end of its input when this process has ended."""
     return await _start(argv, account, values, Pipes(asyncio.subprocess.PIPE, asyncio.subprocess.PIPE), None)
 
@@ -105,7 +107,7 @@ class Pipes:
 
 async def _start(
     argv: Sequence[str],
-    account: Account,
+    account: VncAccount,
     values: dict[str, str],
     pipes: Pipes,
     preparation: Callable[[], None] | None,
@@ -128,7 +130,7 @@ async def _start(
     )
 
 
-def _rights(account: Account) -> tuple[int | None, int | None, list[int] | None]:
+def _rights(account: VncAccount) -> tuple[int | None, int | None, list[int] | None]:
     """Whose a program becomes: user, group and further groups; without root it stays our own."""
     return (account.uid, account.gid, []) if os.geteuid() == 0 else (None, None, None)
 

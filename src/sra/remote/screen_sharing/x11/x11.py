@@ -28,7 +28,7 @@ class RequestError(Exception):
 
 
 @dataclass(frozen=True)
-class Screen:
+class X11Screen:
     """What the server says of itself: the numbers that we may give to things, its root window and width.
 
     ``screens``: how many it has; this is the first.
@@ -40,13 +40,13 @@ class Screen:
     screens: int
 
 
-class Connection:
+class X11Connection:
     """A connection to an X server. Its methods raise ``OSError`` when the server has gone."""
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
         self._requests = 0
-        self.screen = Screen(0, 0, 0, 0)
+        self.screen = X11Screen(0, 0, 0, 0)
 
     def open(self, cookie: bytes) -> None:
         """Show the cookie, and learn of the screen."""
@@ -123,11 +123,11 @@ def unpacked(form: str, data: bytes, place: int) -> tuple[Any, ...]:
         raise MalformedError("a reply that is too short") from error
 
 
-def _screen(setup: bytes) -> Screen:
+def _screen(setup: bytes) -> X11Screen:
     first_id, vendor, screens, formats = unpacked("<IxxxxxxxxHxxBB", setup, 4)
     place = 32 + vendor + -vendor % 4 + 8 * formats
     root, width = unpacked("<I", setup, place)[0], unpacked("<H", setup, place + 20)[0]
-    return Screen(first_id, root, width, screens)
+    return X11Screen(first_id, root, width, screens)
 
 
 def cookie_in(data: bytes) -> bytes:
@@ -140,10 +140,10 @@ def cookie_in(data: bytes) -> bytes:
     return value
 
 
-def connect(display: str, cookies: Path) -> Connection:
+def connect(display: str, cookies: Path) -> X11Connection:
     """A connection to a display such as ``:0``."""
     connecting = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connecting.connect(f"/tmp/.X11-unix/X{display.removeprefix(':')}")  # noqa: S108 - where X servers listen
-    connection = Connection(connecting)
+    connection = X11Connection(connecting)
     connection.open(cookie_in(cookies.read_bytes()))
     return connection

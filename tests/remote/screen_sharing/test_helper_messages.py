@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sra.errors import ProtocolError
-from sra.remote.screen_sharing import messages as vocabulary
-from sra.remote.screen_sharing.messages import (
+from sra.remote.screen_sharing import helper_messages as vocabulary
+from sra.remote.screen_sharing.helper_messages import (
     Burn,
     Collect,
     Done,

@@ -23,8 +23,8 @@ class CountingWatcher(Watcher, Protocol):
         """Show the numbers that are due; all of them ``at_once``."""
 
 
-class Evidence:
-    """Records events (``admin.audit_trail.Record``); ``complain`` tells the person of one that can't be written."""
+class AuditRecorder:
+    """Records events (``RecordEvent``); ``complain`` tells the person of one that can't be written."""
 
     def __init__(self, path: Path, view: CountingWatcher, complain: Callable[[str], None]) -> None:
         self._complain = complain

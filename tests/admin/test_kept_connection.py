@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from sra.admin import reconnect as staying
+from sra.admin import kept_connection as staying
 from sra.admin.events import Ejected, Inserted, LinkLost
-from sra.admin.reconnect import Staying, Wishes
-from sra.admin.session import Session
+from sra.admin.kept_connection import ConnectionSettings, KeptConnection
+from sra.admin.session import AdminSession
 from sra.errors import CardRemovedError, LinkError, PinWrongError, RefusalCode, RefusedError
 from sra.piv.keys import Slot
 from tests.admin.connecting import Pins, connect
@@ -20,7 +20,7 @@ from tests.loopback import run, until
 from tests.memory_card import MemoryCard
 from tests.memory_remote import MemoryRemote, running_remote
 
-WISHES = Wishes(frozenset({Slot.AUTHENTICATION}))
+WISHES = ConnectionSettings(frozenset({Slot.AUTHENTICATION}))
 
 
 @pytest.fixture(autouse=True)
@@ -39,11 +39,11 @@ class Scene:
         self.watching = Watching()
         self.pins = Pins()
         self.dialled = 0
-        self.sessions: list[Session] = []
+        self.sessions: list[AdminSession] = []
         self.broken: Exception | None = None
         remote.accounts.pair(self.card, "ann")
 
-    async def dial(self, away: float) -> Session:
+    async def dial(self, away: float) -> AdminSession:
         assert away >= 0
         self.dialled += 1
         if self.broken is not None:
@@ -52,8 +52,8 @@ class Scene:
         self.sessions.append(session)
         return session
 
-    def stay(self, wishes: Wishes = WISHES) -> asyncio.Task[None]:
-        return asyncio.create_task(Staying(self.dial, wishes, self.watching).run())
+    def stay(self, wishes: ConnectionSettings = WISHES) -> asyncio.Task[None]:
+        return asyncio.create_task(KeptConnection(self.dial, wishes, self.watching).run())
 
     async def until_inserted(self, times: int = 1) -> None:
         await until(lambda: len(self.watching.of(Inserted)) == times)
@@ -134,7 +134,7 @@ def test_the_wait_between_tries_grows_and_each_is_told() -> None:
 
 def test_who_wants_no_reconnection_gets_none() -> None:
     async def body(scene: Scene) -> None:
-        stay = scene.stay(Wishes(WISHES.slots, reconnect=False))
+        stay = scene.stay(ConnectionSettings(WISHES.slots, reconnect=False))
         await scene.until_inserted()
         scene.cut()
         with pytest.raises(LinkError, match="the cable"):

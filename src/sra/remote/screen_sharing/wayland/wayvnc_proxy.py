@@ -1,6 +1,6 @@
 """wayvnc, and the door in front of it: who comes in is judged by PAM as for X0tigervnc, by the same service.
 
-``python -I -m sra.remote.screen_sharing.wayland.wayvnc_door SOCKET [view-only]``, as the screen's account, with a
+``python -I -m sra.remote.screen_sharing.wayland.wayvnc_proxy SOCKET [view-only]``, as the screen's account, with a
 connection to the session in ``WAYLAND_SOCKET``. It listens at SOCKET while wayvnc runs, and wayvnc runs while it does
 (docs/decisions/0019).
 """
@@ -18,9 +18,9 @@ from pathlib import Path
 
 from sra.errors import SraError
 from sra.remote.screen_sharing.wayland import pam_linux, plain_login
-from sra.remote.screen_sharing.wayland.plain_login import Claim
+from sra.remote.screen_sharing.wayland.plain_login import LoginClaim
 from sra.remote.screen_sharing.x11 import vnc_linux
-from sra.remote.screen_sharing.x11.vnc_linux import PAM_SERVICE, Account
+from sra.remote.screen_sharing.x11.vnc_linux import PAM_SERVICE, VncAccount
 from sra.transport.stream import Stream, join
 
 PROGRAM = "wayvnc"
@@ -39,10 +39,10 @@ def arguments(inner: Path, *, view_only: bool) -> tuple[str, ...]:
     return (PROGRAM, *(("--disable-input",) if view_only else ()), "--unix-socket", str(inner))
 
 
-class Door:
+class WayvncProxy:
     """Lets the account in to wayvnc, if PAM does."""
 
-    def __init__(self, inner: Path, account: Account) -> None:
+    def __init__(self, inner: Path, account: VncAccount) -> None:
         self._inner = inner
         self._account = account
         self._guests: set[asyncio.Task[None]] = set()
@@ -77,7 +77,7 @@ class Door:
         finally:
             viewer.close()
 
-    async def _is_true(self, claim: Claim) -> bool:
+    async def _is_true(self, claim: LoginClaim) -> bool:
         if claim.username != self._account.name:
             return False
         return await asyncio.to_thread(pam_linux.lets_in, PAM_SERVICE, claim.username, claim.password)
@@ -99,7 +99,7 @@ async def main(path: Path, *, view_only: bool) -> None:
     """Run wayvnc and the door, until wayvnc ends."""
     os.umask(0o177)
     entry = pwd.getpwuid(os.geteuid())
-    account = Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+    account = VncAccount(entry.pw_name, entry.pw_uid, entry.pw_gid)
     inner = path.with_name(INNER)
     inner.unlink(missing_ok=True)
     session = int(os.environ[WAYLAND_SOCKET])
@@ -107,7 +107,7 @@ async def main(path: Path, *, view_only: bool) -> None:
     os.close(session)
     await vnc_linux.wait_until_it_listens(server, inner, PROGRAM)
     with _listen(path) as listening:
-        door = asyncio.create_task(Door(inner, account).serve(listening))
+        door = asyncio.create_task(WayvncProxy(inner, account).serve(listening))
         await server.wait()
         door.cancel()
 

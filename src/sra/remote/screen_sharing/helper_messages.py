@@ -83,10 +83,10 @@ class Recorded(Struct, frozen=True, forbid_unknown_fields=True, tag="recorded"):
 
 
 Request = Grant | Open | Lock | Burn | Collect | Written
-Reply = Granted | Done | Failed | Ended | Recorded
+HelperReply = Granted | Done | Failed | Ended | Recorded
 
 _requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request, strict=True)
-_replies: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply, strict=True)
+_replies: msgspec.json.Decoder[HelperReply] = msgspec.json.Decoder(HelperReply, strict=True)
 encode = msgspec.json.encode
 
 
@@ -98,7 +98,7 @@ def request(packet: bytes) -> Request:
         raise ProtocolError("a request that sra-screen does not know") from None
 
 
-def reply(packet: bytes) -> Reply:
+def reply(packet: bytes) -> HelperReply:
     """What was answered; ``ProtocolError`` for anything else."""
     try:
         return _replies.decode(packet)

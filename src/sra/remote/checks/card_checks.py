@@ -12,7 +12,7 @@ from sra.errors import CardError, RefusedError
 from sra.identity import certificates
 from sra.identity.certificates import CardCertificate
 from sra.paths import Paths
-from sra.piv.certificates import certificate_in
+from sra.piv.certificate_objects import certificate_in
 from sra.piv.keys import Slot
 from sra.piv.objects import CERTIFICATES
 from sra.remote.build import open_finder

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sra.admin.guard.rules import (
+from sra.admin.guard.key_rules import (
     MAX_MINUTES,
     MAX_RULES,
-    Answer,
-    Rule,
-    Verdict,
+    KeyRule,
+    RuleAnswer,
+    RuleVerdict,
     answers,
     decide,
     parse_answer,
@@ -27,16 +27,16 @@ RETIRED = frozenset(slot for slot in Slot if slot.is_retired)
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
-        ("ask", Answer(Verdict.ASK)),
-        ("ask once", Answer(Verdict.ASK_ONCE)),
-        ("ask every 1 minute", Answer(Verdict.ASK_EVERY, 1)),
-        ("ask every 15 minutes", Answer(Verdict.ASK_EVERY, 15)),
-        ("ask every 1440 minutes", Answer(Verdict.ASK_EVERY, 1440)),
-        ("allow", Answer(Verdict.ALLOW)),
-        ("deny", Answer(Verdict.DENY)),
+        ("ask", RuleAnswer(RuleVerdict.ASK)),
+        ("ask once", RuleAnswer(RuleVerdict.ASK_ONCE)),
+        ("ask every 1 minute", RuleAnswer(RuleVerdict.ASK_EVERY, 1)),
+        ("ask every 15 minutes", RuleAnswer(RuleVerdict.ASK_EVERY, 15)),
+        ("ask every 1440 minutes", RuleAnswer(RuleVerdict.ASK_EVERY, 1440)),
+        ("allow", RuleAnswer(RuleVerdict.ALLOW)),
+        ("deny", RuleAnswer(RuleVerdict.DENY)),
     ],
 )
-def test_every_form_of_an_answer_is_understood(text: str, answer: Answer) -> None:
+def test_every_form_of_an_answer_is_understood(text: str, answer: RuleAnswer) -> None:
     assert parse_answer(text) == answer
     assert parse_answer(str(answer)) == answer
 
@@ -56,7 +56,7 @@ def test_anything_else_is_no_answer(text: str) -> None:
 
 @given(st.integers(1, MAX_MINUTES))
 def test_minutes_survive_being_written_down(minutes: int) -> None:
-    answer = Answer(Verdict.ASK_EVERY, minutes)
+    answer = RuleAnswer(RuleVerdict.ASK_EVERY, minutes)
     assert parse_answer(str(answer)) == answer
 
 
@@ -66,7 +66,7 @@ def test_no_text_means_allow_but_allow(text: str) -> None:
         answer = parse_answer(text)
     except ValueError:
         return
-    assert (answer.verdict is Verdict.ALLOW) == (text == "allow")
+    assert (answer.verdict is RuleVerdict.ALLOW) == (text == "allow")
 
 
 @pytest.mark.parametrize(
@@ -110,46 +110,46 @@ def test_what_is_no_slot_is_refused(text: str) -> None:
     ],
 )
 def test_a_remote_is_named_by_a_pattern(pattern: str, remote: str, named: bool) -> None:
-    assert Rule(pattern, ("9A",), "deny").names(remote) is named
+    assert KeyRule(pattern, ("9A",), "deny").names(remote) is named
 
 
 def test_a_rule_is_about_its_keys_and_no_others() -> None:
-    rule = Rule("*", ("9A", "retired"), "allow")
-    allowed = {slot for slot, answer in answers([rule], "host").items() if answer.verdict is Verdict.ALLOW}
+    rule = KeyRule("*", ("9A", "retired"), "allow")
+    allowed = {slot for slot, answer in answers([rule], "host").items() if answer.verdict is RuleVerdict.ALLOW}
     assert allowed == {Slot.AUTHENTICATION} | RETIRED
 
 
 def test_the_first_rule_that_fits_decides() -> None:
     table = (
-        Rule("kiosk", ("9A",), "deny"),
-        Rule("*", ("9A",), "allow"),
-        Rule("kiosk", ("9C",), "ask every 5 minutes"),
-        Rule("kiosk", ("9C",), "allow"),
+        KeyRule("kiosk", ("9A",), "deny"),
+        KeyRule("*", ("9A",), "allow"),
+        KeyRule("kiosk", ("9C",), "ask every 5 minutes"),
+        KeyRule("kiosk", ("9C",), "allow"),
     )
-    assert decide(table, "kiosk", Slot.AUTHENTICATION).verdict is Verdict.DENY
-    assert decide(table, "desk", Slot.AUTHENTICATION).verdict is Verdict.ALLOW
-    assert decide(table, "kiosk", Slot.SIGNATURE) == Answer(Verdict.ASK_EVERY, 5)
-    assert decide(tuple(reversed(table)), "kiosk", Slot.AUTHENTICATION).verdict is Verdict.ALLOW
+    assert decide(table, "kiosk", Slot.AUTHENTICATION).verdict is RuleVerdict.DENY
+    assert decide(table, "desk", Slot.AUTHENTICATION).verdict is RuleVerdict.ALLOW
+    assert decide(table, "kiosk", Slot.SIGNATURE) == RuleAnswer(RuleVerdict.ASK_EVERY, 5)
+    assert decide(tuple(reversed(table)), "kiosk", Slot.AUTHENTICATION).verdict is RuleVerdict.ALLOW
 
 
 @pytest.mark.parametrize(
     ("slot", "verdict"),
     [
-        (Slot.AUTHENTICATION, Verdict.ASK_ONCE),
-        (Slot.SIGNATURE, Verdict.ASK),
-        (Slot.KEY_MANAGEMENT, Verdict.ASK_ONCE),
-        (Slot.CARD_AUTHENTICATION, Verdict.ASK_ONCE),
-        (Slot.RETIRED_1, Verdict.ASK_ONCE),
-        (Slot.RETIRED_20, Verdict.ASK_ONCE),
+        (Slot.AUTHENTICATION, RuleVerdict.ASK_ONCE),
+        (Slot.SIGNATURE, RuleVerdict.ASK),
+        (Slot.KEY_MANAGEMENT, RuleVerdict.ASK_ONCE),
+        (Slot.CARD_AUTHENTICATION, RuleVerdict.ASK_ONCE),
+        (Slot.RETIRED_1, RuleVerdict.ASK_ONCE),
+        (Slot.RETIRED_20, RuleVerdict.ASK_ONCE),
     ],
 )
-def test_without_a_rule_the_person_is_asked(slot: Slot, verdict: Verdict) -> None:
+def test_without_a_rule_the_person_is_asked(slot: Slot, verdict: RuleVerdict) -> None:
     assert decide((), "host", slot).verdict is verdict
 
 
 def test_the_defaults_allow_nothing_unasked_and_leave_no_key_out() -> None:
     for slot in Slot:
-        assert decide((), "host", slot).verdict not in {Verdict.ALLOW, Verdict.DENY}
+        assert decide((), "host", slot).verdict not in {RuleVerdict.ALLOW, RuleVerdict.DENY}
 
 
 def test_a_file_is_a_list_of_rules() -> None:
@@ -164,8 +164,8 @@ def test_a_file_is_a_list_of_rules() -> None:
     answer = "deny"
     """
     assert parse_file(data, "rules.toml") == (
-        Rule("*.example.com", ("9A", "retired"), "ask every 15 minutes"),
-        Rule("kiosk", ("9D",), "deny"),
+        KeyRule("*.example.com", ("9A", "retired"), "ask every 15 minutes"),
+        KeyRule("kiosk", ("9D",), "deny"),
     )
     assert parse_file(b"", "rules.toml") == ()
 

@@ -7,7 +7,7 @@ import pytest
 
 from sra.cli.console.output import print_note
 from sra.errors import UsageError
-from sra.remote.logins import undo as logins_undo
+from sra.remote.logins import withdrawal as logins_undo
 from sra.remote.logins.login_paths import LoginPaths
 from tests.cli.login_machine import ACCOUNT, STACK, make_card, make_machine, run, states, tree
 

@@ -24,7 +24,7 @@ MAX_MINUTES = 24 * 60
 """A day: who wants to be asked less often than that wants ``allow``."""
 
 
-class Verdict(StrEnum):
+class RuleVerdict(StrEnum):
     """What a rule says."""
 
     ASK = "ask"
@@ -35,28 +35,28 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Answer:
+class RuleAnswer:
     """A verdict; ``minutes`` are those of ``ASK_EVERY``."""
 
-    verdict: Verdict
+    verdict: RuleVerdict
     minutes: int = 0
 
     def __str__(self) -> str:
         """As it is written in the file."""
-        return f"ask every {self.minutes} minutes" if self.verdict is Verdict.ASK_EVERY else str(self.verdict)
+        return f"ask every {self.minutes} minutes" if self.verdict is RuleVerdict.ASK_EVERY else str(self.verdict)
 
 
 _EVERY = re.compile(r"ask every (\d{1,4}) minutes?")
 
 
-def parse_answer(text: str) -> Answer:
+def parse_answer(text: str) -> RuleAnswer:
     """The answer that a rule's text means; raise ``ValueError``."""
     every = _EVERY.fullmatch(text)
     if every and 1 <= int(every[1]) <= MAX_MINUTES:
-        return Answer(Verdict.ASK_EVERY, int(every[1]))
-    if every or text == Verdict.ASK_EVERY or text not in list(Verdict):
+        return RuleAnswer(RuleVerdict.ASK_EVERY, int(every[1]))
+    if every or text == RuleVerdict.ASK_EVERY or text not in list(RuleVerdict):
         raise ValueError("an answer is ask, ask once, ask every N minutes (1 to 1440), allow or deny")
-    return Answer(Verdict(text))
+    return RuleAnswer(RuleVerdict(text))
 
 
 def parse_slots(text: str) -> frozenset[Slot]:
@@ -81,7 +81,7 @@ def plain(remote: str) -> str:
     return (match[1] or match[2] if match else remote).lower()
 
 
-class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class KeyRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A rule as it stands in the file: ``keys`` are slots such as ``9A``, or ``retired``."""
 
     remote: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -102,23 +102,23 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class RuleFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``rules.toml``."""
 
-    rule: Annotated[tuple[Rule, ...], msgspec.Meta(max_length=MAX_RULES)] = ()
+    rule: Annotated[tuple[KeyRule, ...], msgspec.Meta(max_length=MAX_RULES)] = ()
 
 
 DEFAULTS = (
-    Rule("*", ("9A", "9D", "retired"), str(Verdict.ASK_ONCE)),
-    Rule("*", ("9C",), str(Verdict.ASK)),
-    Rule("*", ("9E",), str(Verdict.ASK_ONCE)),
+    KeyRule("*", ("9A", "9D", "retired"), str(RuleVerdict.ASK_ONCE)),
+    KeyRule("*", ("9C",), str(RuleVerdict.ASK)),
+    KeyRule("*", ("9E",), str(RuleVerdict.ASK_ONCE)),
 )
 """9E answers without a PIN, so it is inserted only when the person names it (``--slots``), and asked about too."""
 
 
-def answers(rules: Sequence[Rule], remote: str) -> dict[Slot, Answer]:
+def answers(rules: Sequence[KeyRule], remote: str) -> dict[Slot, RuleAnswer]:
     """What the first rule that fits says of each key on this remote, the person's before the defaults.
 
     For a whole connection: a thousand rules take far longer to read than one use of a key may.
     """
-    found = dict.fromkeys(Slot, Answer(Verdict.DENY))
+    found = dict.fromkeys(Slot, RuleAnswer(RuleVerdict.DENY))
     for rule in reversed((*rules, *DEFAULTS)):
         if rule.names(remote):
             answer = parse_answer(rule.answer)
@@ -126,12 +126,12 @@ def answers(rules: Sequence[Rule], remote: str) -> dict[Slot, Answer]:
     return found
 
 
-def decide(rules: Sequence[Rule], remote: str, slot: Slot) -> Answer:
+def decide(rules: Sequence[KeyRule], remote: str, slot: Slot) -> RuleAnswer:
     """The answer of the first rule that fits this key on this remote."""
     return answers(rules, remote)[slot]
 
 
-def parse_file(data: bytes, name: str) -> tuple[Rule, ...]:
+def parse_file(data: bytes, name: str) -> tuple[KeyRule, ...]:
     """The rules in a file; raise ``UsageError`` naming what is wrong with it."""
     try:
         return msgspec.toml.decode(data, type=RuleFile).rule

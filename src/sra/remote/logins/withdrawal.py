@@ -15,11 +15,11 @@ from sra.remote.logins.services import Service
 from sra.remote.logins.stack_files import StackFiles
 from sra.system import files
 
-Note = Callable[[str], None]
+TellPerson = Callable[[str], None]
 """Tells the person what was done, or could not be."""
 
 
-def disable(login: LoginPaths, services: Sequence[Service], note: Note) -> None:
+def disable(login: LoginPaths, services: Sequence[Service], note: TellPerson) -> None:
     """Take the card's turn out of these stacks, or of all; what was edited by hand stays.
 
     Raises ``UsageError`` if there was one such, after all the others are done.
@@ -36,7 +36,7 @@ def disable(login: LoginPaths, services: Sequence[Service], note: Note) -> None:
     _raise(problems)
 
 
-def put_back(login: LoginPaths, note: Note) -> bool:
+def put_back(login: LoginPaths, note: TellPerson) -> bool:
     """Leave every login as it was before, also what was edited by hand; whether there was anything.
 
     Raises ``UsageError`` if a stack can't be, after all the others are done; then nothing else is removed.
@@ -56,7 +56,7 @@ def put_back(login: LoginPaths, note: Note) -> bool:
     return True
 
 
-def withdraw(login: LoginPaths, note: Note) -> None:
+def withdraw(login: LoginPaths, note: TellPerson) -> None:
     """Remove what only the login needs; settings of ours that were edited are kept aside."""
     for path in (login.configuration, login.default_configuration):
         _keep_if_edited(login, path, note)
@@ -64,7 +64,7 @@ def withdraw(login: LoginPaths, note: Note) -> None:
     login.remove_ours()
 
 
-def _keep_if_edited(login: LoginPaths, path: Path, note: Note) -> None:
+def _keep_if_edited(login: LoginPaths, path: Path, note: TellPerson) -> None:
     """Settings of ours that were edited would name files that are gone: they are kept elsewhere."""
     content = files.read(path, logins.MAX_FILE)
     if content is not None and marks.is_edited(settings.HEAD, content.data.decode(errors="replace")):
@@ -84,13 +84,13 @@ def _restore_default(login: LoginPaths) -> None:
     login.former_configuration.unlink(missing_ok=True)
 
 
-def _end_watching(login: LoginPaths, note: Note) -> None:
+def _end_watching(login: LoginPaths, note: TellPerson) -> None:
     """First: what makes the login's files anew would do so once more."""
     if login.root == Path("/"):
         login_units.remove(note)
 
 
-def _each(services: Sequence[Service], do: Callable[[Service], str], note: Note) -> list[str]:
+def _each(services: Sequence[Service], do: Callable[[Service], str], note: TellPerson) -> list[str]:
     """Do it for all of them, and tell what came of it; what went wrong."""
     problems = []
     for service in services:

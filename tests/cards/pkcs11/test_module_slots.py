@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
-from sra.cards.pkcs11.slots import OPENSC_IDS, FoundKey, choose_slots, found_key
+from sra.cards.pkcs11.module_slots import OPENSC_IDS, FoundKey, choose_slots, found_key
 from sra.errors import KeyMissingError
 from sra.piv.keys import Algorithm, Slot
 

@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
-from sra.cards.software import keys
+from sra.cards.software import software_keys as keys
 from sra.errors import CardError, KeyMissingError
 from sra.piv.keys import Algorithm, Operation
 

@@ -3,7 +3,7 @@ import pwd
 
 import pytest
 
-from sra.remote.accounts.rules import AccountRules, UnknownGroupError
+from sra.remote.accounts.account_rules import AccountRules, UnknownGroupError
 
 
 @pytest.fixture

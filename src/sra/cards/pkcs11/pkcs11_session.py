@@ -10,8 +10,8 @@ from typing import Any
 import pkcs11
 from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass, TokenFlag
 
-from sra.cards.pkcs11.errors import USUAL_TRIES, tries_left, wrong_pin, wrong_puk
-from sra.cards.pkcs11.slots import FoundKey, found_key
+from sra.cards.pkcs11.module_slots import FoundKey, found_key
+from sra.cards.pkcs11.pkcs11_errors import USUAL_TRIES, tries_left, wrong_pin, wrong_puk
 from sra.cards.pkcs11.use import KEY_TYPES, use
 from sra.errors import CardError, KeyMissingError, PinBlockedError, PinNeededError, PinUnfitError, PukBlockedError
 from sra.piv.keys import KeyRequest, Slot
@@ -43,7 +43,7 @@ class _Usable:
     mechanisms: frozenset[Mechanism]
 
 
-class CardSession:
+class Pkcs11Session:
     """The card in a slot of the module, logged in or not."""
 
     def __init__(self, slot: pkcs11.Slot) -> None:

@@ -17,7 +17,7 @@ class UnknownGroupError(SraError):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class AccountVerdict:
     """Whether the account may come in, and by which word of which list."""
 
     is_allowed: bool
@@ -31,18 +31,18 @@ class AccountRules:
     allow: tuple[str, ...] | None = None
     deny: tuple[str, ...] = ()
 
-    def judge(self, account: str) -> Verdict:
+    def judge(self, account: str) -> AccountVerdict:
         """Whether the account may come in; raise ``UnknownGroupError`` if a group of ``deny`` can't be found.
 
         Asks the machine's name services for groups, so it may take its time.
         """
         if (word := _first(self.deny, account, is_strict=True)) is not None:
-            return Verdict(is_allowed=False, reason=f"deny has {word}")
+            return AccountVerdict(is_allowed=False, reason=f"deny has {word}")
         if self.allow is None:
-            return Verdict(is_allowed=True, reason="not in deny" if self.deny else "no rule")
+            return AccountVerdict(is_allowed=True, reason="not in deny" if self.deny else "no rule")
         if (word := _first(self.allow, account, is_strict=False)) is not None:
-            return Verdict(is_allowed=True, reason=f"allow has {word}")
-        return Verdict(is_allowed=False, reason="not in allow")
+            return AccountVerdict(is_allowed=True, reason=f"allow has {word}")
+        return AccountVerdict(is_allowed=False, reason="not in allow")
 
     def names(self, account: str) -> bool:
         """Whether ``allow`` has this very account, not only a group of it."""

@@ -11,13 +11,13 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from sra.cards.software.certificates import Holder, Issuer, issue, load_issuer, parse_subject, validity
+from sra.cards.software.card_certificates import CardHolder, Issuer, issue, load_issuer, parse_subject, validity
 from sra.errors import UsageError
 from sra.piv.keys import Slot
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 VALID = validity(NOW, days=30)
-HOLDER = Holder(parse_subject("CN=Ann,O=Example"), "ann@example.org", "ann@EXAMPLE.ORG")
+HOLDER = CardHolder(parse_subject("CN=Ann,O=Example"), "ann@example.org", "ann@EXAMPLE.ORG")
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 P256 = ec.generate_private_key(ec.SECP256R1())
 AUTHORITY_NAME = parse_subject("Test CA")
@@ -30,7 +30,7 @@ SIGNERS: list[CertificateIssuerPrivateKeyTypes] = [
 
 
 def self_signed(
-    slot: Slot, private: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, holder: Holder = HOLDER
+    slot: Slot, private: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, holder: CardHolder = HOLDER
 ) -> x509.Certificate:
     return x509.load_der_x509_certificate(issue(slot, private, holder, None, VALID))
 
@@ -97,7 +97,7 @@ def test_the_holder_is_named() -> None:
 
 
 def test_a_holder_without_addresses_has_no_alternative_name() -> None:
-    certificate = self_signed(Slot.AUTHENTICATION, P256, Holder(parse_subject("Ann")))
+    certificate = self_signed(Slot.AUTHENTICATION, P256, CardHolder(parse_subject("Ann")))
     with pytest.raises(x509.ExtensionNotFound):
         certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
 
@@ -142,12 +142,12 @@ def test_what_is_no_name_is_refused(text: str) -> None:
 @pytest.mark.parametrize("email", ["ä@example.org"])
 def test_an_address_that_a_certificate_can_not_hold_is_refused(email: str) -> None:
     with pytest.raises(UsageError, match="e-mail"):
-        self_signed(Slot.AUTHENTICATION, P256, Holder(parse_subject("Ann"), email))
+        self_signed(Slot.AUTHENTICATION, P256, CardHolder(parse_subject("Ann"), email))
 
 
 def test_an_endless_principal_name_is_refused() -> None:
     with pytest.raises(UsageError, match="too long"):
-        self_signed(Slot.AUTHENTICATION, P256, Holder(parse_subject("Ann"), upn="x" * 128))
+        self_signed(Slot.AUTHENTICATION, P256, CardHolder(parse_subject("Ann"), upn="x" * 128))
 
 
 @pytest.mark.parametrize("signer", SIGNERS)

@@ -49,7 +49,7 @@ MALFORMED = (
 _UNREADABLE = (*MALFORMED, IndexError, AttributeError, NotImplementedError, AssertionError, RecursionError)
 """What the path library raises, beside its own errors, for a certificate that it can't make sense of."""
 
-Path = tuple[x509.Certificate, ...]
+CertificatePath = tuple[x509.Certificate, ...]
 """From the card's certificate to the anchor: at least two."""
 
 _T = TypeVar("_T")
@@ -67,7 +67,7 @@ class PathError(SraError):
 class ValidPath:
     """A path that keeps every rule, and the policies (dotted) under which it does, in the words of its anchor."""
 
-    certificates: Path
+    certificates: CertificatePath
     policies: frozenset[str]
 
 
@@ -80,7 +80,7 @@ class PathFinder:
         self._anchors = frozenset(anchors)
         self._by_name: dict[str, list[x509.Certificate]] = {}
         self._issuers: dict[x509.Certificate, tuple[x509.Certificate, ...]] = {}
-        self._valid: OrderedDict[tuple[Path, frozenset[str]], ValidPath] = OrderedDict()
+        self._valid: OrderedDict[tuple[CertificatePath, frozenset[str]], ValidPath] = OrderedDict()
         self._parsed: dict[x509.Certificate, asn1.Certificate] = {}
         for each in (*anchors, *intermediates):
             self._by_name.setdefault(comparable(each.subject), []).append(each)
@@ -102,12 +102,12 @@ class PathFinder:
                 self._issuers[certificate] = known
         return known
 
-    def paths(self, certificate: x509.Certificate) -> Iterator[Path]:
+    def paths(self, certificate: x509.Certificate) -> Iterator[CertificatePath]:
         """Every way from the certificate to an anchor by names and signatures, the shortest first; nothing is judged.
 
         No name and key is passed twice, and at most ``MAX_STEPS`` certificates are looked at.
         """
-        ways: deque[Path] = deque([(certificate,)])
+        ways: deque[CertificatePath] = deque([(certificate,)])
         steps = 0
         while ways:
             way = ways.popleft()
@@ -121,7 +121,7 @@ class PathFinder:
                 elif len(way) <= MAX_DEPTH and self._entity(issuer) not in passed:
                     ways.append((*way, issuer))
 
-    def check(self, path: Path, now: datetime, wanted: frozenset[str] = frozenset()) -> ValidPath:
+    def check(self, path: CertificatePath, now: datetime, wanted: frozenset[str] = frozenset()) -> ValidPath:
         """The path, if it keeps every rule now, and one of the policies that are ``wanted``, if any is.
 
         Raises ``PathError``. Nothing but the dates of a path that was valid can end that, so it is not judged anew.
@@ -137,7 +137,7 @@ class PathFinder:
             self._valid[key] = valid
         return valid
 
-    def _judge(self, path: Path, now: datetime, wanted: frozenset[str]) -> ValidPath:
+    def _judge(self, path: CertificatePath, now: datetime, wanted: frozenset[str]) -> ValidPath:
         from pyhanko_certvalidator import errors, validate  # noqa: PLC0415 - see _context
         from pyhanko_certvalidator.path import ValidationPath  # noqa: PLC0415
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from sra.admin.events import Ejected, LinkLost, Watcher
-from sra.admin.session import Session
+from sra.admin.session import AdminSession
 from sra.errors import LinkError, RefusalCode, RefusedError
 from sra.piv.keys import Slot
 from sra.system import clock
@@ -23,12 +23,12 @@ _NEVER = float("inf")
 _PASSING = (RefusalCode.NO_READER, RefusalCode.BUSY, RefusalCode.TIMEOUT)
 """Refusals that may be over soon."""
 
-Dial = Callable[[float], Awaitable[Session]]
+Dial = Callable[[float], Awaitable[AdminSession]]
 """Connect, after a link was away for so many seconds (0 at first)."""
 
 
 @dataclass(frozen=True)
-class Wishes:
+class ConnectionSettings:
     """What the person wants of the connection. ``idle`` and ``total`` are seconds, 0 for no limit.
 
     Both count on from one link to the next: who can break a link gains nothing by it.
@@ -40,11 +40,13 @@ class Wishes:
     total: float = 0
 
 
-class Staying:
+class KeptConnection:
     """Connects, inserts, and holds until the person ends it or an error says why it is over."""
 
-    def __init__(self, dial: Dial, wishes: Wishes, watcher: Watcher, now: Callable[[], float] = clock.now) -> None:
-        self.session: Session | None = None
+    def __init__(
+        self, dial: Dial, wishes: ConnectionSettings, watcher: Watcher, now: Callable[[], float] = clock.now
+    ) -> None:
+        self.session: AdminSession | None = None
         self._now = now
         self._begun = self._last_use = 0.0
         self._dial = dial
@@ -90,7 +92,7 @@ class Staying:
         """Have the card inserted again."""
         self._wanted.set()
 
-    async def _hold_within_limits(self, session: Session, *, patient: bool) -> None:
+    async def _hold_within_limits(self, session: AdminSession, *, patient: bool) -> None:
         """Hold; end the connection when this side's or the remote's limit is reached, whichever is stricter."""
         holding = asyncio.ensure_future(self._hold(session, patient=patient))
         limits = asyncio.ensure_future(self._reach_limit(session))
@@ -102,7 +104,7 @@ class Staying:
                 task.cancel()
             await asyncio.gather(holding, limits, return_exceptions=True)
 
-    async def _reach_limit(self, session: Session) -> None:
+    async def _reach_limit(self, session: AdminSession) -> None:
         """Raise ``RefusedError`` when the connection has been idle, or been there, for as long as it may."""
         connected = self._now()
         while True:
@@ -123,7 +125,7 @@ class Staying:
             raise RefusedError(RefusalCode.TIMEOUT, f"{reason}; connect again to go on.")
         return seconds
 
-    async def _hold(self, session: Session, *, patient: bool) -> None:
+    async def _hold(self, session: AdminSession, *, patient: bool) -> None:
         """Keep the card inserted until an error ends it; only a ``patient`` first insertion is tried again."""
         wait = FIRST_WAIT
         while True:
@@ -142,7 +144,7 @@ class Staying:
                 await asyncio.sleep(wait)  # the remote's virtual card process is being started again
                 wait = min(wait * 2, LONGEST_WAIT)
 
-    async def _dial_again(self, slept: float) -> Session:
+    async def _dial_again(self, slept: float) -> AdminSession:
         """A new connection. The link was away since now, and while the machine slept, which nothing notices then."""
         lost_at = self._now() - slept
         wait = FIRST_WAIT

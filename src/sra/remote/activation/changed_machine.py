@@ -44,7 +44,7 @@ class FileState:
     gid: int
 
 
-class Screen(Enum):
+class LoginScreen(Enum):
     """What the machine shows whoever sits at it."""
 
     NONE = "none"
@@ -59,7 +59,7 @@ class Machine:
 
     root: Path
     execute: Execute
-    screen: Callable[[], Screen]
+    screen: Callable[[], LoginScreen]
     chown: Chown = os.lchown
     """Of a symbolic link the link itself: the service can have left one that leads anywhere."""
 

@@ -21,7 +21,7 @@ MAX_STRANGERS = 100
 log = logging.getLogger("sra.screen")
 
 
-class Door:
+class ViewerSocket:
     """A socket that listens for the viewer: ``path``, or ``port`` of 127.0.0.1 for viewers that take no path."""
 
     def __init__(self, listening: socket.socket, path: Path | None) -> None:
@@ -51,7 +51,7 @@ class Door:
 
 
 @contextlib.contextmanager
-def open_door(*, by_path: bool) -> Iterator[Door]:
+def open_door(*, by_path: bool) -> Iterator[ViewerSocket]:
     """A door, until it is left: a UNIX socket in a folder of our own, or a port of the loopback address."""
     folder = Path(tempfile.mkdtemp(prefix="sra-screen-", dir=os.environ.get("XDG_RUNTIME_DIR"))) if by_path else None
     listening = socket.socket(socket.AF_UNIX if by_path else socket.AF_INET, socket.SOCK_STREAM)
@@ -60,7 +60,7 @@ def open_door(*, by_path: bool) -> Iterator[Door]:
         listening.setblocking(False)
         listening.bind(str(path) if path is not None else ("127.0.0.1", 0))
         listening.listen(4)
-        yield Door(listening, path)
+        yield ViewerSocket(listening, path)
     finally:
         listening.close()
         if folder is not None:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
-from sra.cards.software.keys import PrivateKey
+from sra.cards.software.software_keys import PrivateKey
 from sra.errors import UsageError
 from sra.piv.keys import Algorithm, Operation, Slot, purpose
 
@@ -33,7 +33,7 @@ _EXTENDED_USAGES: dict[Slot, list[ObjectIdentifier]] = {
 
 
 @dataclass(frozen=True)
-class Holder:
+class CardHolder:
     """Whose card it is: ``email`` and ``upn`` are empty where the certificate shall not have them."""
 
     subject: x509.Name
@@ -88,7 +88,7 @@ def validity(now: datetime, days: int) -> Validity:
     return Validity(now - _CLOCK_SKEW, now + timedelta(days=days))
 
 
-def issue(slot: Slot, private: PrivateKey, holder: Holder, issuer: Issuer | None, valid: Validity) -> bytes:
+def issue(slot: Slot, private: PrivateKey, holder: CardHolder, issuer: Issuer | None, valid: Validity) -> bytes:
     """The certificate (DER) of a slot's key, with the usages of that slot (SP 800-73-4 part 1, table 4b)."""
     authority = issuer.certificate.subject if issuer else holder.subject
     builder = (
@@ -107,7 +107,7 @@ def issue(slot: Slot, private: PrivateKey, holder: Holder, issuer: Issuer | None
 
 
 def _extensions(
-    slot: Slot, private: PrivateKey, holder: Holder, issuer: Issuer | None
+    slot: Slot, private: PrivateKey, holder: CardHolder, issuer: Issuer | None
 ) -> list[tuple[x509.ExtensionType, bool]]:
     public = private.public_key()
     signer = issuer.private.public_key() if issuer else public
@@ -139,7 +139,7 @@ def _key_usage(slot: Slot, is_rsa: bool) -> x509.KeyUsage:
     )
 
 
-def _other_names(holder: Holder) -> list[x509.GeneralName]:
+def _other_names(holder: CardHolder) -> list[x509.GeneralName]:
     names: list[x509.GeneralName] = []
     if holder.email:
         names.append(_email(holder.email))

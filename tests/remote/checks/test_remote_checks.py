@@ -14,42 +14,42 @@ from sra.config import DaemonConfig
 from sra.paths import Paths
 from sra.remote.activation import virtual_screen_linux
 from sra.remote.build_license import latest_time
-from sra.remote.checks import remote as doctor_remote
-from sra.remote.checks.remote import CHECKS, Remote, listen_address
+from sra.remote.checks import remote_checks as doctor_remote
+from sra.remote.checks.remote_checks import CHECKS, CheckedRemote, listen_address
 from sra.remote.screen_sharing.x11 import displays_linux
 from sra.remote.screen_sharing.x11.displays_linux import RunningProcess
 from sra.transport import tls_identity
 
 
 @pytest.fixture
-def remote(tmp_path: Path) -> Remote:
+def remote(tmp_path: Path) -> CheckedRemote:
     """A remote that has an identity and a license, and does not run."""
-    made = Remote(Paths(tmp_path))
+    made = CheckedRemote(Paths(tmp_path))
     tls_identity.generate(made.paths.identity, ["remote"], datetime.now(UTC))
     put(made, **files_of(a_license()))
     return made
 
 
-def put(remote: Remote, **texts: str) -> None:
+def put(remote: CheckedRemote, **texts: str) -> None:
     for name, text in texts.items():
         path = remote.paths.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
 
-def look(name: str, remote: Remote) -> Finding | None:
+def look(name: str, remote: CheckedRemote) -> Finding | None:
     """What one check finds."""
     return next(iter(checks.run([check for check in CHECKS if check.name == name], remote)), None)
 
 
-def wrong(name: str, remote: Remote) -> tuple[str, str]:
+def wrong(name: str, remote: CheckedRemote) -> tuple[str, str]:
     finding = look(name, remote)
     assert finding is not None
     assert not finding.ok
     return finding.text, finding.command
 
 
-def right(name: str, remote: Remote) -> str:
+def right(name: str, remote: CheckedRemote) -> str:
     finding = look(name, remote)
     assert finding is not None
     assert finding.ok, finding.text
@@ -61,19 +61,19 @@ def test_the_names_of_the_checks_are_different() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_commands_are_for_the_remote_that_is_looked_at(remote: Remote) -> None:
+def test_commands_are_for_the_remote_that_is_looked_at(remote: CheckedRemote) -> None:
     assert remote.sra("pair A") == f"sra pair A --root {remote.paths.root}"
     assert remote.start == f"sra remote run --root {remote.paths.root}"
-    assert Remote(Paths()).sra("pair A") == "sra pair A"
+    assert CheckedRemote(Paths()).sra("pair A") == "sra pair A"
 
 
-def test_a_service_is_started_as_one(monkeypatch: pytest.MonkeyPatch, remote: Remote) -> None:
+def test_a_service_is_started_as_one(monkeypatch: pytest.MonkeyPatch, remote: CheckedRemote) -> None:
     monkeypatch.setattr(doctor_remote, "is_service", lambda: True)
-    assert Remote(Paths()).start == "systemctl restart sra.target"
+    assert CheckedRemote(Paths()).start == "systemctl restart sra.target"
     assert remote.start.startswith("sra remote run")
 
 
-def test_settings_are_shown_or_what_is_wrong_with_them(remote: Remote) -> None:
+def test_settings_are_shown_or_what_is_wrong_with_them(remote: CheckedRemote) -> None:
     assert right("settings", remote) == "ports 4116 and 4117, 2 readers"
     put(remote, **{"etc/sra/srad.toml": "port = true\n"})
     text, command = wrong("settings", remote)
@@ -82,7 +82,7 @@ def test_settings_are_shown_or_what_is_wrong_with_them(remote: Remote) -> None:
     assert remote.config == DaemonConfig()
 
 
-def test_an_identity_that_is_missing_or_has_expired(remote: Remote) -> None:
+def test_an_identity_that_is_missing_or_has_expired(remote: CheckedRemote) -> None:
     assert right("identity", remote).startswith("SHA256:")
     key, certificate = (remote.paths.identity / name for name in ("key.pem", "certificate.pem"))
     key.chmod(0o644)
@@ -111,12 +111,12 @@ def test_a_listener_is_asked_where_it_listens(listen: tuple[str, ...], address: 
     assert listen_address(DaemonConfig(listen=listen)) == address
 
 
-def test_a_port_that_nobody_knows_is_not_looked_at(remote: Remote) -> None:
+def test_a_port_that_nobody_knows_is_not_looked_at(remote: CheckedRemote) -> None:
     put(remote, **{"etc/sra/srad.toml": "port = 0\nlocal_port = 0\n"})
     assert [look(name, remote) for name in ("admins' port", "local port", "virtual cards")] == [None, None, None]
 
 
-def test_a_license_and_the_keys_of_issuers(remote: Remote) -> None:
+def test_a_license_and_the_keys_of_issuers(remote: CheckedRemote) -> None:
     assert right("license", remote).startswith("The lab, until ")
     put(remote, **{"etc/sra/trust/license.d/other.pem": "rubbish"})
     text, command = wrong("license", remote)
@@ -126,13 +126,13 @@ def test_a_license_and_the_keys_of_issuers(remote: Remote) -> None:
     assert "expired on 1970-01-02" in wrong("license", remote)[0]
 
 
-def test_accounts_may_come_from_attributes_alone(remote: Remote) -> None:
+def test_accounts_may_come_from_attributes_alone(remote: CheckedRemote) -> None:
     assert wrong("pairings", remote)[0] == "No card is paired with an account."
     remote.paths.attribute_mapping.write_text("a mapping")
     assert right("pairings", remote) == "0 cards are paired"
 
 
-def test_a_policy_that_demands_an_authority_needs_one(remote: Remote) -> None:
+def test_a_policy_that_demands_an_authority_needs_one(remote: CheckedRemote) -> None:
     assert right("policy", remote) == "a paired key is enough"
     put(remote, **{"etc/sra/srad.toml": '[policy]\ncertificates = "ca"\n'})
     assert "has no authority: nobody gets in" in wrong("policy", remote)[0]
@@ -140,7 +140,7 @@ def test_a_policy_that_demands_an_authority_needs_one(remote: Remote) -> None:
     assert "is none of an authority" in wrong("policy", remote)[0]
 
 
-def test_a_screen_that_nobody_shows_needs_a_virtual_one(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_screen_that_nobody_shows_needs_a_virtual_one(remote: CheckedRemote, monkeypatch: pytest.MonkeyPatch) -> None:
     assert look("screen", remote) is None
     put(remote, **{"run/sra/screen/helper": ""})
     running: list[RunningProcess] = []
@@ -161,21 +161,21 @@ def test_a_screen_that_nobody_shows_needs_a_virtual_one(remote: Remote, monkeypa
     assert look("screen", remote) is None
 
 
-def test_a_login_s_file_that_others_may_write_is_named_with_the_command(remote: Remote) -> None:
+def test_a_login_s_file_that_others_may_write_is_named_with_the_command(remote: CheckedRemote) -> None:
     put(remote, **{"etc/pam.d/su": "auth sufficient pam_rootok.so\n"})
     stack = remote.paths.root / "etc/pam.d/su"
     stack.chmod(0o666)
     assert wrong("logins", remote)[1] == f"chmod go-w {stack}"
 
 
-def test_pairings_that_others_may_write_are_named_with_the_command(remote: Remote) -> None:
+def test_pairings_that_others_may_write_are_named_with_the_command(remote: CheckedRemote) -> None:
     put(remote, **{"etc/sra/pairings.toml": "rubbish"})
     assert wrong("pairings", remote)[1] == f"editor {remote.paths.pairings}"
     remote.paths.pairings.chmod(0o666)
     assert wrong("pairings", remote)[1] == f"chmod go-w {remote.paths.pairings}"
 
 
-def test_a_clock_that_is_behind_is_wrong(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_is_behind_is_wrong(remote: CheckedRemote, monkeypatch: pytest.MonkeyPatch) -> None:
     right("clock", remote)
     latest = latest_time(remote.paths)
     latest.accept(time.time() + 300)
@@ -193,7 +193,7 @@ def test_a_clock_that_is_behind_is_wrong(remote: Remote, monkeypatch: pytest.Mon
     assert "The clock shows 1970-01-01" in wrong("clock", remote)[0]
 
 
-def test_the_audit_log_needs_room(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_audit_log_needs_room(remote: CheckedRemote, monkeypatch: pytest.MonkeyPatch) -> None:
     assert right("audit log", remote).startswith("0 files")
     Audit(remote.paths.audit).record("start")
     assert right("audit log", remote).startswith("1 file, ")
@@ -203,7 +203,7 @@ def test_the_audit_log_needs_room(remote: Remote, monkeypatch: pytest.MonkeyPatc
     assert command == f"df -h {remote.paths.audit.parent}"
 
 
-def test_permissions_that_are_too_wide_are_named_with_the_file(remote: Remote) -> None:
+def test_permissions_that_are_too_wide_are_named_with_the_file(remote: CheckedRemote) -> None:
     right("permissions", remote)
     key = remote.paths.identity / tls_identity.KEY_FILE
     for path, mode, command in (
@@ -220,7 +220,7 @@ def test_permissions_that_are_too_wide_are_named_with_the_file(remote: Remote) -
     right("permissions", remote)
 
 
-def test_a_folder_of_somebody_else_is_named(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_somebody_else_is_named(remote: CheckedRemote, monkeypatch: pytest.MonkeyPatch) -> None:
     owner = remote.paths.profiles.stat().st_uid
     monkeypatch.setattr("os.geteuid", lambda: 0)
     if owner == 0:
@@ -230,5 +230,5 @@ def test_a_folder_of_somebody_else_is_named(remote: Remote, monkeypatch: pytest.
         assert wrong("permissions", remote)[1] == f"chown root {remote.paths.etc}"
 
 
-def test_versions_are_told(remote: Remote) -> None:
+def test_versions_are_told(remote: CheckedRemote) -> None:
     assert right("versions", remote).startswith("sra ")

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sra.errors import CardError
-from sra.piv import certificates, tlv
+from sra.piv import certificate_objects as certificates
+from sra.piv import tlv
 
 CERTIFICATES = st.binary(min_size=1, max_size=4000)
 

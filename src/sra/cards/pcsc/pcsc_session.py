@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from sra.cards.card_thread import CardThread, settle
 from sra.cards.pcsc import pad as pcsc_pad
-from sra.cards.pcsc.piv import PivApplication, way_to_card
+from sra.cards.pcsc.piv import PcscPivApplication, way_to_card
 from sra.cards.pcsc.reader import BUSY, WAITING, CardResetError, ReaderConnection
 from sra.errors import CardBusyError, CardError, CardRemovedError, ProtocolError
 from sra.piv.tlv import TlvError
@@ -22,7 +22,7 @@ NOTICE_AFTER = 1.0
 Notice = Callable[[str], None]
 
 
-class CardSession:
+class PcscSession:
     """Turns at the card. ``connect`` first, ``close`` at last."""
 
     def __init__(self, reader: str, patience: float, notice: Notice) -> None:
@@ -48,7 +48,7 @@ class CardSession:
             await self.close(forget=False)
             raise
 
-    async def take_turn(self, work: Callable[[PivApplication], T]) -> T:
+    async def take_turn(self, work: Callable[[PcscPivApplication], T]) -> T:
         """What ``work`` returns, done with nobody else's commands in between, however long the card takes for it.
 
         Raise ``CardBusyError`` if another program keeps the card for too long; the work is not done then.
@@ -66,7 +66,7 @@ class CardSession:
                 raise
             return await outcome
 
-    def forget_pin(self, piv: PivApplication) -> None:
+    def forget_pin(self, piv: PcscPivApplication) -> None:
         """Within a turn: have the card forget its PIN, by a reset if it has no command for that."""
         if not piv.forget_pin():
             self._connection.reset()
@@ -76,7 +76,7 @@ class CardSession:
         """Within a turn: the control code of the reader's PIN pad; ``None`` if it has none."""
         return pcsc_pad.verify_control(self._connection.features())
 
-    def verify_on_pad(self, piv: PivApplication, control: int) -> None:
+    def verify_on_pad(self, piv: PcscPivApplication, control: int) -> None:
         """Within a turn: have the PIN typed on the reader."""
         piv.verify_on_pad(lambda: self._connection.control(control, pcsc_pad.verify_structure()))
 
@@ -103,7 +103,7 @@ class CardSession:
         if not done and turn.cancel():
             raise CardBusyError(BUSY)
 
-    def _await_turn(self, turn: Future[T], work: Callable[[PivApplication], T]) -> None:
+    def _await_turn(self, turn: Future[T], work: Callable[[PcscPivApplication], T]) -> None:
         """In the thread: begin a transaction, then do the work unless nobody waits for it any more."""
         try:
             self._begin(turn, work)
@@ -112,15 +112,15 @@ class CardSession:
         except CardError as error:
             _fail(turn, error)
 
-    def _begin(self, turn: Future[T], work: Callable[[PivApplication], T]) -> None:
+    def _begin(self, turn: Future[T], work: Callable[[PcscPivApplication], T]) -> None:
         with self._connection.transaction():
             if turn.set_running_or_notify_cancel():
                 settle(turn, lambda: _understood(work, self._piv()))
 
-    def _begin_again(self, turn: Future[T], work: Callable[[PivApplication], T]) -> None:
+    def _begin_again(self, turn: Future[T], work: Callable[[PcscPivApplication], T]) -> None:
         """After a reset by another program: PIV has to be selected again, and the PIN state is gone."""
 
-        def work_selected(piv: PivApplication) -> T:
+        def work_selected(piv: PcscPivApplication) -> T:
             piv.select()
             return work(piv)
 
@@ -130,8 +130,8 @@ class CardSession:
         except CardError as error:
             _fail(turn, error)
 
-    def _piv(self) -> PivApplication:
-        return PivApplication(way_to_card(self._connection.transmit, self._connection.is_t0))
+    def _piv(self) -> PcscPivApplication:
+        return PcscPivApplication(way_to_card(self._connection.transmit, self._connection.is_t0))
 
 
 def _fail(turn: Future[T], error: CardError) -> None:
@@ -139,7 +139,7 @@ def _fail(turn: Future[T], error: CardError) -> None:
         turn.set_exception(error)
 
 
-def _understood(work: Callable[[PivApplication], T], piv: PivApplication) -> T:
+def _understood(work: Callable[[PcscPivApplication], T], piv: PcscPivApplication) -> T:
     try:
         return work(piv)
     except (ProtocolError, TlvError) as error:

@@ -23,7 +23,7 @@ from sra.remote.activation import virtual_screen_linux
 from sra.remote.activation.undo import LOGIN_WINDOW
 from sra.remote.build_license import issuers_folder, latest_time, open_licenses
 from sra.remote.checks import opensc
-from sra.remote.checks.card import check_card, check_policy
+from sra.remote.checks.card_checks import check_card, check_policy
 from sra.remote.checks.logins import check_logins, check_removal, check_set_user_id
 from sra.remote.license.latest_time import moment
 from sra.remote.license.statement import day
@@ -46,7 +46,7 @@ EARLIEST = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 
 
 @dataclass(frozen=True)
-class Remote:
+class CheckedRemote:
     """The remote that is looked at; ``card``: whose pairing is asked about, if any."""
 
     paths: Paths
@@ -71,12 +71,12 @@ class Remote:
         return "systemctl restart sra.target" if is_installed else self.sra("remote run")
 
 
-def _settings(remote: Remote) -> str:
+def _settings(remote: CheckedRemote) -> str:
     config = load_daemon_config(remote.paths.config)
     return f"ports {config.port} and {config.local_port}, {config.readers} readers"
 
 
-def _identity(remote: Remote) -> str:
+def _identity(remote: CheckedRemote) -> str:
     identity = tls_identity.load(remote.paths.identity)
     left = identity.not_after - datetime.now(UTC)
     if left <= RENEW_BEFORE:
@@ -89,15 +89,17 @@ def _identity(remote: Remote) -> str:
     return f"{identity.fingerprint}, valid until {identity.not_after.date()}"
 
 
-def _identity_again(remote: Remote) -> str:
+def _identity_again(remote: CheckedRemote) -> str:
     """The command that makes one, in place of a broken one too."""
     names = (tls_identity.KEY_FILE, tls_identity.CERTIFICATE_FILE)
     is_broken = any((remote.paths.identity / name).exists() for name in names)
     return remote.sra("identity generate --force" if is_broken else "identity generate")
 
 
-def _listener(port: Callable[[DaemonConfig], int], address: Callable[[DaemonConfig], str]) -> Callable[[Remote], str]:
-    def look(remote: Remote) -> str:
+def _listener(
+    port: Callable[[DaemonConfig], int], address: Callable[[DaemonConfig], str]
+) -> Callable[[CheckedRemote], str]:
+    def look(remote: CheckedRemote) -> str:
         number = port(remote.config)
         if number == 0:
             raise NotHereError
@@ -110,7 +112,7 @@ def _listener(port: Callable[[DaemonConfig], int], address: Callable[[DaemonConf
     return look
 
 
-def _check_own(remote: Remote, port: int) -> None:
+def _check_own(remote: CheckedRemote, port: int) -> None:
     """Raise ``WrongError`` if somebody else's program listens there, so that srad can't."""
     folder = remote.paths.daemon_run
     own = folder.stat().st_uid if folder.exists() else None
@@ -128,7 +130,7 @@ def listen_address(config: DaemonConfig) -> str:
     return loopback.get(addresses[0], addresses[0])
 
 
-def _virtual_cards(remote: Remote) -> str:
+def _virtual_cards(remote: CheckedRemote) -> str:
     wanted = remote.config.readers
     attached = machine.count_connections(remote.config.local_port)
     if attached is None or remote.config.local_port == 0:
@@ -138,7 +140,7 @@ def _virtual_cards(remote: Remote) -> str:
     return f"{wanted} of {wanted} are attached to srad"
 
 
-def _license(remote: Remote) -> str:
+def _license(remote: CheckedRemote) -> str:
     store = open_licenses(remote.paths)
     license_ = store.check(time.time())
     if store.problems():
@@ -146,7 +148,7 @@ def _license(remote: Remote) -> str:
     return f"{license_.licensee}, until {day(license_.ends)}"
 
 
-def _pairings(remote: Remote) -> str:
+def _pairings(remote: CheckedRemote) -> str:
     store = PairingStore(remote.paths.pairings)
     try:
         count, problems = len(store.pairings()), store.problems()
@@ -159,34 +161,34 @@ def _pairings(remote: Remote) -> str:
     return f"{count} cards are paired" if count != 1 else "1 card is paired"
 
 
-def _policy(remote: Remote) -> str:
+def _policy(remote: CheckedRemote) -> str:
     return check_policy(remote.paths, remote.config)
 
 
-def _card(remote: Remote) -> str:
+def _card(remote: CheckedRemote) -> str:
     return check_card(remote.paths, remote.config, remote.card)
 
 
-def _logins(remote: Remote) -> str:
+def _logins(remote: CheckedRemote) -> str:
     return check_logins(remote.paths, remote.config)
 
 
-def _set_user_id(remote: Remote) -> str:
+def _set_user_id(remote: CheckedRemote) -> str:
     return check_set_user_id(remote.paths, remote.config)
 
 
-def _removal(remote: Remote) -> str:
+def _removal(remote: CheckedRemote) -> str:
     return check_removal(remote.paths, remote.config)
 
 
-def _reader(remote: Remote) -> str:
+def _reader(remote: CheckedRemote) -> str:
     found = opensc.virtual_readers()
     if len(found) < remote.config.readers:
         raise WrongError(f"pcscd has {len(found)} of {remote.config.readers} virtual readers.")
     return f"pcscd has {len(found)} virtual readers"
 
 
-def _screen(remote: Remote) -> str:
+def _screen(remote: CheckedRemote) -> str:
     if not (remote.paths.screen_helper.exists() and remote.config.screen.enabled):
         raise NotHereError
     shown = wlroots_linux.find(list(displays_linux.processes()), displays_linux.console())
@@ -194,14 +196,14 @@ def _screen(remote: Remote) -> str:
     return f"{name} can be shared"
 
 
-def _screen_again(remote: Remote) -> str:
+def _screen_again(remote: CheckedRemote) -> str:
     if displays_linux.is_wayland(list(displays_linux.processes())):
         return ""
     is_virtual = (remote.paths.root / virtual_screen_linux.SETTINGS.removeprefix("/")).exists()
     return f"systemctl restart {LOGIN_WINDOW}" if is_virtual else "sra activate --virtual-screen"
 
 
-def check_clock(remote: Remote) -> str:
+def check_clock(remote: CheckedRemote) -> str:
     """Raise ``WrongError`` unless the clock shows what it can show, by what it has shown before."""
     now, seen = time.time(), latest_time(remote.paths).read()
     if now < EARLIEST:
@@ -215,7 +217,7 @@ def check_clock(remote: Remote) -> str:
     return moment(now)
 
 
-def _audit(remote: Remote) -> str:
+def _audit(remote: CheckedRemote) -> str:
     folder = next(each for each in (remote.paths.audit.parent, *remote.paths.audit.parents) if each.exists())
     free = shutil.disk_usage(folder).free
     if free < MIN_FREE:
@@ -225,7 +227,7 @@ def _audit(remote: Remote) -> str:
     return f"{kept} {'file' if kept == 1 else 'files'}, room for {free // 2**20} MiB"
 
 
-def _permissions(remote: Remote) -> str:
+def _permissions(remote: CheckedRemote) -> str:
     for path, is_secret in _guarded(remote.paths):
         status = path.lstat()
         if status.st_mode & files.OTHERS_MAY_WRITE:
@@ -252,15 +254,15 @@ def _guarded(paths: Paths) -> Iterator[tuple[Path, bool]]:
     yield from ((file, True) for file in secrets if file.exists())
 
 
-def _versions(_: Remote) -> str:
+def _versions(_: CheckedRemote) -> str:
     return ", ".join(f"{name} {version}" for name, version in machine.versions().items())
 
 
-def _start(remote: Remote) -> str:
+def _start(remote: CheckedRemote) -> str:
     return remote.start
 
 
-CHECKS: tuple[Check[Remote], ...] = (
+CHECKS: tuple[Check[CheckedRemote], ...] = (
     Check("settings", _settings, lambda remote: f"editor {remote.paths.config}"),
     Check("identity", _identity, _identity_again),
     Check("admins' port", _listener(lambda config: config.port, listen_address), _start),
