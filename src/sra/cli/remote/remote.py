@@ -27,6 +27,7 @@ from sra.ledger import refusals_path
 from sra.paths import Paths
 from sra.remote.logins.watch import keep_fresh
 from sra.system import files
+from sra.system.processes import stop
 from sra.transport import tls_identity
 
 RESTART_WAIT = 0.3
@@ -229,7 +230,7 @@ async def _keep(process: Process) -> None:
         try:
             status = await running.wait()
         except asyncio.CancelledError:
-            await _end(running)
+            await stop(running, STOP_DEADLINE)
             raise
         log.error("%s ended with status %d and is started again", process.name, status)
         await asyncio.sleep(RESTART_WAIT)
@@ -242,13 +243,3 @@ def _end_with_parent() -> None:
     """
     if _PRCTL is not None:
         _PRCTL(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-async def _end(running: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        running.terminate()
-    ending = asyncio.create_task(running.wait())
-    done, _ = await asyncio.wait([ending], timeout=STOP_DEADLINE)
-    if not done:
-        running.kill()
-        await ending
