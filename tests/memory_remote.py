@@ -92,7 +92,7 @@ class MemoryRemote:
         self.checked: list[str] = []
         self.accounts = Accounts()
         self.records = Records()
-        house = Admission(
+        admission = Admission(
             "remote-host",
             identity().certificate,
             self.accounts.find,
@@ -101,8 +101,8 @@ class MemoryRemote:
             admit=self._admit,
             check_certificate=self._check_certificate,
         )
-        self.sessions = Sessions(house)
-        self.network = NetworkListener(server_context(), house, self.sessions, limits)
+        self.sessions = Sessions(admission)
+        self.network = NetworkListener(server_context(), admission, self.sessions, limits)
         self.local = LocalListener(server_context(), SECRET, self.sessions)
         self.port = 0
         self.local_port = 0

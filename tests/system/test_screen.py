@@ -81,7 +81,9 @@ def _nothing_is_left(world: World) -> Iterator[None]:
 
 
 def screen_processes(world: World) -> list[str]:
-    return [command for command in processes(world.remote) if "X0tigervnc" in command or "notice_x11" in command]
+    return [
+        command for command in processes(world.remote) if "X0tigervnc" in command or "display_x11 notice" in command
+    ]
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def _nothing_runs_afterwards(world: World) -> Iterator[None]:
 
 
 def recorders(world: World) -> list[str]:
-    return [each for each in processes(world.remote) if each.startswith("ffmpeg") or "size_x11" in each]
+    return [each for each in processes(world.remote) if each.startswith("ffmpeg") or "display_x11 sizes" in each]
 
 
 def paint(world: World, colour: tuple[int, ...]) -> None:

@@ -17,7 +17,7 @@ from sra.cli.console.output import print_facts, print_json
 from sra.errors import LinkError, SraError
 from sra.paths import AdminPaths, Paths, admin_paths
 from sra.remote.accounts.pairing import PairingStore
-from sra.remote.build_license import open_licenses
+from sra.remote.build import open_licenses
 from sra.remote.checks.remote_checks import CheckedRemote, check_clock, listen_address
 from sra.remote.license.statement import day
 from sra.system import machine

@@ -7,7 +7,9 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -15,20 +17,26 @@ import typer
 
 from sra import logs
 from sra.audit import Audit
-from sra.config import DaemonConfig, load_daemon_config
+from sra.config import DaemonConfig, SessionConfig, load_daemon_config
+from sra.errors import RefusalCode, RefusedError
 from sra.paths import Paths
-from sra.programs.remote_setup import Recorder, open_house
 from sra.programs.run import run
+from sra.remote.build import checking, open_finder, open_licenses
 from sra.remote.daemon.announcements import Announcements
+from sra.remote.daemon.daemon_audit import Recorder
 from sra.remote.daemon.local_listener import LocalListener
 from sra.remote.daemon.network_listener import NetworkListener
 from sra.remote.daemon.recent_admins import RecentAdmins
-from sra.remote.daemon.recordings import collect_recordings
-from sra.remote.daemon.sessions import Sessions
+from sra.remote.daemon.screens import Screens
+from sra.remote.daemon.sessions import Admission, Sessions
+from sra.remote.license.statement import SCREEN_SHARING
+from sra.remote.license.store import LicenseStore
+from sra.remote.logins.watch import remembering
+from sra.remote.screen_sharing.link import collect_recordings
 from sra.system import files
 from sra.transport import tls_identity
 from sra.transport.gate import GateLimits
-from sra.wire.messages import ALPN, SCREEN_ALPN
+from sra.wire.messages import ALPN, SCREEN_ALPN, SessionLimits
 
 SECRET_BYTES = 32
 
@@ -61,13 +69,13 @@ async def _serve(paths: Paths, config: DaemonConfig) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     identity = tls_identity.load(paths.identity)
     record = Recorder(paths.audit)
-    house = open_house(paths, config, identity.certificate, record)
-    sessions = Sessions(house)
+    admission = open_admission(paths, config, identity.certificate, record)
+    sessions = Sessions(admission)
     local = LocalListener(tls_identity.server_context(identity, [ALPN]), _local_secret(paths.local_secret), sessions)
     context = tls_identity.server_context(identity, [ALPN, SCREEN_ALPN])
     known = RecentAdmins(paths.recent_admins)
     known.load()
-    network = NetworkListener(context, house, sessions, _limits(config), known)
+    network = NetworkListener(context, admission, sessions, _limits(config), known)
     announcements = Announcements(paths.announce, sessions.remark)
     collecting = asyncio.create_task(collect_recordings(paths.screen_helper, Audit(paths.audit).record))
     counting = asyncio.create_task(record.keep_counting())
@@ -104,3 +112,48 @@ def _local_secret(path: Path) -> bytes:
     secret = secrets.token_bytes(SECRET_BYTES)
     files.replace(path, secret, 0o600 if os.geteuid() else 0o640)
     return secret
+
+
+def open_admission(paths: Paths, config: DaemonConfig, certificate: bytes, record: Recorder) -> Admission:
+    """What the remote of these settings is, and whom it lets in. Needs a running event loop.
+
+    ``certificate`` is the remote's TLS certificate (DER).
+    """
+    host = socket.gethostname()
+    finder = open_finder(paths, config.accounts, host)
+    licenses = open_licenses(paths)
+    licenses.start()
+    check = checking(paths, config.policy)
+    limits = session_limits(config.session)
+    find_account = remembering(paths, finder.find_account, finder.vouching)
+    screens = Screens(paths.screen_helper, record, lambda: admit_to_screen(licenses, host))
+    return Admission(
+        host,
+        certificate,
+        find_account,
+        record,
+        config.limits.sessions,
+        admit=licenses.admit,
+        check_certificate=check,
+        session_limits=limits,
+        screens=screens,
+        now=licenses.now,
+    )
+
+
+def admit_to_screen(licenses: LicenseStore, host: str) -> None:
+    """Raise ``RefusedError`` unless a license holds that includes the screen."""
+    if SCREEN_SHARING not in licenses.check(time.time()).features:
+        text = f"The license of {host} does not include screen sharing. Its administrator installs one that does."
+        raise RefusedError(RefusalCode.LICENSE, text)
+
+
+def session_limits(config: SessionConfig) -> SessionLimits:
+    """The owner's demands, in the seconds that the protocol counts in."""
+    minutes = config.pin_cache_minutes
+    return SessionLimits(
+        pin_cache=(minutes or 0) * 60,
+        limit_pin_cache=minutes is not None,
+        idle=config.idle_minutes * 60,
+        total=config.total_minutes * 60,
+    )

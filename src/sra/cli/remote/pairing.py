@@ -23,8 +23,7 @@ from sra.paths import Paths
 from sra.remote.accounts.finder import AccountFinder, Decision
 from sra.remote.accounts.local_linux import find_local
 from sra.remote.accounts.pairing import LookupStep, PairingStore
-from sra.remote.build import open_finder
-from sra.remote.build_policy import verdict
+from sra.remote.build import open_finder, verdict
 from sra.remote.logins import refresh as logins
 from sra.remote.logins.login_paths import LoginPaths
 

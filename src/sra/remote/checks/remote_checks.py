@@ -21,7 +21,7 @@ from sra.paths import Paths
 from sra.remote.accounts.pairing import PairingStore
 from sra.remote.activation import virtual_screen_linux
 from sra.remote.activation.undo import LOGIN_WINDOW
-from sra.remote.build_license import issuers_folder, latest_time, open_licenses
+from sra.remote.build import issuers_folder, latest_time, open_licenses
 from sra.remote.checks import opensc
 from sra.remote.checks.card_checks import check_card, check_policy
 from sra.remote.checks.logins import check_logins, check_removal, check_set_user_id

@@ -17,6 +17,7 @@ from pathlib import Path
 from sra.audit import RecordEvent
 from sra.errors import LinkError, RefusedError
 from sra.remote.screen_sharing.link import ScreenLink
+from sra.system.processes import first_of
 from sra.transport.stream import Stream, join
 from sra.wire.messages import MAX_TEXT, TICKET_BYTES, Message, NoScreen, ScreenGrant
 
@@ -145,17 +146,12 @@ class Screens:
 
 async def _until_over(share: GrantedShare, stream: Stream, screen: Stream) -> str:
     """Return when one of those that a share needs is gone; which, in words."""
-    helper = asyncio.ensure_future(share.link.wait_ended())
-    waits = [asyncio.ensure_future(end) for end in (stream.wait_ended(), screen.wait_ended(), share.ending.wait())]
-    try:
-        await asyncio.wait([*waits, helper], return_when=asyncio.FIRST_COMPLETED)
+    ends = (stream.wait_ended(), screen.wait_ended(), share.ending.wait())
+    async with first_of(share.link.wait_ended(), *ends) as (helper, *_):
         if share.ending.is_set():
             return "The session ended, or asked anew."
         if stream.ended_first:
             return "The viewer was closed."
         await asyncio.wait([helper], timeout=REASON_PATIENCE)
         told = helper.done() and not share.ending.is_set()
-        return helper.result() if told else "The screen server closed the connection."
-    finally:
-        for wait in (*waits, helper):
-            wait.cancel()
+        return str(helper.result()) if told else "The screen server closed the connection."

@@ -24,8 +24,7 @@ from sra.identity import policy
 from sra.identity.certificates import CardCertificate
 from sra.paths import Paths
 from sra.remote.accounts.pairing import PairingStore
-from sra.remote.build import open_finder
-from sra.remote.build_policy import open_trust, policy_of
+from sra.remote.build import open_finder, open_trust, policy_of
 from sra.remote.logins import mapping, marks, sssd
 from sra.remote.logins import pam_pkcs11 as settings
 from sra.remote.logins.known_cards import KnownCards

@@ -45,23 +45,23 @@ class RecordingFolder:
     """The folder, and which of its recordings are being made just now."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.path = folder
         self._being_made: set[str] = set()
         self._hashes: dict[str, str] = {}
         self._change = asyncio.Event()
 
     def begin(self, name: str) -> int:
         """A new file, for writing, which is the caller's to close; raise ``OSError`` if it can't be."""
-        files.make_folder(self.folder, 0o700)
-        self.folder.chmod(0o700)
+        files.make_folder(self.path, 0o700)
+        self.path.chmod(0o700)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(self.folder / name, flags, 0o600)
+        descriptor = os.open(self.path / name, flags, 0o600)
         self._being_made.add(name)
         return descriptor
 
     def end(self, name: str) -> None:
         """Nobody writes to it any more; one in which nothing was written is removed."""
-        path = self.folder / name
+        path = self.path / name
         if self.size(name) == 0:
             path.unlink(missing_ok=True)
         self._being_made.discard(name)
@@ -69,16 +69,16 @@ class RecordingFolder:
 
     def size(self, name: str) -> int:
         """Its bytes until now."""
-        path = self.folder / name
+        path = self.path / name
         return path.stat().st_size if path.exists() else 0
 
     def used(self) -> int:
         """Bytes of everything in the folder."""
-        return sum(path.lstat().st_size for path in self.folder.iterdir()) if self.folder.exists() else 0
+        return sum(path.lstat().st_size for path in self.path.iterdir()) if self.path.exists() else 0
 
     def free(self) -> int:
         """Bytes of the disk that are left."""
-        there = next(folder for folder in (self.folder, *self.folder.parents) if folder.exists())
+        there = next(folder for folder in (self.path, *self.path.parents) if folder.exists())
         return os.statvfs(there).f_bavail * os.statvfs(there).f_frsize
 
     async def next_whole(self) -> FinishedRecording:
@@ -89,7 +89,7 @@ class RecordingFolder:
             if name is None:
                 await self._change.wait()
                 continue
-            whole = await asyncio.to_thread(_read, self.folder / name)
+            whole = await asyncio.to_thread(_read, self.path / name)
             if whole is not None:
                 self._hashes[name] = whole.sha256
                 return whole
@@ -98,16 +98,16 @@ class RecordingFolder:
         """It is in the audit trail; ``ProtocolError`` if that can't be, since nobody was told its hash."""
         if name not in self._hashes:
             raise ProtocolError("a recording that nobody was told of")
-        files.replace(_beside(self.folder / name), f"{self._hashes.pop(name)}  {name}\n".encode(), 0o600)
+        files.replace(_beside(self.path / name), f"{self._hashes.pop(name)}  {name}\n".encode(), 0o600)
 
     def _oldest_untold(self) -> str | None:
-        if not self.folder.exists():
+        if not self.path.exists():
             return None
-        names = sorted(path.name for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
+        names = sorted(path.name for path in self.path.iterdir() if _NAME.fullmatch(path.name))
         return next((name for name in names if self._is_untold(name)), None)
 
     def _is_untold(self, name: str) -> bool:
-        return name not in self._being_made and not _beside(self.folder / name).exists()
+        return name not in self._being_made and not _beside(self.path / name).exists()
 
 
 def _beside(path: Path) -> Path:

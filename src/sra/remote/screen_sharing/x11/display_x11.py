@@ -1,6 +1,9 @@
-"""A line of text in the upper right corner of an X display, for as long as this runs.
+"""Two small programs on an X display, which run as the screen's account for as long as the display is there.
 
-``python -I -m sra.remote.screen_sharing.x11.notice_x11 TEXT``. It is a program of ours because no usual one shows a
+``python -I -m sra.remote.screen_sharing.x11.display_x11 sizes`` says how large the display is: a line “WIDTH HEIGHT”
+at once, and another each time that this changes.
+
+``… notice TEXT`` shows a line of text in the upper right corner. It is a program of ours because no usual one shows a
 text without the login window's handing it the keyboard: LightDM's gives the focus to every new window that does not
 call itself a notification.
 """
@@ -12,6 +15,7 @@ import os
 import struct
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from sra.remote.screen_sharing.x11.x11 import X11Connection, X11Screen, connect
@@ -30,6 +34,28 @@ _EXPOSE_EVENT, _VISIBILITY_EVENT = 12, 15
 _BACKGROUND, _OVERRIDE_REDIRECT, _EVENTS = 1 << 1, 1 << 9, 1 << 11
 _GC_FOREGROUND, _GC_BACKGROUND, _GC_FONT = 1 << 2, 1 << 3, 1 << 14
 _STACK_MODE = 1 << 6
+_CHANGE_WINDOW_ATTRIBUTES, _GET_GEOMETRY = 2, 14
+_STRUCTURE_NOTIFY = 1 << 17
+_REPLY, _CONFIGURE_NOTIFY = 1, 22
+_SIZE_AT = {_REPLY: 16, _CONFIGURE_NOTIFY: 20}
+"""Where width and height are, in the answer to GetGeometry and in the event."""
+
+
+def sizes(connection: X11Connection) -> Iterator[tuple[int, int]]:
+    """Width and height of the root window, now and after each change, until ``ConnectionError``."""
+    root = connection.screen.root
+    connection.request(_CHANGE_WINDOW_ATTRIBUTES, 0, struct.pack("<III", root, _EVENTS, _STRUCTURE_NOTIFY))
+    connection.request(_GET_GEOMETRY, 0, struct.pack("<I", root))
+    last = (0, 0)
+    while True:
+        packet = connection.packet()
+        place = _SIZE_AT.get(packet[0] & 0x7F)
+        if place is None:
+            continue
+        width, height = struct.unpack_from("<HH", packet, place)
+        if (width, height) != last:
+            last = (width, height)
+            yield last
 
 
 def show(connection: X11Connection, screen: X11Screen, text: bytes) -> int:
@@ -66,13 +92,17 @@ def keep(connection: X11Connection, window: int, text: bytes) -> None:
             connection.request(12, 0, struct.pack("<IHxxI", window, _STACK_MODE, 0))  # ConfigureWindow: above
 
 
-def main(text: str, display: str, cookies: Path) -> None:
-    """Show the text on the display until the server ends."""
-    connection = connect(display, cookies)
-    line = text[:MAX_TEXT].encode("latin-1", "replace")
-    keep(connection, show(connection, connection.screen, line), line)
+def main(what: str, *text: str) -> None:
+    """Say the sizes of the display in the environment, or show a text on it, until its server ends."""
+    connection = connect(os.environ["DISPLAY"], Path(os.environ["XAUTHORITY"]))
+    if what == "sizes":
+        for width, height in sizes(connection):
+            print(width, height, flush=True)
+    else:
+        line = text[0][:MAX_TEXT].encode("latin-1", "replace")
+        keep(connection, show(connection, connection.screen, line), line)
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(OSError):  # the display has gone, and the notice with it
-        main(sys.argv[1], os.environ["DISPLAY"], Path(os.environ["XAUTHORITY"]))
+    with contextlib.suppress(OSError):  # the display has gone, or the program that reads the sizes
+        main(*sys.argv[1:])

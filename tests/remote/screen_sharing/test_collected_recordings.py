@@ -1,4 +1,4 @@
-"""Hashes of recordings on their way into the audit trail, from a shelf that is real; who tells of them is killed."""
+"""Hashes of recordings on their way into the audit trail, from a real folder; who tells of them is killed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pytest
 
 from sra import audit
 from sra.audit import Audit, AuditError, RecordEvent
-from sra.remote.daemon import recordings
-from sra.remote.daemon.recordings import collect_recordings
+from sra.remote.screen_sharing import link
 from sra.remote.screen_sharing.helper import Helper
+from sra.remote.screen_sharing.link import collect_recordings
 from sra.remote.screen_sharing.password import OnePassword
 from sra.remote.screen_sharing.recording.folder import RecordingFolder, new_name
+from sra.remote.screen_sharing.screen_account import ScreenAccount
 from sra.remote.screen_sharing.share import Policy, SharePlace
-from sra.remote.screen_sharing.x11.vnc_linux import VncAccount
 from tests.loopback import until
 
 CONTENT = b"pictures"
@@ -31,16 +31,16 @@ class Scene:
 
     def __init__(self, folder: Path) -> None:
         self.socket = folder / "helper"
-        self.shelf = RecordingFolder(folder / "recordings")
+        self.recordings = RecordingFolder(folder / "recordings")
         self.trail = folder / "log" / "audit.jsonl"
 
     @asynccontextmanager
     async def helper(self) -> AsyncIterator[None]:
-        account = VncAccount("_srascreen", 2**31, 2**31)
+        account = ScreenAccount("_srascreen", 2**31, 2**31)
         place = SharePlace(self.socket.parent / "server", account, Policy())
         password = OnePassword(account.name, _set_nothing)
         async with running(
-            Helper(self.socket, place, os.geteuid(), password, RecordingFolder(self.shelf.folder)).serve()
+            Helper(self.socket, place, os.geteuid(), password, RecordingFolder(self.recordings.path)).serve()
         ):
             await until(self.socket.is_socket)
             yield
@@ -53,9 +53,9 @@ class Scene:
     def recorded(self) -> str:
         """A recording that is whole; its name."""
         name = f"{new_name('ann')}.mkv"
-        with os.fdopen(self.shelf.begin(name), "wb") as file:
+        with os.fdopen(self.recordings.begin(name), "wb") as file:
             file.write(CONTENT)
-        self.shelf.end(name)
+        self.recordings.end(name)
         return name
 
     def written(self) -> list[dict[str, audit.Fact]]:
@@ -64,7 +64,7 @@ class Scene:
         return [record.facts for record in audit.read(self.trail) if record.event == "screen-recorded"]
 
     def is_noted(self, name: str) -> bool:
-        return (self.shelf.folder / f"{name}.sha256").exists()
+        return (self.recordings.path / f"{name}.sha256").exists()
 
 
 async def _set_nothing(account: str, value: str) -> None:
@@ -84,7 +84,7 @@ async def running(serving: object) -> AsyncIterator[None]:
 
 @pytest.fixture(autouse=True)
 def _soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recordings, "TRY_AGAIN", 0.02)
+    monkeypatch.setattr(link, "TRY_AGAIN", 0.02)
 
 
 async def test_each_is_written_down_once_with_its_hash(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ async def test_one_that_could_not_be_written_down_is_told_of_again(tmp_path: Pat
 async def test_a_helper_of_another_user_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     there = Scene(tmp_path)
     there.recorded()
-    monkeypatch.setattr(recordings, "is_ours_or_roots", lambda _: False)
+    monkeypatch.setattr(link, "is_ours_or_roots", lambda _: False)
     async with there.helper(), there.srad():
         await asyncio.sleep(0.2)
     assert there.written() == []
