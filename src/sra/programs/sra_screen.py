@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import pwd
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +16,7 @@ from sra import logs
 from sra.config import ScreenConfig, load_daemon_config
 from sra.errors import UsageError
 from sra.paths import Paths
-from sra.programs.run import run
+from sra.programs.run import run_command, until_signal
 from sra.remote.screen_sharing.helper import Helper
 from sra.remote.screen_sharing.password import OnePassword
 from sra.remote.screen_sharing.recording.folder import RecordingFolder
@@ -34,9 +32,7 @@ log = logging.getLogger("sra.screen")
 
 def main() -> None:
     """Run ``sra-screen``."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command()(screen_helper)
-    run(app)
+    run_command(screen_helper)
 
 
 def screen_helper(
@@ -85,8 +81,4 @@ def _account() -> ScreenAccount:
 async def _serve(helper: Helper, place: SharePlace) -> None:
     if place.policy.blanked:
         await put_console_back(place)
-    serving = asyncio.create_task(helper.serve())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await serving
+    await until_signal(helper.serve())

@@ -20,7 +20,7 @@ from sra.audit import Audit
 from sra.config import DaemonConfig, SessionConfig, load_daemon_config
 from sra.errors import RefusalCode, RefusedError
 from sra.paths import Paths
-from sra.programs.run import run
+from sra.programs.run import run_command
 from sra.remote.build import checking, open_finder, open_licenses
 from sra.remote.daemon.announcements import Announcements
 from sra.remote.daemon.daemon_audit import Recorder
@@ -45,9 +45,7 @@ log = logging.getLogger("sra.daemon")
 
 def main() -> None:
     """Run ``srad``."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command()(srad)
-    run(app)
+    run_command(srad)
 
 
 def srad(
@@ -104,7 +102,7 @@ def _limits(config: DaemonConfig) -> GateLimits:
 
 
 def _local_secret(path: Path) -> bytes:
-    """The secret that is there already (made by who started this process), or a new one."""
+    """The secret that is there already (made by the program that started this one), or a new one."""
     content = files.read(path, SECRET_BYTES + 1)
     if content is not None and len(content.data) == SECRET_BYTES:
         return content.data

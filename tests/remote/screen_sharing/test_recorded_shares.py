@@ -50,7 +50,7 @@ async def test_a_share_that_is_recorded_says_so_and_srad_hears_of_the_recording_
         assert helper_messages.decode_reply(await collecting) == recorded
         assert helper_messages.decode_reply(await raw(there, b'{"type":"collect"}')) == recorded
         assert helper_messages.decode_reply(await raw(there, helper_messages.encode(Written(recorded.name)))) == Done()
-        assert b"nobody was told" in await raw(there, helper_messages.encode(Written(recorded.name)))
+        assert b"hash was never told" in await raw(there, helper_messages.encode(Written(recorded.name)))
 
 
 async def test_a_share_ends_with_its_recording(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ async def test_a_share_ends_with_its_recording(tmp_path: Path) -> None:
         assert (await link.wait_ended()).startswith("The recordings of this remote's screen take the 1 MiB")
         assert there.hashes[-1] == LOCKED
         second = there.link()
-        with pytest.raises(RefusedError, match="somebody has to remove some") as refused:
+        with pytest.raises(RefusedError, match="remove some of those") as refused:
             await second.grant(BY, view_only=False)
         assert refused.value.code is RefusalCode.NOT_ALLOWED
         second.close()

@@ -55,7 +55,7 @@ def rule_for(event: str, facts: Mapping[str, Fact]) -> EventRule:
 
 
 class Recorder:
-    """The audit trail; a full disk is told in the log and ends nobody's session (docs/security.md)."""
+    """The audit trail; a full disk is told in the log and ends no session (docs/security.md)."""
 
     def __init__(self, path: Path) -> None:
         with contextlib.suppress(SraError):

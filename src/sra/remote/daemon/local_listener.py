@@ -33,13 +33,13 @@ LIMITS = GateLimits(
     per_second=1000,
     crowded=1.0,
 )
-"""Of the whole machine and, in place of an address, of each user: who fills the places loses them first."""
+"""Of the whole machine and, in place of an address, of each user: a user that fills the places loses them first."""
 
 log = logging.getLogger("sra.local")
 
 
 class LocalListener:
-    """Attaches the virtual card processes."""
+    """Attaches the virtual card processes that know the secret."""
 
     def __init__(self, context: ssl.SSLContext, secret: bytes, sessions: Sessions) -> None:
         self._secret = secret
@@ -74,9 +74,7 @@ class LocalListener:
         place()
         channel.answer(opening.number, Attached())
         channel.start_keepalive()
-        await self._serve(Reader(attach.reader, channel), channel)
-
-    async def _serve(self, reader: Reader, channel: Channel) -> None:
+        reader = Reader(attach.reader, channel)
         self._sessions.attach(reader)
         try:
             await channel.serve(reader)

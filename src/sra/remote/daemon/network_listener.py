@@ -46,7 +46,7 @@ M = TypeVar("M", Hello, Proof)
 
 
 class NetworkListener:
-    """Authenticates who comes and serves them."""
+    """Authenticates the admins that connect, and serves them."""
 
     def __init__(
         self,
@@ -87,24 +87,17 @@ class NetworkListener:
             await channel.flush_and_close(error)
         else:
             place()
-            self._remember(channel.peer_address, certificate.key_bytes)
+            if self._known.remember(channel.peer_address, certificate.key_bytes):
+                # In a thread: a slow disk is not to hold the daemon up.
+                asyncio.get_running_loop().run_in_executor(None, self._known.keep, self._known.content())
             about = of_session(channel.session)
             log.info("%s: connected as %s", channel.peer_address, account, extra=about)
             await self._sessions.serve(channel, account, certificate)
             log.info("%s: disconnected", channel.peer_address, extra=about)
 
-    def _remember(self, address: str, key: bytes) -> None:
-        """Keep a place for this admin; the disk holds nothing up."""
-        if self._known.remember(address, key):
-            asyncio.get_running_loop().run_in_executor(None, self._known.keep, self._known.content())
-
-
-def _ignore(_: bytes) -> None:
-    """No place depends on it."""
-
 
 async def authenticate(
-    channel: Channel, admission: Admission, recognise: Callable[[bytes], None] = _ignore
+    channel: Channel, admission: Admission, recognise: Callable[[bytes], None] = lambda _: None
 ) -> tuple[str, CardCertificate]:
     """The account that the admin's card opens, and the card's certificate; from now on the channel has a session.
 

@@ -47,17 +47,13 @@ LONGEST_SLEEP = 30.0
 log = logging.getLogger("sra.sessions")
 
 
-async def _nothing() -> None:
-    """No condition."""
-
-
-async def _accept(_: CardCertificate) -> None:
-    """A paired key is enough."""
+async def _accept(*_: CardCertificate) -> None:
+    """No further condition: a paired key is enough."""
 
 
 @dataclass(frozen=True)
 class Admission:
-    """What this remote is, and whom it lets in."""
+    """The remote's name and identity, and the conditions on which it admits a card."""
 
     host: str
     server_certificate: bytes
@@ -65,7 +61,7 @@ class Admission:
     """The account that the certificate is paired with, or ``RefusedError``."""
     record: RecordEvent
     max_sessions: int = 64
-    admit: Callable[[], Awaitable[None]] = _nothing
+    admit: Callable[[], Awaitable[None]] = _accept
     """Before anything else: may this remote be connected to at all? ``RefusedError`` if not."""
     check_certificate: Callable[[CardCertificate], Awaitable[None]] = _accept
     """After the proof and the certificate's time: does the remote's policy accept it? ``RefusedError`` if not."""
@@ -84,7 +80,7 @@ class RemoteSession:
         self.account = account
         self.card = certificate.fingerprint
         self.key = certificate.public_key_hash("sha256")
-        """What tells cards apart: its holder can sign any number of other certificates for the same key."""
+        """The key's hash, which tells cards apart: its holder can sign any number of certificates for the same key."""
         self._channel = channel
         self._sessions = sessions
         self._reader: Reader | None = None
@@ -134,14 +130,11 @@ class RemoteSession:
         if isinstance(question, InsertCard):
             return await self._insert(question)
         if isinstance(question, ScreenRequest):
-            return await self._share_screen(question)
+            screens = self._sessions.admission.screens
+            if screens is None:
+                return NoScreen(RefusalCode.NO_SCREEN, "This remote does not share its screen.")
+            return await screens.grant(self, self._facts(), view_only=question.view_only)
         raise ProtocolError(f"{type(question).__name__} from an admin")
-
-    async def _share_screen(self, question: ScreenRequest) -> Message:
-        screens = self._sessions.admission.screens
-        if screens is None:
-            return NoScreen(RefusalCode.NO_SCREEN, "This remote does not share its screen.")
-        return await screens.grant(self, self._facts(), view_only=question.view_only)
 
     async def _insert(self, question: InsertCard) -> CardInserted:
         await self._sessions.replace(self)
@@ -210,7 +203,11 @@ class RemoteSession:
             outcome = str(reply.outcome) if isinstance(reply, PinReply) else "done"
         except RefusedError as error:
             outcome = f"refused: {error.code}"
-            self._tell(error)
+            # Once in each session: of PC/SC, programs here get a status word at most.
+            text = clean(error.text)
+            if text not in self._refusals and len(self._refusals) < MAX_REFUSALS:
+                self._refusals.add(text)
+                log.warning("the admin's side refused: %s", text, extra=of_session(self._channel.session))
             raise
         except SraError:
             outcome = "failed"
@@ -218,13 +215,6 @@ class RemoteSession:
         finally:
             self._record(event, outcome=outcome, **facts, **self._facts())
         return reply
-
-    def _tell(self, refusal: RefusedError) -> None:
-        """Log once in each session why the admin's side said no: of PC/SC, programs here get a status word at most."""
-        text = clean(refusal.text)
-        if text not in self._refusals and len(self._refusals) < MAX_REFUSALS:
-            self._refusals.add(text)
-            log.warning("the admin's side refused: %s", text, extra=of_session(self._channel.session))
 
 
 class Sessions:

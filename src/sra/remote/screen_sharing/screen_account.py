@@ -19,7 +19,7 @@ START_DEADLINE = 5.0
 STOP_DEADLINE = 2.0
 """Seconds for a program to end; then it is killed."""
 LOOK_AGAIN = 0.01
-WENT_AWAY = "The screen went away: somebody logged out there, or its X server ended."
+WENT_AWAY = "The screen went away: the person there logged out, or its X server ended."
 PATH = "/usr/bin:/bin"
 """Where programs of the screen's account are."""
 PACKAGES = {

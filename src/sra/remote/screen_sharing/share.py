@@ -32,21 +32,21 @@ PATIENCE = 2.0
 LOOK_AGAIN = 0.1
 """Seconds between looks at what runs."""
 
-NOT_ALLOWED = "Whoever is logged in at the remote did not allow it."
+NOT_ALLOWED = "The person logged in at the remote did not allow it."
 
 log = logging.getLogger("sra.screen")
 
 
 class DeniedError(SraError):
-    """The owner's policy, or whoever sits at the screen, said no."""
+    """The owner's policy, or the person at the screen, said no."""
 
 
 @dataclass(frozen=True)
 class Policy:
     """What the owner of this machine demands.
 
-    ``consent``: seconds to wait for a yes of who is logged in, 0 asks nobody. ``expire``: how many an unused password
-    lives. ``blanked``: the console is dark, its keyboard and mouse off, while it is shared.
+    ``consent``: seconds to wait for a yes of the person logged in; with 0 nothing is asked. ``expire``: how many an
+    unused password lives. ``blanked``: the console is dark, its keyboard and mouse off, while it is shared.
     """
 
     enabled: bool = True
@@ -61,7 +61,7 @@ class Policy:
 class SharePlace:
     """Where shares are made: a ``folder`` of the screen's account, and how the display is found.
 
-    ``recorder``: who records them, if the owner wants that.
+    ``recorder`` records them, if the owner wants that.
     """
 
     folder: Path

@@ -49,7 +49,7 @@ _REFUSED: dict[int, Status] = {
     Instruction.PUT_DATA: Status.SECURITY_NOT_SATISFIED,
     Instruction.GENERATE_KEY_PAIR: Status.SECURITY_NOT_SATISFIED,
 }
-"""What would change the card. The last two want the management key first, which nobody can authenticate with here."""
+"""What would change the card. The last two want the management key first, which can't be authenticated with here."""
 
 
 class Applet:
@@ -84,7 +84,7 @@ class Applet:
         self.reset()
 
     def reset(self) -> None:
-        """Forget PIN, selection and what was half said. An answer still under way belongs to the time before."""
+        """Forget PIN, selection and what was said in part. An answer still under way belongs to the time before."""
         remaining = self._pin.attempts_remaining
         self._pin = PinState(self._clock, self._pin_idle, remaining, every_use=self._pin_every_use)
         pin_commands = PinCommands(self._pin, self._pin_check)
@@ -106,7 +106,7 @@ class Applet:
 
 
 class _ClassRouter:
-    """The outermost layer: the class byte says whom a command is for (ISO 7816-4 section 5.1.1)."""
+    """The outermost layer: the class byte says which part a command is for (ISO 7816-4 section 5.1.1)."""
 
     def __init__(self, card: Processor, pin_pad: PinCommands | None) -> None:
         self._card = card

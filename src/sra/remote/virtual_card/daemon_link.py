@@ -46,12 +46,11 @@ class InsertedCard(Protocol):
         """Take it out, at once."""
 
 
-MakeCard = Callable[[InsertCard, "DaemonLink"], InsertedCard]
-"""Make the card that an InsertCard describes; its keys and PIN are reached through the link."""
-
-
 class DaemonLink:
-    """One connection to srad: inserts and ejects as it says, and has keys used and PINs checked through it."""
+    """One connection to srad: inserts and ejects as it says, and has keys used and PINs checked through it.
+
+    ``make_card`` makes the card that an InsertCard describes; its keys and PIN are reached through the link.
+    """
 
     def __init__(
         self, channel: Channel, name: str, make_card: Callable[[InsertCard, DaemonLink], InsertedCard]

@@ -100,7 +100,7 @@ class KeyUse:
             raise
 
     def _challenge(self, algorithm: int, template: dict[int, bytes]) -> Response:
-        """A challenge for the management key. Nobody can answer it: OpenSC asks because it is a random number."""
+        """A challenge for the management key, which is not there: OpenSC asks because it is a random number."""
         if algorithm not in _CHALLENGE_SIZES:
             raise StatusError(Status.WRONG_PARAMETERS)
         if template != {_CHALLENGE: b""}:

@@ -109,23 +109,19 @@ class PinCommands:
         if command.p2 != APPLICATION_PIN:
             raise StatusError(Status.REFERENCE_NOT_FOUND)
         if command.p1 == _FORGET:
-            return self._forget(command)
-        return await self._ask(PinRequest(typed_pin(command.data))) if command.data else self._tell()
+            if command.data:
+                raise StatusError(Status.WRONG_LENGTH)
+            self._state.forget()
+        elif command.data:
+            return await self._ask(PinRequest(typed_pin(command.data)))
+        elif not self._state.is_verified:
+            return Response(b"", tries_remaining(self._state.attempts_remaining))
+        return Response(b"", Status.OK)
 
     async def ask_on_pad(self, command: Command) -> Response:
         """Have the PIN asked where the card is; raise ``StatusError`` 6A80 if that isn't what the structure says."""
         check_verify_structure(command.data)
         return await self._ask(PinRequest(typed=None))
-
-    def _tell(self) -> Response:
-        verified = self._state.is_verified
-        return Response(b"", Status.OK if verified else tries_remaining(self._state.attempts_remaining))
-
-    def _forget(self, command: Command) -> Response:
-        if command.data:
-            raise StatusError(Status.WRONG_LENGTH)
-        self._state.forget()
-        return Response(b"", Status.OK)
 
     async def _ask(self, request: PinRequest) -> Response:
         self._state.forget()

@@ -93,7 +93,7 @@ def test_only_one_whose_hash_was_told_can_be_noted(tmp_path: Path) -> None:
     recordings, name = RecordingFolder(tmp_path), a_name()
     put(recordings, name)
     for wrong in (name, "../../etc/passwd", ""):
-        with pytest.raises(ProtocolError, match="nobody was told of"):
+        with pytest.raises(ProtocolError, match="hash was never told"):
             recordings.told(wrong)
 
 

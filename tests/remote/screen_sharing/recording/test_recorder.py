@@ -203,7 +203,7 @@ def test_without_ffmpeg_or_room_there_is_an_obstacle(tmp_path: Path, monkeypatch
     monkeypatch.setattr(recording_linux, "PROGRAM", "true")
     assert recorder.obstacle() == ""
     (tmp_path / "older").write_bytes(bytes(MEBIBYTE))
-    full = "The recordings of this remote's screen take the 1 MiB that they may: somebody has to remove some of"
+    full = "The recordings of this remote's screen take the 1 MiB that they may: remove some of those in"
     assert recorder.obstacle() == f"{full} {tmp_path}."
     monkeypatch.setattr(recording_linux, "PROGRAM", "no-such-program")
     assert recorder.obstacle() == (

@@ -27,12 +27,12 @@ MAX_PARTS = 100
 START_DEADLINE = 10.0
 """Seconds until the first picture."""
 STANDSTILL = 10.0
-"""Seconds without a byte of it, five times as long as it ever is: whoever stops ffmpeg is not to work unrecorded."""
+"""Seconds without a byte of it, five times as long as it ever is: with ffmpeg stopped, no admin is to work on."""
 LOOK_AGAIN = 1.0
 SWITCHING = 1.0
 """Seconds after its end for the display to say that its size has changed, which may be why."""
 REMARK = "It will be recorded."
-"""For who is asked to allow it."""
+"""For the person who is asked to allow it."""
 NO_WAYLAND = "The owner of this remote wants its screen recorded, which can't be done in a Wayland session."
 _A_MOMENT = 0.01
 _SIZE = re.compile(rb"(\d{1,5}) (\d{1,5})\n")
@@ -71,7 +71,7 @@ class ShareRecorder:
         """Why there is no room; empty while there is."""
         if self.folder.used() >= self.room:
             full = f"The recordings of this remote's screen take the {self.room // MEBIBYTE} MiB that they may"
-            return f"{full}: somebody has to remove some of {self.folder.path}."
+            return f"{full}: remove some of those in {self.folder.path}."
         if self.folder.free() < ALWAYS_FREE:
             return "The remote's disk is too full to record the screen."
         return ""
@@ -162,7 +162,8 @@ class Recording:
             ends = [end for end in (self._following, part.ending) if end is not None]
             await asyncio.wait(ends, timeout=LOOK_AGAIN, return_when=asyncio.FIRST_COMPLETED)
             if self._following is not None and self._following.done():
-                return _reason(self._following.exception())
+                error = self._following.exception()
+                return str(error) if isinstance(error, ServerError) else "The screen's recording failed."
             if part.ending.done():
                 await asyncio.sleep(SWITCHING)
                 async with self._switching:
@@ -193,7 +194,3 @@ class Recording:
         with contextlib.suppress(ValueError):
             self._parts.remove(part)
             self._recorder.folder.end(part.name)
-
-
-def _reason(error: BaseException | None) -> str:
-    return str(error) if isinstance(error, ServerError) else "The screen's recording failed."

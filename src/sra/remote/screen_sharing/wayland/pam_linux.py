@@ -1,4 +1,4 @@
-"""Whether PAM lets somebody in by a password, asked of libpam (pam(3)): authentication, then the account."""
+"""Whether PAM lets a user in by a password, asked of libpam (pam(3)): authentication, then the account."""
 
 from __future__ import annotations
 

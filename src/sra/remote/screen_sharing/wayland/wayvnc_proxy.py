@@ -58,7 +58,7 @@ log = logging.getLogger("sra.screen")
 
 @dataclass(frozen=True)
 class LoginClaim:
-    """Who somebody says to be."""
+    """A name and a password that a viewer gives, not yet found right."""
 
     username: str
     password: str
@@ -201,5 +201,5 @@ async def main(path: Path, *, view_only: bool) -> None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(SraError):  # whoever started this sees that it does not listen, and says so
+    with contextlib.suppress(SraError):  # the program that started this sees that it does not listen, and says so
         asyncio.run(main(Path(sys.argv[1]), view_only=sys.argv[2:] == ["view-only"]))

@@ -39,7 +39,7 @@ _LINE = (SWAYNAG, "--type", "warning", "--layer", "overlay")
 ALLOWED = b"allowed\n"
 """What its button has said, since its exit status says nothing."""
 TELL_AGAIN = 1.0
-"""Seconds after which a notice that somebody put away is back."""
+"""Seconds after which a notice that was put away is back."""
 
 NOT_SERVED = (
     "wayvnc can't share this session: its compositor has to have wlroots' screencopy, virtual pointer and virtual "
@@ -55,7 +55,7 @@ class Compositor:
     terminals: frozenset[str] = frozenset()
 
     @property
-    def is_somebodys(self) -> bool:
+    def is_a_persons(self) -> bool:
         """Whether a person is logged in; a login window is the system's."""
         return self.process.uid >= FIRST_PERSON
 
@@ -83,7 +83,7 @@ def find(
 def _compositor(process: RunningProcess, opened: Opened) -> Compositor | None:
     """One that a person can't have put there to be shared in place of the real one: it has the machine's screen.
 
-    A terminal is only given to who logs in at the machine, and so is a graphics card.
+    A terminal is only given to a user who logs in at the machine, and so is a graphics card.
     """
     if process.name not in COMPOSITORS:
         return None
@@ -95,7 +95,7 @@ def _compositor(process: RunningProcess, opened: Opened) -> Compositor | None:
 
 
 def connect(compositor: Compositor, users: Path = Path("/run/user")) -> socket.socket:
-    """A connection to the session, made with the rights of its user: whoever has it is one of its programs.
+    """A connection to the session, made with the rights of its user: the program that has it is one of its own.
 
     It leads to that very process, which the kernel says of the socket's other end (SO_PEERCRED).
     """
@@ -110,7 +110,7 @@ def connect(compositor: Compositor, users: Path = Path("/run/user")) -> socket.s
 
 
 def _leads_to(connection: socket.socket, path: Path, wanted: tuple[int, int]) -> bool:
-    """Connect; whether it is the wanted process and user that listens there. Nobody who does not is waited for."""
+    """Connect, without waiting; whether it is the wanted process and user that listens there."""
     connection.setblocking(False)
     try:
         connection.connect(str(path))
@@ -135,8 +135,8 @@ class WlrootsScreen:
             screen_account.require(program)
 
     async def consents(self, by: str, seconds: int) -> bool:
-        """Whether who is logged in there allowed it in time; a yes where there is nobody."""
-        if not self._compositor.is_somebodys:
+        """Whether the person logged in there allowed it in time; true where no person is logged in."""
+        if not self._compositor.is_a_persons:
             return True
         asking = await self._start(question(by, seconds), stdout=asyncio.subprocess.PIPE)
         try:

@@ -15,7 +15,7 @@ from sra.remote.screen_sharing.x11.console_x11 import ConsoleWord
 DEADLINE = 5.0
 """Seconds until it is dark, and until it is as it was."""
 REMARK = "Meanwhile this screen is dark, and keyboard and mouse are off."
-"""For who is asked to allow it."""
+"""For the person who is asked to allow it."""
 _PROGRAM = (sys.executable, "-I", "-m", "sra.remote.screen_sharing.x11.console_x11")
 _REASONS = {
     ConsoleWord.NO_RAMPS: "its X server has no gamma ramp for every monitor",
@@ -57,7 +57,7 @@ class BlankedConsole:
             raise ServerError("The console can't be blanked: its X server does not answer.")
 
     async def wait_ended(self) -> str:
-        """Return when it is blanked no longer, though nobody has closed it; the reason."""
+        """Return when it is blanked no longer, though it was not closed; the reason."""
         if self._program is None or await _word(self._program) is ConsoleWord.GONE:
             return screen_account.WENT_AWAY
         return "The console is blanked no longer."
