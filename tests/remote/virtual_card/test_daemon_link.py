@@ -18,7 +18,7 @@ from sra.transport.channel import Channel
 from sra.transport.tls_identity import CERTIFICATE_FILE
 from sra.wire.messages import Attach, Attached, CardInserted, EjectCard, InsertCard
 from sra.wire.states import Role, State
-from tests.loopback import DEADLINE, HOST, Door, dial, identity, listening, run, server_context, until
+from tests.loopback import DEADLINE, HOST, Door, dial, identity, listening, server_context, until
 from tests.memory_remote import SECRET, running_remote, secret_file
 from tests.wire.samples import CONTENTS, KEY_REQUEST
 
@@ -71,15 +71,11 @@ async def test_a_certificate_file_with_a_chain_behind_it_is_understood(tmp_path:
 @pytest.mark.parametrize(
     "content", [b"", b"garbage", b"\xff\xfe", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
 )
-def test_a_certificate_file_that_is_none_is_no_link(content: bytes, tmp_path: Path) -> None:
+async def test_a_certificate_file_that_is_none_is_no_link(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "certificate.pem"
     path.write_bytes(content)
     with pytest.raises(LinkError, match="not a certificate"):
-        run(attach_nowhere(certificate=path))
-
-
-async def attach_nowhere(*, certificate: Path = CERTIFICATE) -> None:
-    await daemon_link.attach(1, 0, secret_file(), certificate)
+        await daemon_link.attach(1, 0, secret_file(), path)
 
 
 async def test_a_secret_that_can_not_be_read_is_no_link(tmp_path: Path) -> None:
@@ -209,34 +205,32 @@ async def test_without_a_card_no_key_is_asked_for() -> None:
 # Staying attached.
 
 
-def test_it_comes_back_whenever_srad_does(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+async def test_it_comes_back_whenever_srad_does(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(daemon_link, "WAIT", 0.01)
+    door = Door()
+    served: list[Channel] = []
+    tries = 0
+    async with listening(door.welcome, Role.ADMIN, State.AUTHENTICATED) as port:
 
-    async def body() -> None:
-        door = Door()
-        served: list[Channel] = []
-        tries = 0
-        async with listening(door.welcome, Role.ADMIN, State.AUTHENTICATED) as port:
+        async def attach() -> Channel:
+            nonlocal tries
+            tries += 1
+            if tries % 3:
+                raise LinkError("127.0.0.1 port 4117 can't be reached: Connection refused.")
+            return await dial(port, Role.REMOTE, State.AUTHENTICATED)
 
-            async def attach() -> Channel:
-                nonlocal tries
-                tries += 1
-                if tries % 3:
-                    raise LinkError("127.0.0.1 port 4117 can't be reached: Connection refused.")
-                return await dial(port, Role.REMOTE, State.AUTHENTICATED)
+        async def serve(channel: Channel) -> None:
+            served.append(channel)
+            await channel.wait_lost()
 
-            async def serve(channel: Channel) -> None:
-                served.append(channel)
-                await channel.wait_lost()
-
-            staying = asyncio.create_task(daemon_link.stay_attached(attach, serve))
-            for _ in range(3):
-                (await door.next()).abort(LinkError("srad was restarted"))
-            await until(lambda: len(served) == 3 and tries > 9)
-            staying.cancel()
-            await asyncio.gather(staying, return_exceptions=True)
-
-    run(body())
+        staying = asyncio.create_task(daemon_link.stay_attached(attach, serve))
+        for _ in range(3):
+            (await door.next()).abort(LinkError("srad was restarted"))
+        await until(lambda: len(served) == 3 and tries > 9)
+        staying.cancel()
+        await asyncio.gather(staying, return_exceptions=True)
     told = [record.message for record in caplog.records if record.message.startswith("no srad yet")]
     assert 3 <= len(told) <= 4
 
