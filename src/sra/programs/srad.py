@@ -17,7 +17,7 @@ import typer
 
 from sra import logs
 from sra.audit import Audit
-from sra.config import DaemonConfig, SessionConfig, load_daemon_config
+from sra.config import DaemonConfig, load_daemon_config
 from sra.errors import RefusalCode, RefusedError
 from sra.paths import Paths
 from sra.programs.run import run_command
@@ -122,7 +122,13 @@ def open_admission(paths: Paths, config: DaemonConfig, certificate: bytes, recor
     licenses = open_licenses(paths)
     licenses.start()
     check = checking(paths, config.policy)
-    limits = session_limits(config.session)
+    demands = config.session
+    limits = SessionLimits(
+        pin_cache=(demands.pin_cache_minutes or 0) * 60,
+        limit_pin_cache=demands.pin_cache_minutes is not None,
+        idle=demands.idle_minutes * 60,
+        total=demands.total_minutes * 60,
+    )
     find_account = remembering(paths, finder.find_account, finder.vouching)
     screens = Screens(paths.screen_helper, record, lambda: admit_to_screen(licenses, host))
     return Admission(
@@ -144,14 +150,3 @@ def admit_to_screen(licenses: LicenseStore, host: str) -> None:
     if SCREEN_SHARING not in licenses.check(time.time()).features:
         text = f"The license of {host} does not include screen sharing. Its administrator installs one that does."
         raise RefusedError(RefusalCode.LICENSE, text)
-
-
-def session_limits(config: SessionConfig) -> SessionLimits:
-    """The owner's demands, in the seconds that the protocol counts in."""
-    minutes = config.pin_cache_minutes
-    return SessionLimits(
-        pin_cache=(minutes or 0) * 60,
-        limit_pin_cache=minutes is not None,
-        idle=config.idle_minutes * 60,
-        total=config.total_minutes * 60,
-    )

@@ -136,8 +136,9 @@ class HelperConnection:
         if type(request) not in self._allowed:
             raise ProtocolError(f"{type(request).__name__} is not for this user")
         try:
-            if isinstance(request, Open):
-                self._send_connection()
+            if isinstance(request, Open) and self._share is not None:
+                with self._share.connect() as screen:
+                    socket.send_fds(self._connection, [encode(Done())], [screen.fileno()])
                 return
             reply = await self._reply(request)
         except DeniedError as error:
@@ -149,6 +150,8 @@ class HelperConnection:
 
     async def _reply(self, request: Request) -> HelperReply:
         recordings = self._helper.recordings
+        if isinstance(request, Open):
+            return Failed("There is no share to connect to.")
         if isinstance(request, Burn):
             if not await self._helper.password.burn():
                 return Failed("The password was used already, or is over.", is_refusal=True)
@@ -205,13 +208,6 @@ class HelperConnection:
             log.error("the screen could not be closed in order: %s", error)  # noqa: TRY400 - a line says it all
         finally:
             self._helper.turn.release()
-
-    def _send_connection(self) -> None:
-        if self._share is None:
-            self._send(Failed("There is no share to connect to."))
-            return
-        with self._share.connect() as screen:
-            socket.send_fds(self._connection, [encode(Done())], [screen.fileno()])
 
     def _send(self, reply: HelperReply) -> None:
         self._connection.send(encode(reply))

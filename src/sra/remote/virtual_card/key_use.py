@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from sra.errors import KeyMissingError, PinBlockedError, PinNeededError, RefusalCode, RefusedError, SraError
 from sra.piv import tlv
 from sra.piv.apdu import ApduError, Command, Response, Status, StatusError
-from sra.piv.keys import Algorithm, KeyDescription, KeyReply, KeyRequest, Operation, PrivateKeys, purpose
+from sra.piv.keys import Algorithm, KeyDescription, KeyRequest, Operation, PrivateKeys, purpose
 from sra.piv.tlv import TlvError
 from sra.remote.virtual_card.pin_commands import PinState
 
@@ -74,7 +74,12 @@ class KeyUse:
             return self._challenge(command.p1, template)
         request = self._request(command, template)
         self._pin.use_for(self._keys[request.slot].pin_policy)
-        reply = await self._use(request)
+        try:
+            reply = await self._private_keys.use_key(request)
+        except SraError as error:
+            if status_of(error) == Status.SECURITY_NOT_SATISFIED:  # the real card has forgotten the PIN: so do we
+                self._pin.forget()
+            raise
         return _response(_RESPONSE, _checked(reply.output, request))
 
     def _request(self, command: Command, template: dict[int, bytes]) -> KeyRequest:
@@ -89,15 +94,6 @@ class KeyUse:
         if not _fits(template[field], key.algorithm, operation):
             raise StatusError(Status.WRONG_DATA)
         return KeyRequest(slot=key.slot, algorithm=key.algorithm, operation=operation, input=template[field])
-
-    async def _use(self, request: KeyRequest) -> KeyReply:
-        """The reply; where the real card has forgotten the PIN, so do we."""
-        try:
-            return await self._private_keys.use_key(request)
-        except SraError as error:
-            if status_of(error) == Status.SECURITY_NOT_SATISFIED:
-                self._pin.forget()
-            raise
 
     def _challenge(self, algorithm: int, template: dict[int, bytes]) -> Response:
         """A challenge for the management key, which is not there: OpenSC asks because it is a random number."""

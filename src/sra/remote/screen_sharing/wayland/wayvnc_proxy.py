@@ -74,7 +74,15 @@ async def admit(viewer: Stream, judge: CheckLogin) -> None:
     await _offer(viewer, bytes((1, _VENCRYPT)), bytes((_VENCRYPT,)))
     await _offer(viewer, _VENCRYPT_VERSION, _VENCRYPT_VERSION)
     await _offer(viewer, struct.pack(">BBI", 0, 1, _PLAIN), struct.pack(">I", _PLAIN))
-    if not await judge(await _claim(viewer)):
+    name, password = struct.unpack(">II", await viewer.read(8, DEADLINE))
+    if name > MAX_NAME or password > MAX_PASSWORD:
+        raise ProtocolError("a name or a password that is too long")
+    said = await viewer.read(name + password, DEADLINE)
+    try:
+        claim = LoginClaim(said[:name].decode(), said[name:].decode())
+    except UnicodeDecodeError:
+        raise ProtocolError("a name or a password that is no text") from None
+    if not await judge(claim):
         viewer.write(struct.pack(">II", 1, len(REFUSED)) + REFUSED)
         raise LinkError("The name or the password was wrong.")
 
@@ -108,17 +116,6 @@ async def _offer(viewer: Stream, offer: bytes, wanted: bytes) -> None:
     viewer.write(offer)
     if await viewer.read(len(wanted), DEADLINE) != wanted:
         raise ProtocolError("a viewer that does not log in by name and password (Plain)")
-
-
-async def _claim(viewer: Stream) -> LoginClaim:
-    name, password = struct.unpack(">II", await viewer.read(8, DEADLINE))
-    if name > MAX_NAME or password > MAX_PASSWORD:
-        raise ProtocolError("a name or a password that is too long")
-    said = await viewer.read(name + password, DEADLINE)
-    try:
-        return LoginClaim(said[:name].decode(), said[name:].decode())
-    except UnicodeDecodeError:
-        raise ProtocolError("a name or a password that is no text") from None
 
 
 def arguments(inner: Path, *, view_only: bool) -> tuple[str, ...]:

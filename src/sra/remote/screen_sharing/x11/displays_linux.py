@@ -109,12 +109,8 @@ def _display(process: RunningProcess) -> Display | None:
     if process.uid >= FIRST_PERSON and not (process.name == "Xorg" and _has_console(process.pid)):
         return None
     number = next((match[1] for word in process.argv[1:] if (match := _DISPLAY.fullmatch(word))), None)
-    return Display(int(number or 0), process, _option(process.argv, "-auth"))
-
-
-def _option(argv: Sequence[str], name: str) -> str | None:
-    place = argv.index(name) + 1 if name in argv else len(argv)
-    return argv[place] if place < len(argv) else None
+    argv = process.argv
+    return Display(int(number or 0), process, argv[argv.index("-auth") + 1] if "-auth" in argv[:-1] else None)
 
 
 def _has_console(pid: int) -> bool:
