@@ -15,9 +15,8 @@ from sra.cards.pcsc.metadata import KeyMetadata, read_metadata
 from sra.cards.pcsc.piv import PcscPivApplication, way_to_card
 from sra.cards.software.file import CardFolder
 from sra.errors import CardError, PinNeededError
-from sra.piv.certificate_objects import build_certificate, build_compressed_certificate
 from sra.piv.keys import PinPolicy, Slot
-from sra.piv.objects import CERTIFICATES, KEY_HISTORY, CardContents
+from sra.piv.objects import CERTIFICATES, KEY_HISTORY, CardContents, build_certificate
 from sra.remote.virtual_card.applet import Applet
 from tests.cards.cards_in_readers import PATIENCE, opened
 from tests.cards.conftest import PIN
@@ -25,6 +24,7 @@ from tests.cards.fuller_card import FullerCard
 from tests.cards.pcsc.test_contents import CERTIFICATE, NoKeys, history
 from tests.cards.private_pcscd import PrivatePcscd
 from tests.cards.software.test_backend import check, request_for
+from tests.piv_blocks import build_compressed_certificate
 
 NEVER, ONCE, ALWAYS = b"\x01", b"\x02", b"\x03"
 UNTOUCHED, TOUCHED, CACHED = b"\x01", b"\x02", b"\x03"

@@ -9,7 +9,6 @@ from sra.cards.pcsc.metadata import KeyMetadata, read_metadata
 from sra.cards.pcsc.piv import PcscPivApplication
 from sra.cards.pin_policies import pin_policy
 from sra.errors import CardError
-from sra.piv.certificate_objects import certificate_in
 from sra.piv.keys import KeyDescription, Slot
 from sra.piv.objects import (
     CARD_CAPABILITY_CONTAINER,
@@ -18,6 +17,7 @@ from sra.piv.objects import (
     DISCOVERY,
     KEY_HISTORY,
     CardContents,
+    certificate_in,
     parse_key_history,
 )
 

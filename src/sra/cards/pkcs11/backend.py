@@ -14,13 +14,13 @@ from pkcs11 import TokenFlag
 
 from sra.cards.base import CardListing
 from sra.cards.pin_policies import pin_policy
-from sra.cards.piv_contents import build_contents, describe_keys
 from sra.cards.pkcs11.module import Module, module_at
 from sra.cards.pkcs11.module_slots import FoundKey, choose_slots
 from sra.cards.pkcs11.pkcs11_errors import LOW_TRIES
 from sra.cards.pkcs11.pkcs11_names import PREFIX, Pkcs11Name, parse_name
 from sra.cards.pkcs11.pkcs11_session import ON_PAD, Pkcs11Session
 from sra.errors import CardError, KeyMissingError, NoCardError, PinUnfitError, UsageError
+from sra.piv.contents import build_contents, describe_keys
 from sra.piv.keys import KeyDescription, KeyReply, KeyRequest, PinPolicy, Slot
 from sra.piv.objects import GUID_SIZE, CardContents
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from sra.cards.base import CardListing
 from sra.cards.pin_policies import check_pin, check_puk, pin_policy
-from sra.cards.piv_contents import describe_keys
 from sra.cards.software import software_keys as keys
 from sra.cards.software.card_objects import describe
 from sra.cards.software.file import CardFile, CardFolder, StoredKey
 from sra.cards.software.maker import is_sealed, open_key
 from sra.cards.software.pin import change_pin, open_with_pin, unblock_pin
 from sra.errors import CardError, KeyMissingError, PinNeededError, UsageError
+from sra.piv.contents import describe_keys
 from sra.piv.keys import KeyReply, KeyRequest, PinPolicy, Slot
 from sra.piv.objects import CardContents
 

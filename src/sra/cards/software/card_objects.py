@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sra.cards.key_algorithms import algorithm_of
 from sra.cards.pin_policies import pin_policy
-from sra.cards.piv_contents import build_contents
 from sra.cards.software.file import CardFile, StoredKey, damaged
 from sra.errors import CardError
+from sra.piv.contents import build_contents
 from sra.piv.keys import KeyDescription
 from sra.piv.objects import CardContents
 
