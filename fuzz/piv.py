@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 from fuzz.target import attempt, counted, must, run, target
 from sra.admin.guard.review import review
-from sra.cards.pcsc import pad as pcsc_pad
-from sra.cards.pcsc.contents import read_card
+from sra.cards.pcsc import reader as pcsc_pad
+from sra.cards.pcsc.pcsc_contents import read_card
 from sra.cards.pcsc.piv import PcscPivApplication, way_to_card
-from sra.cards.pkcs11 import rsa as pkcs11_rsa
+from sra.cards.pkcs11 import use as pkcs11_rsa
 from sra.errors import CardError, PinWrongError, ProtocolError, RefusedError, UsageError
 from sra.piv import apdu, objects, tlv
 from sra.piv.apdu import MAX_EXTENDED_RESPONSE, ApduError, Command, Status

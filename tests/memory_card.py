@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sra.cards.pin_policies import check_pin, pin_policy
+from sra.cards.piv_defaults import check_pin, pin_policy
 from sra.cards.software import software_keys as softcard_keys
 from sra.cards.software.software_keys import PrivateKey, UsableKey
 from sra.errors import KeyMissingError, PinBlockedError, PinNeededError, PinWrongError, PukWrongError

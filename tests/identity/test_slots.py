@@ -7,7 +7,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sra.cards.software.card_certificates import CardHolder, issue, parse_subject, validity
+from sra.cards.software.maker import CardHolder, issue, parse_subject, validity
 from sra.cards.software.software_keys import generate
 from sra.errors import RefusalCode, RefusedError
 from sra.identity.certificates import CardCertificate, parse

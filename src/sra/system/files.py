@@ -155,16 +155,29 @@ def locked(path: Path) -> Iterator[None]:
     The lock is a file of its own beside it, because ``replace`` makes the locked one vanish.
     """
     lock = path.with_name(f".{path.name}.lock")
+    with _locked(path, lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW) as descriptor:
+        give_to_folder_owner(descriptor, path.parent)
+        yield
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """The same for all files of a folder, which is the lock itself."""
+    with _locked(folder, folder, os.O_RDONLY | os.O_DIRECTORY):
+        yield
+
+
+@contextmanager
+def _locked(path: Path, lock: Path, flags: int) -> Iterator[int]:
     try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(lock, flags | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise _failure(path, error) from error
     try:
-        give_to_folder_owner(descriptor, path.parent)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield descriptor
     finally:
-        os.close(descriptor)
+        os.close(descriptor)  # which gives the lock back, as the end of the process does
 
 
 def give_to_folder_owner(descriptor: int, folder: Path) -> None:

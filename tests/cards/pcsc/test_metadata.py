@@ -10,8 +10,7 @@ import pytest
 
 from sra.cards.base import Card
 from sra.cards.pcsc.backend import PcscCard
-from sra.cards.pcsc.contents import read_card
-from sra.cards.pcsc.metadata import KeyMetadata, read_metadata
+from sra.cards.pcsc.pcsc_contents import KeyMetadata, read_card, read_metadata
 from sra.cards.pcsc.piv import PcscPivApplication, way_to_card
 from sra.cards.software.file import CardFolder
 from sra.errors import CardError, PinNeededError

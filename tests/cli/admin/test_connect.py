@@ -18,9 +18,8 @@ from rich.console import Console
 
 from sra.admin.build import ConnectOptions, UserInterface, _lender
 from sra.audit import verify
-from sra.cards.software.card_certificates import CardHolder, parse_subject, validity
 from sra.cards.software.file import CardFolder
-from sra.cards.software.maker import CardOrder, make
+from sra.cards.software.maker import CardHolder, CardOrder, make, parse_subject, validity
 from sra.cli.admin.connect import parse_slots
 from sra.cli.console import terminal
 from sra.cli.console.output import print_note

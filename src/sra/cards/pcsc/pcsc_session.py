@@ -7,8 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from sra.cards.card_thread import CardThread, settle
-from sra.cards.pcsc import pad as pcsc_pad
+from sra.cards.base import CardThread, settle
+from sra.cards.pcsc import reader as pcsc_pad
 from sra.cards.pcsc.piv import PcscPivApplication, way_to_card
 from sra.cards.pcsc.reader import BUSY, WAITING, CardResetError, ReaderConnection
 from sra.errors import CardBusyError, CardError, CardRemovedError, ProtocolError
@@ -115,7 +115,8 @@ class PcscSession:
     def _begin(self, turn: Future[T], work: Callable[[PcscPivApplication], T]) -> None:
         with self._connection.transaction():
             if turn.set_running_or_notify_cancel():
-                settle(turn, lambda: _understood(work, self._piv()))
+                piv = PcscPivApplication(way_to_card(self._connection.transmit, self._connection.is_t0))
+                settle(turn, lambda: _understood(work, piv))
 
     def _begin_again(self, turn: Future[T], work: Callable[[PcscPivApplication], T]) -> None:
         """After a reset by another program: PIV has to be selected again, and the PIN state is gone."""
@@ -129,9 +130,6 @@ class PcscSession:
             self._begin(turn, work_selected)
         except CardError as error:
             _fail(turn, error)
-
-    def _piv(self) -> PcscPivApplication:
-        return PcscPivApplication(way_to_card(self._connection.transmit, self._connection.is_t0))
 
 
 def _fail(turn: Future[T], error: CardError) -> None:

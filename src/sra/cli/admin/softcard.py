@@ -13,10 +13,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from sra.cards.choose import default_cards_dir
-from sra.cards.pin_policies import pin_policy
-from sra.cards.software.card_certificates import CardHolder, Issuer, load_issuer, parse_subject, validity
+from sra.cards.piv_defaults import pin_policy
 from sra.cards.software.file import CardFile, CardFolder, StoredKey
-from sra.cards.software.maker import CardOrder, make, new_puk
+from sra.cards.software.maker import CardHolder, CardOrder, Issuer, load_issuer, make, new_puk, parse_subject, validity
 from sra.cli.admin.cards import CardsDir
 from sra.cli.console.options import AsJson, examples
 from sra.cli.console.output import print_json, print_table
