@@ -117,8 +117,8 @@ class Pkcs11Session:
         self._keys[key_id, key_type] = usable
         if usable.always and pin == ON_PAD:  # the library has no way to ask for it again on the pad
             raise KeyMissingError(
-                f"The key {request.slot:02X} wants the PIN before each use, which a PIN pad behind PKCS#11 can't give it. "
-                "Use the card as pcsc:READER, if it is a PIV card."
+                f"The key {request.slot:02X} wants the PIN before each use, which a PIN pad behind PKCS#11 can't give "
+                "it. Use the card as pcsc:READER, if it is a PIV card."
             )
         if usable.always and not pin:
             raise PinNeededError(f"The key {request.slot:02X} wants the PIN before each use.")
