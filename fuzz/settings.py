@@ -18,7 +18,7 @@ from sra.audit import Audit
 from sra.cards.software import file as softcard_file
 from sra.cli import log
 from sra.errors import CardError, IdentityChangedError, SraError, UsageError
-from sra.identity.fingerprints import parse_fingerprint
+from sra.identity.x509_reading import parse_fingerprint
 from sra.remote.accounts import attribute_mapping, local_directory, pairing_file
 from sra.remote.accounts.pairing_file import DamagedError, Pairing
 from sra.remote.activation import journal

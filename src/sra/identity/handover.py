@@ -18,13 +18,13 @@ import hashlib
 from dataclasses import dataclass, field
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sra.errors import UsageError
-from sra.identity.fingerprints import fingerprint
+from sra.identity.x509_reading import MALFORMED, fingerprint
 from sra.piv import tlv
 from sra.piv.tlv import TlvError
 
@@ -41,7 +41,6 @@ MAX_CERTIFICATE = 32 * 1024
 _PURPOSE = b"sra-identity-hand-over-v1\x00"
 _SEQUENCE, _OCTETS = 0x30, 0x04
 _MIN_RSA_BITS = 2048
-_MALFORMED = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -100,7 +99,7 @@ def _read(certificate: bytes) -> HandOver | None:
         parsed = x509.load_der_x509_certificate(certificate)
         value = parsed.extensions.get_extension_for_oid(OID).value.public_bytes()
         elements = tlv.parse(tlv.unwrap(_SEQUENCE, value))
-    except (x509.ExtensionNotFound, TlvError, *_MALFORMED):
+    except (x509.ExtensionNotFound, TlvError, *MALFORMED):
         return None
     if [element.tag for element in elements] != [_OCTETS, _OCTETS]:
         return None
@@ -118,7 +117,7 @@ def _is_signed(new: bytes, handed: HandOver) -> bool:
             key.verify(handed.signature, message, ec.ECDSA(hashes.SHA256()))
         else:
             return False
-    except (InvalidSignature, *_MALFORMED):
+    except (InvalidSignature, *MALFORMED):
         return False
     return True
 

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from sra.errors import UsageError
-from sra.identity.fingerprints import fingerprint
+from sra.identity.x509_reading import fingerprint
 from sra.logs import clean
 from sra.system import files
 from sra.transport.tls_identity import MAX_FILE, IdentityFiles, TlsIdentityError, names_of

@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 
 from sra.errors import IdentityChangedError, UsageError
-from sra.identity.fingerprints import parse_fingerprint
+from sra.identity.x509_reading import parse_fingerprint
 from sra.logs import clean
 from sra.system import files
 

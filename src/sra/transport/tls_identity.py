@@ -30,7 +30,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from sra.errors import UsageError
 from sra.identity import handover
-from sra.identity.fingerprints import fingerprint
+from sra.identity.x509_reading import fingerprint
 from sra.logs import clean
 from sra.system import files
 

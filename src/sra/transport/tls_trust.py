@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sra.errors import UntrustedRemoteError, UsageError
 from sra.identity import handover
-from sra.identity.fingerprints import fingerprint
+from sra.identity.x509_reading import fingerprint
 from sra.logs import clean
 from sra.transport.known_remotes import Address, KnownRemotes, address, identity_changed
 from sra.transport.tls_identity import CURVE

@@ -28,7 +28,7 @@ from sra.cli.console.terminal_person import TerminalPerson
 from sra.config import load_admin_config
 from sra.errors import UsageError
 from sra.identity.certificates import parse
-from sra.identity.fingerprints import fingerprint
+from sra.identity.x509_reading import fingerprint
 from sra.paths import admin_paths
 from sra.piv.keys import Algorithm, Slot
 from sra.programs.run import status

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sra.errors import CardError
-from sra.identity.slots import only_decrypts
+from sra.identity.usage import only_decrypts
 from sra.piv.keys import KeyDescription, Operation, Slot, purpose
 from sra.piv.objects import CERTIFICATES, CardContents, certificate_in
 

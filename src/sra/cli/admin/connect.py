@@ -26,7 +26,7 @@ from sra.cli.console.status_view import StatusView
 from sra.cli.console.terminal_person import TerminalPerson, show_code
 from sra.config import AdminConfig, load_admin_config
 from sra.errors import UsageError
-from sra.identity.fingerprints import parse_fingerprint
+from sra.identity.x509_reading import parse_fingerprint
 from sra.logs import clean
 from sra.paths import AdminPaths, admin_paths
 from sra.piv.keys import Slot
