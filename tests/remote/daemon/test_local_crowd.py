@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from sra.system.peer import loopback_user_linux
+from sra.system.tcp import loopback_user_linux
 from tests.memory_remote import MemoryReader, running_remote
 
 NOBODY = 65534

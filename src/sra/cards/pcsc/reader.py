@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from smartcard import scard
 
 from sra.cards.base import CardThread
+from sra.checks import WrongError
 from sra.errors import CardBusyError, CardError, CardRemovedError, NoCardError, NoReaderError
 
 GET_FEATURES = 3400
@@ -213,6 +214,15 @@ def establish() -> int:
     code, context = scard.SCardEstablishContext(scard.SCARD_SCOPE_SYSTEM)
     check(code)
     return int(context)
+
+
+def check_pcscd() -> str:
+    """Raise ``WrongError`` unless the smart card service answers."""
+    code, found = scard.SCardEstablishContext(scard.SCARD_SCOPE_USER)
+    if code != scard.SCARD_S_SUCCESS:
+        raise WrongError(f"pcscd does not answer: {scard.SCardGetErrorMessage(code)}", "systemctl start pcscd.socket")
+    scard.SCardReleaseContext(found)
+    return "pcscd answers"
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from sra.cli.console.output import print_json, print_table
 from sra.cli.console.pins import PinFd, read_new_pin
 from sra.errors import CardError, KeyMissingError, UsageError
 from sra.piv.keys import Algorithm, Slot
-from sra.system import hardening
+from sra.system import machine
 
 app = typer.Typer(no_args_is_help=True, help="Make and look after software cards.")
 
@@ -62,7 +62,7 @@ def create(
     pin_fd: PinFd = None,
 ) -> None:
     """Make a software card: its keys, its certificates, its PIN."""
-    hardening.keep_memory_private()
+    machine.keep_memory_private()
     folder = CardFolder(cards_dir)
     folder.check_free(name)
     order = CardOrder(

@@ -22,7 +22,7 @@ from sra.remote.logins.login_paths import ANNOUNCE, MODULE, OPENSC, PAM_MODULES,
 from sra.remote.logins.stack_files import StackFiles
 from sra.remote.logins.stacks import StackState
 from sra.remote.logins.units import STARTED
-from sra.system.service import BOOTED
+from sra.system.machine import BOOTED
 
 _CERT_POLICY = re.compile(r"^\s*cert_policy\s*=\s*(?P<words>[^;]*);", re.MULTILINE)
 

@@ -14,7 +14,7 @@ import ssl
 from sra.errors import LinkError, ProtocolError
 from sra.remote.daemon.readers import Reader
 from sra.remote.daemon.sessions import Sessions
-from sra.system.peer import loopback_user_linux
+from sra.system.tcp import loopback_user_linux
 from sra.transport.channel import Channel
 from sra.transport.gate import Gate, GateLimits
 from sra.transport.listener import Listener, StrangerPlace

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from sra.system import files
-from sra.system.service import BOOTED
+from sra.system.machine import BOOTED
 
 SERVICE = "sra-logins.service"
 STARTED = ("sra-logins.path", "sra-logins.timer")
