@@ -12,9 +12,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, cast
 
 from sra.errors import LinkError
-from sra.transport.channel import Channel
+from sra.transport.channel import Channel, released
 from sra.transport.gate import Gate, Stranger, origins_of
-from sra.transport.handshake_failures import released
 from sra.transport.stream import Stream
 from sra.wire.connection import Connection
 from sra.wire.messages import SCREEN_ALPN
