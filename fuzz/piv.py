@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from fuzz.target import attempt, counted, must, run, target
 from sra.admin.guard.review import review
-from sra.cards.pcsc import reader as pcsc_pad
+from sra.cards.pcsc import reader as pcsc_reader
 from sra.cards.pcsc.pcsc_contents import read_card
 from sra.cards.pcsc.piv import PcscPivApplication, way_to_card
 from sra.cards.pkcs11 import use as pkcs11_rsa
@@ -156,7 +156,7 @@ def fuzz_pin_structures(data: bytes) -> None:
     pin = attempt(CardError, typed_pin, data)
     must(pin is None or (1 <= len(pin) <= 8 and data.startswith(pin)), "a PIN is what was typed")
     attempt(CardError, check_verify_structure, data)
-    code = pcsc_pad.verify_control(data)
+    code = pcsc_reader.verify_control(data)
     must(code is None or 0 <= code < 2**32, "a control code has 32 bits")
 
 

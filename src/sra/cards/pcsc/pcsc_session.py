@@ -8,9 +8,8 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from sra.cards.base import CardThread, settle
-from sra.cards.pcsc import reader as pcsc_pad
 from sra.cards.pcsc.piv import PcscPivApplication, way_to_card
-from sra.cards.pcsc.reader import BUSY, WAITING, CardResetError, ReaderConnection
+from sra.cards.pcsc.reader import BUSY, WAITING, CardResetError, ReaderConnection, verify_control, verify_structure
 from sra.errors import CardBusyError, CardError, CardRemovedError, ProtocolError
 from sra.piv.tlv import TlvError
 
@@ -74,11 +73,11 @@ class PcscSession:
 
     def pad_control(self) -> int | None:
         """Within a turn: the control code of the reader's PIN pad; ``None`` if it has none."""
-        return pcsc_pad.verify_control(self._connection.features())
+        return verify_control(self._connection.features())
 
     def verify_on_pad(self, piv: PcscPivApplication, control: int) -> None:
         """Within a turn: have the PIN typed on the reader."""
-        piv.verify_on_pad(lambda: self._connection.control(control, pcsc_pad.verify_structure()))
+        piv.verify_on_pad(lambda: self._connection.control(control, verify_structure()))
 
     async def close(self, forget: bool) -> None:
         """Let the card go, once what is under way is done; ``forget`` resets it, which ends its PIN state.
