@@ -32,6 +32,15 @@ MAX_SECONDS = 7 * 24 * 3600
 MAX_TEXT = 1000
 """Characters of a text meant for a person."""
 
+KEY_DEADLINE_OF_SRAD = 170.0
+KEY_DEADLINE_OF_VIRTUAL_CARD = 175.0
+KEY_DEADLINE_OF_READER = 180.0
+"""Seconds for a key use or a PIN question: how long srad waits for the admin, the virtual card for srad, and the driver
+for the virtual card (``ANSWER_LIMIT_MS`` in reader/link_time.h).
+
+In this order, so that an unanswered question ends as a refusal, with its reason, and not as a card that is gone.
+"""
+
 Nonce = Annotated[bytes, Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 ShortText = Annotated[str, Meta(max_length=255)]
