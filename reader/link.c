@@ -284,7 +284,7 @@ bool link_is_present(struct link *link)
     bool present;
 #ifdef SRA_PLAIN_PRESENCE
     if (link->open)
-        look(link); /* nobody else does */
+        look(link); /* no polling thread does */
 #endif
     present = link->state == LINK_PRESENT;
     release(link, cancelling);

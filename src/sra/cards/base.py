@@ -16,7 +16,7 @@ from sra.piv.objects import CardContents
 
 @dataclass(frozen=True)
 class CardListing:
-    """A card that could be opened: ``name`` is what a person gives to choose it (``software:NAME``, ``pcsc:READER``).
+    """A card that could be opened: ``name`` is what the user gives to choose it (``software:NAME``, ``pcsc:READER``).
 
     ``problem`` is empty, or says why this card can't be used and what to do.
     """
@@ -54,12 +54,12 @@ class Card(Protocol):
         """Whether the PIN can be typed on the reader itself (``verify_on_pad``)."""
 
     async def verify_on_pad(self) -> None:
-        """Verify the PIN that the person types on the reader's own pad; raises what ``verify_pin`` raises."""
+        """Verify the PIN that the user types on the reader's own pad; raises what ``verify_pin`` raises."""
 
     async def change_pin(self, old: bytes, new: bytes) -> None:
         """Set another PIN; raises what ``verify_pin`` raises of ``old``, ``UsageError`` if ``new`` can be no PIN.
 
-        This and ``unblock_pin`` are for the person at this machine: nothing that a remote asks leads here.
+        This and ``unblock_pin`` are for the user at this machine: nothing that a remote asks leads here.
         """
 
     async def unblock_pin(self, puk: bytes, new: bytes) -> None:
@@ -98,7 +98,7 @@ class CardThread:
     """A card's own thread, which runs jobs one after another: PC/SC and PKCS#11 block, and a card does one at a time.
 
     Not a ``ThreadPoolExecutor``: Python waits for those at its end, and neither can be called back from waiting for a
-    program that keeps the card, or a person.
+    program that keeps the card, or a user.
     """
 
     def __init__(self, name: str) -> None:

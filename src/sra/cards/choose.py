@@ -20,7 +20,7 @@ PKCS11_PREFIX = "pkcs11:"
 
 
 def default_cards_dir() -> Path:
-    """Where a person's software cards are."""
+    """The folder of the user's software cards."""
     return platformdirs.user_data_path("sra") / "softcards"
 
 
@@ -32,7 +32,7 @@ def chosen_modules(configured: Sequence[str], given: Sequence[Path] | None) -> l
 def card_backends(
     cards_dir: Path, modules: Sequence[Path] = (), notice: Notice = lambda _: None
 ) -> dict[str, CardBackend]:
-    """Every kind of card, by what its names begin with; ``notice`` tells the person what a card waits for."""
+    """Every kind of card, by what its names begin with; ``notice`` tells the user what a card waits for."""
     return {
         "software:": SoftwareBackend(cards_dir),
         "pcsc:": PcscBackend(notice=notice),

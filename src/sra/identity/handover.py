@@ -9,7 +9,7 @@ It is an extension of the new certificate::
 The message is ``"sra-identity-hand-over-v1"``, a zero byte, SHA-256(old certificate), SHA-256(new
 SubjectPublicKeyInfo). TLS 1.3 never signs such a one (its own begin with 64 spaces; RFC 8446, 4.4.3), so a remote's
 handshakes can't be turned into a hand-over. Old certificates lie in each other, so a chain of them is walked back to
-the one that somebody remembers; whoever has seen a newer one can't be led back to an older.
+the one that an admin remembers; an admin that has seen a newer one can't be led back to an older.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sra.piv import tlv
 from sra.piv.tlv import TlvError
 
 OID = x509.ObjectIdentifier("2.25.234692077472601667220156123893352435423")
-"""Of the UUID b0900cca-ee89-4634-83a0-041172090edf (ITU-T X.667), so that nobody has to register it."""
+"""Of the UUID b0900cca-ee89-4634-83a0-041172090edf (ITU-T X.667), so that it needs no registration."""
 
 MAX_HANDOVERS = 8
 """In one chain: each makes the certificate some 600 bytes longer, and a handshake should fit in the first packets. At a

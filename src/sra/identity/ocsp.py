@@ -1,7 +1,7 @@
 """OCSP (RFC 6960): a question about one certificate, and an answer that may be believed.
 
 The issuer signs the answer itself, or a responder to which it gave a certificate for just that. Such a certificate says
-that nobody needs to ask about it (id-pkix-ocsp-nocheck), or the caller looks for it in the issuer's lists.
+that its own status needs no question (id-pkix-ocsp-nocheck), or the caller looks for it in the issuer's lists.
 
 “Revoked” is believed of every responder that the issuer has authorised, whatever else is wrong with the answer: a stale
 or replayed one, one without its nonce, one of a responder that is out of its dates or could itself be revoked. Only

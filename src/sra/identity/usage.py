@@ -1,6 +1,6 @@
 """What a card's certificate may be used for, as it says itself and as its authorities say.
 
-Only a 9A key, or one that could be, authenticates anybody. A key that decrypts for remotes must not authenticate: to
+Only a 9A key, or one that could be, authenticates. A key that decrypts for remotes must not authenticate: to
 decrypt a block with RSA is to sign it, so a remote that borrowed the key would get a proof for another one
 (docs/decisions/0022). Hence both sides look at the key usage: the remote lets no key in that may decrypt, the admin's
 side has none decrypt that might be let in. For this, two extensions are read straight from the certificate, so that no
@@ -21,7 +21,7 @@ from sra.identity.x509_reading import extension, readable
 from sra.piv import tlv
 
 CARD_AUTHENTICATION = bytes.fromhex("6086480165030608")
-"""id-PIV-cardAuth, 2.16.840.1.101.3.6.8 (FIPS 201-3, 4.2.2.1): 9E signs for whoever holds the card, without a PIN."""
+"""id-PIV-cardAuth, 2.16.840.1.101.3.6.8 (FIPS 201-3, 4.2.2.1): 9E signs for any holder of the card, without a PIN."""
 
 _BIT_STRING, _SEQUENCE, _EXTENSIONS = 0x03, 0x30, 0xA3
 _KEY_USAGE, _EXTENDED_KEY_USAGE = bytes.fromhex("551d0f"), bytes.fromhex("551d25")
@@ -33,7 +33,7 @@ _DECRYPTS = 0x20 | 0x10 | 0x08
 
 
 def check_slot(card: CardCertificate, *, may_decrypt: bool = False) -> str:
-    """Under every policy: what the key may do, in words; raise ``RefusedError`` (``USAGE``) if it authenticates nobody.
+    """Under every policy: what the key may do, in words; raise ``RefusedError`` (``USAGE``) if it may not authenticate.
 
     ``may_decrypt``: the remote's owner lets keys in that decrypt too. A certificate that says nothing may be of any
     slot (``says_its_use``). One that can't be read is refused (``CERTIFICATE``).
@@ -117,7 +117,7 @@ _NAMES = {
 
 _OPENING = frozenset({"1.3.6.1.5.5.7.3.2", "1.3.6.1.4.1.311.20.2.2", ANY_USAGE})
 """A certificate that opens an account is for one of these, or says nothing: names of a web server or a program's author
-were never checked as those of a person."""
+were never checked as those of a user."""
 
 
 def check_purpose(card: CardCertificate, policy: CertificatePolicy) -> str:

@@ -114,7 +114,7 @@ def fingerprint(certificate: bytes) -> str:
 
 
 def parse_fingerprint(text: str) -> str:
-    """A fingerprint that a person typed, in its one form; prefix, colons and capitals may be missing.
+    """A fingerprint that the user typed, in its one form; prefix, colons and capitals may be missing.
 
     Raises ``UsageError`` if it is not 32 bytes in hexadecimal.
     """

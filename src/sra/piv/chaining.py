@@ -4,7 +4,7 @@ A card wraps its application::
 
     ResponseCutter(CommandJoiner(application, instructions))
 
-and whoever talks to a card wraps the way to it::
+and a program that talks to a card wraps the way to it::
 
     ResponseJoiner(CommandSplitter(DirectSender(transmit)))
 

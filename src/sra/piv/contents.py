@@ -1,4 +1,4 @@
-"""What a card lets everybody read: made for a card that has no objects of its own, and cut down to what is inserted.
+"""What may be read of a card: made for a card that has no objects of its own, and cut down to what is inserted.
 
 No I/O.
 """
@@ -14,7 +14,7 @@ from sra.piv.objects import CERTIFICATES, CardContents, KeyHistory
 
 
 def build_contents(guid: bytes, keys: tuple[KeyDescription, ...], certificates: Mapping[Slot, bytes]) -> CardContents:
-    """What a PIV card with this GUID (16 bytes), these keys and their certificates (DER) lets everybody read."""
+    """What may be read of a PIV card with this GUID (16 bytes), these keys and their certificates (DER)."""
     common = {
         objects.CHUID: objects.build_chuid(guid),
         objects.CARD_CAPABILITY_CONTAINER: objects.build_card_capability_container(guid),
@@ -61,5 +61,5 @@ def _last_retired(keys: tuple[KeyDescription, ...]) -> int:
 
 
 def describe_keys(keys: tuple[KeyDescription, ...]) -> str:
-    """The keys for a person: ``9A RSA_2048, 9C P256``."""
+    """The keys, for the user: ``9A RSA_2048, 9C P256``."""
     return ", ".join(f"{key.slot:02X} {key.algorithm.name}" for key in keys)

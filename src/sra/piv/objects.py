@@ -41,7 +41,7 @@ MAX_RETIRED = 20
 
 
 class CardContents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a card lets everybody read, and which keys it has.
+    """What any program may read of a card, and which keys it has.
 
     ``objects`` maps a data object's tag (``CHUID``, ``CERTIFICATES[...]`` ...) to what is inside its template 53
     (7E for the discovery object).

@@ -95,12 +95,12 @@ def read(path: Path, limit: int) -> FileContent | None:
 def read_trusted(path: Path, limit: int) -> FileContent | None:
     """As ``read``, for a file that decides whom to trust: it has to be root's, ours, or the folder owner's.
 
-    Others may not write to the folder either: who can take the file away decides too.
+    Others may not write to the folder either: a user who can take the file away decides too.
     """
     _check_folder(path.parent)
     content = read(path, limit)
     if content is not None and content.owner not in {0, os.geteuid(), path.parent.stat().st_uid}:
-        raise FileError(path, "this file belongs to somebody else, so it is not trusted.", f"chown root {path}")
+        raise FileError(path, "this file belongs to another user, so it is not trusted.", f"chown root {path}")
     return content
 
 
@@ -137,7 +137,7 @@ def replace(path: Path, data: bytes, mode: int) -> None:
 def make_folder(path: Path, mode: int) -> None:
     """Create the folder, and those above it, unless it is there; raise ``FileError`` if it can't be.
 
-    It has this mode whatever the umask is; and so have those above it that are new, if everybody is to enter it.
+    It has this mode whatever the umask is; and so have those above it that are new, if every user is to enter it.
     """
     try:
         missing = [each for each in (path, *path.parents) if not each.exists()]

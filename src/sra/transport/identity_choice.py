@@ -68,7 +68,7 @@ class Found:
 
 
 def parse_choice(text: str) -> bytes:
-    """The SHA-1 or SHA-256 that a person typed; prefix, colons, spaces and capitals may be missing."""
+    """The SHA-1 or SHA-256 that the user typed; prefix, colons, spaces and capitals may be missing."""
     digits = text.strip().upper().removeprefix("SHA256:").removeprefix("SHA1:").replace(":", "").replace(" ", "")
     try:
         digest = bytes.fromhex(digits)
@@ -189,7 +189,7 @@ def _content(path: Path) -> files.FileContent:
 
 
 def _key_in(path: Path, data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The key in a PEM file, found by its public half; raise ``TlsIdentityError`` if everybody can read it."""
+    """The key in a PEM file, found by its public half; raise ``TlsIdentityError`` if every user can read it."""
     if b"PRIVATE KEY-----" not in data:
         return
     if _content(path).mode & stat.S_IRWXO:

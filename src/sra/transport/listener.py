@@ -186,7 +186,7 @@ class Listener:
             self._accept_waiting(listening, loop.time())
 
     def _accept_waiting(self, listening: socket.socket, now: float) -> None:
-        """Take what else waits in the kernel: when a flood has filled its queue, it drops everybody's packets."""
+        """Take what else waits in the kernel: when a flood has filled its queue, it drops the packets of admins too."""
         for _ in range(BATCH):
             try:
                 accepted, peer = listening.accept()

@@ -63,12 +63,12 @@ RATES: dict[type[Message], Rate | Bound] = {
     messages.EjectCard: Bound.STATES,
     # After a log-out the screen is asked for three times a second, for a minute.
     messages.ScreenRequest: Rate(300, 1),
-    # The guard has a rate of its own, of 50 a second, and tells the person: this is only against work.
+    # The guard has a rate of its own, of 50 a second, and tells the user: this is only against work.
     KeyRequest: Rate(1000, 100),
     PinRequest: Rate(1000, 100),
     # As many as the questions that they take back.
     messages.Cancel: Rate(1000, 100),
-    # A login says one; a person reads no two in a second.
+    # A login says one; a user reads no two in a second.
     messages.Remark: Rate(20, 2),
     # After 2.5 s of silence. Those beyond the rate get no answer, and 64 of them end the connection.
     messages.Ping: Rate(50, 2),

@@ -80,7 +80,7 @@ def _always(state: State) -> Transitions:
 
 
 def _late(state: State) -> Transitions:
-    """Answers to what was asked before the card went, and the word that nobody waits for them."""
+    """Answers to what was asked before the card went, and the notice that nothing waits for them."""
     return _stay(
         state,
         (Role.ADMIN, KeyReply),

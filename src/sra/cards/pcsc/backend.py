@@ -106,7 +106,7 @@ class PcscCard:
         await wait_removed(self._state)
 
     async def close(self) -> None:
-        """Let the card go; reset it if its PIN was verified here, so that nobody else has the use of that."""
+        """Let the card go; reset it if its PIN was verified here, so that no other program has the use of that."""
         await self._session.close(forget=self._is_verified)
 
 
@@ -114,7 +114,7 @@ class PcscBackend:
     """The cards in this machine's readers (``base.CardBackend``)."""
 
     def __init__(self, patience: float = pcsc_reader.PATIENCE, notice: Notice = lambda _: None) -> None:
-        """Store; ``notice`` is told what a person should know while another program keeps a card for up to so long."""
+        """Store; ``notice`` is told what the user should know while another program keeps a card for up to so long."""
         self._patience = patience
         self._notice = notice
 

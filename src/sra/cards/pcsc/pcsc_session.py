@@ -16,7 +16,7 @@ from sra.piv.tlv import TlvError
 T = TypeVar("T")
 
 NOTICE_AFTER = 1.0
-"""Seconds of waiting for another program after which the person is told."""
+"""Seconds of waiting for another program after which the user is told."""
 
 Notice = Callable[[str], None]
 
@@ -48,7 +48,7 @@ class PcscSession:
             raise
 
     async def take_turn(self, work: Callable[[PcscPivApplication], T]) -> T:
-        """What ``work`` returns, done with nobody else's commands in between, however long the card takes for it.
+        """What ``work`` returns, done with no other program's commands in between, however long the card takes for it.
 
         Raise ``CardBusyError`` if another program keeps the card for too long; the work is not done then.
         """
@@ -103,7 +103,7 @@ class PcscSession:
             raise CardBusyError(BUSY)
 
     def _await_turn(self, turn: Future[T], work: Callable[[PcscPivApplication], T]) -> None:
-        """In the thread: begin a transaction, then do the work unless nobody waits for it any more."""
+        """In the thread: begin a transaction, then do the work unless the caller has given up waiting."""
         try:
             self._begin(turn, work)
         except CardResetError:

@@ -108,7 +108,7 @@ def way_to_card(transmit: Callable[[bytes], bytes], is_t0: bool) -> Sender:
 
 
 class PcscPivApplication:
-    """The PIV application of a card, which is the selected one as far as nobody else interferes."""
+    """The PIV application of a card, which is the selected one as far as no other program interferes."""
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender

@@ -23,7 +23,7 @@ _FEATURE = struct.Struct(">BBI")
 """PCSC_TLV_STRUCTURE: the feature, 4, and the control code that asks for it."""
 
 _SECONDS = 60
-"""For the first digit and between two: as long as a person needs to find the reader."""
+"""For the first digit and between two: as long as a user needs to find the reader."""
 
 _VERIFY = bytes.fromhex("0020008008FFFFFFFFFFFFFFFF")
 """VERIFY of the application PIN, into which the reader puts what is typed."""
@@ -153,7 +153,7 @@ class ReaderConnection:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Nobody else's commands come in between; blocks while another program has a transaction."""
+        """Let no other program's commands come in between; blocks while another program has a transaction."""
         check(scard.SCardBeginTransaction(self._card))
         try:
             yield
@@ -189,7 +189,7 @@ class ReaderConnection:
         check(code)
 
     def disconnect(self, forget: bool) -> None:
-        """Let the card go; ``forget`` resets it, so that its PIN is not verified any more for anybody."""
+        """Let the card go; ``forget`` resets it, so that its PIN is not verified any more for any program."""
         if self._card:
             scard.SCardDisconnect(self._card, scard.SCARD_RESET_CARD if forget else scard.SCARD_LEAVE_CARD)
         if self._context:

@@ -26,7 +26,7 @@ _POLL = 0.5
 """Seconds between two looks for the card: no module wakes us up, and half a second of it is not seen."""
 
 _CLOSING = 5.0
-"""Seconds that the module gets for the logout; it may be waiting for a person at a pad."""
+"""Seconds that the module gets for the logout; it may be waiting for the user at a pad."""
 
 _NO_KEYS = "It has no certificate (readable without a PIN) with a key that a PIV card could have."
 

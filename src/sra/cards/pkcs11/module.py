@@ -1,4 +1,4 @@
-"""A PKCS#11 module, loaded once in a process and used by one thread, and what its return codes mean to a person.
+"""A PKCS#11 module, loaded once in a process and used by one thread, and what its return codes mean to the user.
 
 The library starts a module without asking it to do locks, so no second thread may call it, however many cards there are
 behind it (PKCS#11 v2.40, section 5.4).

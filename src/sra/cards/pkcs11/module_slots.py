@@ -38,7 +38,7 @@ class Pkcs11Name:
 
 
 def parse_name(text: str) -> Pkcs11Name:
-    """The name that a person has given; raise ``UsageError``."""
+    """The name that the user has given; raise ``UsageError``."""
     if not text.startswith(PREFIX):
         raise UsageError(f"{text!r} is not the name of a card behind a PKCS#11 module; those begin with {PREFIX!r}.")
     card = text.removeprefix(PREFIX)
@@ -98,7 +98,7 @@ def found_key(key_id: bytes, certificate: bytes) -> FoundKey | None:
     try:
         algorithm = algorithm_of(certificate)
         extensions = x509.load_der_x509_certificate(certificate).extensions
-        # Cards keep the certificates of authorities along with the person's.
+        # Cards keep the certificates of authorities along with the user's.
         is_authority = any(isinstance(one.value, x509.BasicConstraints) and one.value.ca for one in extensions)
     except (CardError, *_MALFORMED):
         return None

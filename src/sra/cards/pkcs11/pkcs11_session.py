@@ -63,7 +63,7 @@ class Pkcs11Session:
         return min(told, max(1, USUAL_TRIES - self._wrong))
 
     def read(self) -> FoundCard:
-        """What everybody may read."""
+        """What may be read without a login."""
         with contextlib.closing(self._slot.get_token().open()) as session:
             certificates = _objects(session, ObjectClass.CERTIFICATE)
             pairs = [(_get(each, Attribute.ID), _get(each, Attribute.VALUE)) for each in certificates]

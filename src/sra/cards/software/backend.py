@@ -142,7 +142,7 @@ class SoftwareBackend:
 
 
 def describe(name: str, file: CardFile) -> CardContents:
-    """What the card lets everybody read; raise ``CardError`` if a certificate does not fit its key."""
+    """What any program may read of the card; raise ``CardError`` if a certificate does not fit its key."""
     for key in file.keys:
         try:
             fits = algorithm_of(key.certificate) is key.algorithm
