@@ -62,7 +62,7 @@ async def is_refused(port: int) -> bool:
 
 
 async def test_between_two_batches_of_a_flood_everything_else_gets_its_turn() -> None:
-    """An ``await`` of what is there already lets nobody else run: the queue in the kernel must not be emptied at once."""
+    """An ``await`` of what is there already lets nobody else run."""
     counted = 0
 
     def count(_: socket.socket, address: str) -> tuple[str, ...]:
