@@ -184,6 +184,7 @@ class Listener:
                 continue
             self._admit_or_close(accepted, str(peer[0]), loop.time())
             self._accept_waiting(listening, loop.time())
+            await asyncio.sleep(0)  # ``sock_accept`` lets nobody else run while a flood keeps the queue filled
 
     def _accept_waiting(self, listening: socket.socket, now: float) -> None:
         """Take what else waits in the kernel: when a flood has filled its queue, it drops the packets of admins too."""
