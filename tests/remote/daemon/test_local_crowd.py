@@ -46,7 +46,7 @@ async def test_a_virtual_card_attaches_while_another_user_holds_what_it_can() ->
                 begun = time.monotonic()
                 reader = MemoryReader(number)
                 await reader.attach(remote.local_port)
-                assert time.monotonic() - begun < 2
+                assert time.monotonic() - begun < 5  # and 9.5 where all other users share places
                 await reader.leave()
         finally:
             holding.kill()
