@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -69,7 +70,10 @@ async def _serve(paths: Paths, config: DaemonConfig) -> None:
     record = Recorder(paths.audit)
     admission = open_admission(paths, config, identity.certificate, record)
     sessions = Sessions(admission)
-    local = LocalListener(tls_identity.server_context(identity, [ALPN]), _local_secret(paths.local_secret), sessions)
+    local = LocalListener(
+        tls_identity.server_context(identity, [ALPN]), _local_secret(paths.local_secret), sessions,
+        card_user=_owner(paths.readers),
+    )  # fmt: skip
     context = tls_identity.server_context(identity, [ALPN, SCREEN_ALPN])
     known = RecentAdmins(paths.recent_admins)
     known.load()
@@ -101,6 +105,13 @@ def _limits(config: DaemonConfig) -> GateLimits:
     )
 
 
+def _owner(folder: Path) -> int | None:
+    """The user whom the folder belongs to, if it is there: that of the readers' sockets is the virtual card's."""
+    with contextlib.suppress(OSError):
+        return folder.stat().st_uid
+    return None
+
+
 def _local_secret(path: Path) -> bytes:
     """The secret that is there already (made by the program that started this one), or a new one."""
     content = files.read(path, SECRET_BYTES + 1)
@@ -118,10 +129,10 @@ def open_admission(paths: Paths, config: DaemonConfig, certificate: bytes, recor
     ``certificate`` is the remote's TLS certificate (DER).
     """
     host = socket.gethostname()
-    finder = open_finder(paths, config.accounts, host)
     licenses = open_licenses(paths)
     licenses.start()
-    check = checking(paths, config.policy)
+    finder = open_finder(paths, config.accounts, host, licenses.now)
+    check = checking(paths, config.policy, licenses.now)
     demands = config.session
     limits = SessionLimits(
         pin_cache=(demands.pin_cache_minutes or 0) * 60,

@@ -38,8 +38,17 @@ _NO_LISTS = Path("/nonexistent")
 """Revocation is the certificate policy's matter; here only the authorities count."""
 
 
-def open_finder(paths: Paths, config: AccountsConfig, host: str = "") -> AccountFinder:
-    """The finder of these settings; raise ``UsageError`` if the directory's authorities can't be read."""
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def open_finder(
+    paths: Paths, config: AccountsConfig, host: str = "", now: Callable[[], datetime] = _now
+) -> AccountFinder:
+    """The finder of these settings; raise ``UsageError`` if the directory's authorities can't be read.
+
+    ``now``: the time at which authorities have to be valid to vouch for a name.
+    """
     name = host or socket.gethostname()
     trust = TrustFolder(paths.trust, _NO_LISTS)
     local = LocalDirectory(paths.attributes)
@@ -51,7 +60,7 @@ def open_finder(paths: Paths, config: AccountsConfig, host: str = "") -> Account
         login=WatchedFile(paths.attribute_mapping, attribute_mapping.MAX_FILE, attribute_mapping.decode),
         directories=(local, ldap) if ldap else (local,),
         certificates=(*([ldap] if ldap and config.ldap and config.ldap.by_certificate else []), *sssd),
-        vouching=Vouching(lambda: (trust.current or trust.read()).authorities),
+        vouching=Vouching(lambda: (trust.current or trust.read()).authorities, now),
         rules=AccountRules(config.allow, config.deny),
     )
 
@@ -99,13 +108,18 @@ def open_policy(paths: Paths, config: PolicyConfig) -> PolicyChecker:
     return PolicyChecker(policy, open_trust(paths, config), store)
 
 
-def checking(paths: Paths, config: PolicyConfig) -> Callable[[CardCertificate], Awaitable[None]]:
-    """``Admission.check_certificate`` by these settings; what it relies on is kept fresh while the event loop runs."""
+def checking(
+    paths: Paths, config: PolicyConfig, now: Callable[[], datetime]
+) -> Callable[[CardCertificate], Awaitable[None]]:
+    """``Admission.check_certificate`` by these settings; what it relies on is kept fresh while the event loop runs.
+
+    ``now`` is never earlier than a time that has passed: a clock that is set back revives no authority and no list.
+    """
     checker = open_policy(paths, config)
-    checker.start(_now)
+    checker.start(now)
 
     async def check(card: CardCertificate) -> None:
-        await checker.check(card, _now())
+        await checker.check(card, now())
 
     return check
 
@@ -119,10 +133,6 @@ def verdict(
         return asyncio.run(checker.explain(card, _now()))
     finally:
         checker.close()
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def open_licenses(paths: Paths) -> LicenseStore:

@@ -20,6 +20,7 @@ from sra.remote.daemon.readers import Reader
 from sra.remote.daemon.screens import Screens
 from sra.transport.channel import Channel
 from sra.wire.messages import (
+    KEY_DEADLINE_OF_SRAD,
     NO_LIMITS,
     CardInserted,
     EjectCard,
@@ -30,9 +31,6 @@ from sra.wire.messages import (
     ScreenRequest,
     SessionLimits,
 )
-
-KEY_DEADLINE = 170.0
-"""Seconds for a key use or a PIN question, below the reader's own 180."""
 
 MAX_OF_A_CARD = 4
 """Connections of one card at a time; a newer one ends the oldest. One has its card in a reader, the others wait to or
@@ -199,7 +197,7 @@ class RemoteSession:
     async def _ask(self, question: KeyRequest | PinRequest, event: str, facts: dict[str, str]) -> Message:
         outcome = "cancelled"
         try:
-            reply = await self._channel.ask(question, KEY_DEADLINE)
+            reply = await self._channel.ask(question, KEY_DEADLINE_OF_SRAD)
             outcome = str(reply.outcome) if isinstance(reply, PinReply) else "done"
         except RefusedError as error:
             outcome = f"refused: {error.code}"

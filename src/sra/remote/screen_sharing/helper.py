@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 from pathlib import Path
 
@@ -53,6 +54,7 @@ class Helper:
         self, path: Path, place: SharePlace, daemon_uid: int, password: OnePassword, recordings: RecordingFolder
     ) -> None:
         self._path = path
+        self._daemon_uid = daemon_uid
         self._users = {0: _OF_SRAD, daemon_uid: _OF_SRAD, place.account.uid: (Burn,)}
         self._tasks: set[asyncio.Task[None]] = set()
         self.place = place
@@ -67,13 +69,14 @@ class Helper:
         """Listen until cancelled; then no password is right any more, and no server runs."""
         await self.password.lock()
         self.place.clear()
-        listening = _listen(self._path)
+        listening = _listen(self._path, self._daemon_uid, self.place.account.gid)
         try:
             while True:
                 connection, _ = await asyncio.get_running_loop().sock_accept(listening)
                 task = asyncio.create_task(self._serve_connection(connection))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
+                await asyncio.sleep(0)  # ``sock_accept`` lets no other task run while others wait
         finally:
             listening.close()
             self._path.unlink(missing_ok=True)
@@ -213,11 +216,17 @@ class HelperConnection:
         self._connection.send(encode(reply))
 
 
-def _listen(path: Path) -> socket.socket:
-    """The listening socket. Every user may connect: which one it is, is checked at each connection."""
+def _listen(path: Path, user: int, group: int) -> socket.socket:
+    """The socket for srad's user and the screen account's group; each connection's user is checked all the same.
+
+    Any other user could keep the kernel's queue filled, and srad out.
+    """
     path.unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     listening.bind(str(path))
-    path.chmod(0o666)
+    path.chmod(0o600)
+    if os.geteuid() == 0:
+        os.chown(path, user, group)
+    path.chmod(0o660)
     listening.listen(BACKLOG)
     return listening
