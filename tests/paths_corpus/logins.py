@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from sra.errors import RefusedError
 from sra.identity import policy
 from sra.identity.policy import CertificatePolicy, Certificates
-from sra.remote.logins import mapping
+from sra.remote.logins import pam_pkcs11
 from sra.remote.logins.pam_pkcs11 import Pkcs11Settings
 from sra.remote.revocation.cache import Cache
 from sra.remote.revocation.checker import PolicyChecker
@@ -78,7 +78,7 @@ class Login:
         shutil.copytree(self._empty_card, folder / "card")
         (folder / "softhsm.conf").write_text(f"directories.tokendir = {folder}/card\nobjectstore.backend = file\n")
         (folder / "der").write_bytes(self._der)
-        (folder / "map").write_bytes(mapping.text_of({self._der: "root"}))
+        (folder / "map").write_bytes(pam_pkcs11.mapping_of({self._der: "root"}))
         text = Pkcs11Settings(SOFTHSM, f"{folder}/hashed", f"{folder}/map", self._settings.pam_pkcs11).text
         (folder / "pam_pkcs11.conf").write_text(text)
         environment = {**os.environ, "SOFTHSM2_CONF": str(folder / "softhsm.conf")}

@@ -9,7 +9,7 @@ import pytest
 from lab.hosts import ENVIRONMENT, two_hosts
 from lab.processes import LabError, Process, wait_until
 from lab.product import PIN, SRA, Terminal, World, code_of, make_card, remote_at_work, wait_for_card
-from sra.remote.logins.services import SESSIONS
+from sra.remote.logins.stacks import SESSIONS
 from tests.system.pin_pad import ASKS, at_pad
 
 PASSWORD = "a password that no test uses"  # of lab.product.World.add_person

@@ -12,8 +12,8 @@ import pytest
 from lab.processes import wait_until
 from sra.errors import RefusalCode
 from sra.remote.license.latest_time import SETTLING, LatestTime
-from sra.remote.license.problems import LicenseError, LicenseProblem
 from sra.remote.license.profile import ProfileError
+from sra.remote.license.statement import LicenseError, LicenseProblem
 from sra.remote.license.store import INSTALLED_NAME, LicensePlaces, LicenseStore
 from tests.remote.license.made import (
     DAY,

@@ -20,8 +20,7 @@ from sra.paths import Paths, admin_paths
 from sra.remote.build_license import latest_time, open_licenses
 from sra.remote.license import issuers, profile, statement
 from sra.remote.license.latest_time import moment
-from sra.remote.license.problems import LicenseError
-from sra.remote.license.statement import ANY, FEATURES, License, day
+from sra.remote.license.statement import ANY, FEATURES, License, LicenseError, day
 from sra.remote.license.store import MAX_PROFILE
 from sra.system import files
 

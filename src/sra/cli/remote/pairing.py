@@ -12,7 +12,7 @@ import typer
 
 from sra.cli.console.options import AsJson, Root, examples
 from sra.cli.console.output import print_facts, print_json, print_note, print_table
-from sra.cli.remote.pam import note_kept_out
+from sra.cli.remote.pam import note_missing_access
 from sra.config import DaemonConfig, load_daemon_config
 from sra.errors import RefusalCode, RefusedError, UsageError
 from sra.identity.certificates import MAX_CERTIFICATE, CardCertificate, parse_file
@@ -20,12 +20,12 @@ from sra.identity.policy import CertificatePolicy, PolicyFinding
 from sra.identity.slots import check_slot, says_its_use
 from sra.identity.usage import check_purpose
 from sra.paths import Paths
+from sra.remote.accounts.directory import find_local
 from sra.remote.accounts.finder import AccountFinder, Decision
-from sra.remote.accounts.local_linux import find_local
 from sra.remote.accounts.pairing import LookupStep, PairingStore
 from sra.remote.build import open_finder
 from sra.remote.build_policy import verdict
-from sra.remote.logins import refresh as logins
+from sra.remote.logins import refresh
 from sra.remote.logins.login_paths import LoginPaths
 
 app = typer.Typer()
@@ -54,7 +54,7 @@ def pair(
     if certificate is not None and key_hash is None:
         card = _read_to_pair(certificate, load_daemon_config(Paths(root).config))
         is_new = store.pair_certificate(name, card)
-        logins.paired_cards(Paths(root)).add(card)
+        refresh.paired_cards(Paths(root)).add(card)
         _note_validity(card)
     elif key_hash is not None and certificate is None:
         is_new = store.pair(name, key_hash)
@@ -62,13 +62,13 @@ def pair(
         raise UsageError("Name the card either by --certificate FILE or by --hash HASH.")
     print_note(f"paired with {name}" if is_new else f"this card was paired with {name} before")
     _note_problems(store)
-    logins.refresh(Paths(root))
-    if key_hash is not None and logins.is_enabled(LoginPaths(root)):
+    refresh.refresh(Paths(root))
+    if key_hash is not None and refresh.is_enabled(LoginPaths(root)):
         print_note(
             f"note: this machine's logins go by certificates. They learn this card's when it comes in and a trusted "
             f"authority vouches for it; otherwise run: sra pair {name} --certificate FILE"
         )
-    note_kept_out(root, [name])
+    note_missing_access(root, [name])
 
 
 @app.command(epilog=examples("sra unpair alice", "sra unpair alice --hash sha256:9f86d081…"))
@@ -80,10 +80,10 @@ def unpair(account: AccountArgument, key_hash: KeyHash = None, *, root: Root = P
     store = PairingStore(Paths(root).pairings)
     for gone in store.unpair(account, key_hash):
         print_note(f"unpaired {gone.account} from {gone.hash}")
-    logins.withdraw(Paths(root), account)
+    refresh.withdraw(Paths(root), account)
     _note_problems(store)
-    logins.forget_unpaired(Paths(root))
-    logins.refresh(Paths(root))
+    refresh.forget_unpaired(Paths(root))
+    refresh.refresh(Paths(root))
 
 
 @app.command(epilog=examples("sra pairings", "sra pairings --json"))

@@ -17,7 +17,6 @@ import msgspec
 from sra.errors import UsageError
 from sra.identity.certificates import CardCertificate
 from sra.logs import clean
-from sra.remote.accounts.attribute_names import ldap_name
 from sra.remote.accounts.certificate_fields import FIELDS, FieldMissingError, read_field
 
 MAX_FILE = 64 * 1024
@@ -29,9 +28,28 @@ MAX_FIELDS = 9
 log = logging.getLogger("sra.accounts")
 
 _FORMATS = (b"<?xml", b"<!DOCTYPE", b"<plist", b"bplist00")
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
 _MALFORMED = (ValueError, ExpatError, RecursionError, OverflowError, TypeError, AttributeError, LookupError)
 """What plistlib raises for what is none; ``InvalidFileException`` is a ``ValueError``."""
+
+STANDARD = {
+    "AltSecurityIdentities": "altSecurityIdentities",
+    "EMailAddress": "mail",
+    "FirstName": "givenName",
+    "LastName": "sn",
+    "RealName": "cn",
+    "RecordName": "uid",
+    "UniqueID": "uidNumber",
+}
+"""After ``dsAttrTypeStandard:`` -> its name in LDAP (DirectoryService(8), RFC 2307, RFC 4519)."""
+
+_STANDARD_PREFIX = "dsAttrTypeStandard:"
+
+_NATIVE_PREFIX = "dsAttrTypeNative:"
+
+_LDAP_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 
 
 class AttributeMapping(
@@ -158,3 +176,17 @@ def _hashes(listed: tuple[str, ...]) -> tuple[str, ...]:
     for text in wrong:
         log.warning("TrustedAuthorities: “%s” is not the SHA-256 of an authority, and is not used", clean(text))
     return right
+
+
+def ldap_name(text: str) -> str:
+    """The LDAP name of an attribute that is written in macOS's way or in LDAP's; raise ``UsageError`` for others."""
+    if text.startswith(_STANDARD_PREFIX):
+        name = STANDARD.get(text.removeprefix(_STANDARD_PREFIX))
+        if name is None:
+            known = ", ".join(STANDARD)
+            raise UsageError(f"“{clean(text)}” is not an attribute that is known here: {_STANDARD_PREFIX} has {known}")
+        return name
+    name = text.removeprefix(_NATIVE_PREFIX)
+    if not _LDAP_NAME.fullmatch(name):
+        raise UsageError(f"“{clean(text)}” can't be the name of an attribute")
+    return name

@@ -10,15 +10,28 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from sra.errors import RefusalCode, RefusedError, SraError, UsageError
+from sra.identity.authorities import Authorities
 from sra.identity.certificates import CardCertificate
+from sra.identity.policy import CertificatePolicy
 from sra.identity.slots import says_its_use
+from sra.identity.usage import check_purpose, check_usage
 from sra.logs import clean
 from sra.remote.accounts.account_rules import ANYBODY, AccountRules
 from sra.remote.accounts.attribute_mapping import NOTHING, AttributeMapping, SmartcardLogin, wanted_value
-from sra.remote.accounts.directory import Accounts, CertificateDirectory, Directory, DirectoryError
-from sra.remote.accounts.local_linux import FIRST_PERSON, LocalAccount, find_local
+from sra.remote.accounts.directory import (
+    FIRST_PERSON,
+    Accounts,
+    CertificateDirectory,
+    Directory,
+    DirectoryError,
+    LocalAccount,
+    find_local,
+)
 from sra.remote.accounts.pairing import LookupStep, PairingStore
 from sra.remote.accounts.watched_file import WatchedFile
 
@@ -252,3 +265,20 @@ class AccountFinder:
 
 def _said(accounts: Accounts) -> str:
     return " and ".join(sorted(accounts)) or "nobody"
+
+
+@dataclass(frozen=True)
+class Vouching:
+    """``authorities`` gets those that this machine trusts now."""
+
+    authorities: Callable[[], Authorities]
+
+    def __call__(self, card: CardCertificate) -> frozenset[str]:
+        """The SHA-256 (small hex) of those on the path from the card's certificate to a trusted one, that one included.
+
+        Raises ``RefusedError`` that says why there is no path, or why the certificate can't authenticate anybody.
+        """
+        check_purpose(card, CertificatePolicy())
+        path = self.authorities().path(card, datetime.now(UTC)).certificates
+        check_usage(path, CertificatePolicy())
+        return frozenset(authority.fingerprint(SHA256()).hex() for authority in path[1:])

@@ -17,7 +17,7 @@ from sra.piv.keys import Slot
 from sra.piv.objects import CERTIFICATES
 from sra.remote.build import open_finder
 from sra.remote.build_policy import open_trust, policy_of, verdict
-from sra.remote.revocation.login_differences import login_differences
+from sra.remote.revocation.export import login_differences
 
 
 def check_card(paths: Paths, config: DaemonConfig, named: CardCertificate | None) -> str:

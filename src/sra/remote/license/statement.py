@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 
@@ -18,26 +19,36 @@ import jwt
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from sra.remote.license.problems import LicenseError, LicenseProblem
+from sra.errors import RefusalCode, RefusedError
 
 ALGORITHM = "EdDSA"
+
 TYPE = "sra-license+jwt"
+
 MAX_STATEMENT = 16 * 1024
 """Characters: a license with 64 host patterns takes some 6,000."""
+
 ANY = "any"
+
 REMOTE_ACCESS = "remote-access"
+
 SCREEN_SHARING = "screen-sharing"
+
 FEATURES = (REMOTE_ACCESS, SCREEN_SHARING)
 """What a license can include."""
 
 LicenseText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
 HostPattern = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9_*]([a-z0-9_.*-]{0,251}[a-z0-9_*])?\Z")]
+
 Hosts = Annotated[tuple[HostPattern, ...], msgspec.Meta(min_length=1, max_length=64)]
+
 Seconds = Annotated[int, msgspec.Meta(ge=0, lt=253_402_300_800)]
 """A NumericDate (RFC 7519) before the year 10000."""
 
 _NAMES = {"licensee": "sub", "serial": "jti", "issued": "iat", "begins": "nbf", "ends": "exp"}
 """The registered claims (RFC 7519, 4.1) that mean what ours mean."""
+
 _UNREADABLE = (jwt.PyJWTError, msgspec.MsgspecError, ValueError, TypeError, LookupError, RecursionError)
 
 _jws = jwt.PyJWS(algorithms=[ALGORITHM])
@@ -127,3 +138,57 @@ def _key_id_of(statement: str) -> str:
 
 def _base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+class LicenseProblem(StrEnum):
+    """Why a license lets nobody in, the nearest to a valid one first."""
+
+    EXPIRED = "expired"
+    CLOCK_SET_BACK = "clock-set-back"
+    NOT_YET_VALID = "not-yet-valid"
+    OTHER_HOST = "other-host"
+    OTHER_FEATURE = "other-feature"
+    UNKNOWN_ISSUER = "unknown-issuer"
+    BAD_SIGNATURE = "bad-signature"
+    DAMAGED = "damaged"
+    NONE = "none"
+
+
+_INSTALL = "Its administrator installs {what} there: sra license install FILE"
+
+
+_ONE, _NEW, _OWN = (_INSTALL.format(what=what) for what in ("one", "a new one", "one of its own"))
+
+
+TEXTS = {
+    LicenseProblem.NONE: f"{{host}} has no license, so nobody can connect to it. {_ONE}",
+    LicenseProblem.EXPIRED: f"The license of {{host}} expired on {{ends}}. {_NEW}",
+    LicenseProblem.CLOCK_SET_BACK: (
+        f"The license of {{host}} expired on {{ends}}: the clock of that machine was set back since it showed {{now}}. "
+        f"{_NEW}; or, if the clock was wrong then: sra license clock --accept"
+    ),
+    LicenseProblem.NOT_YET_VALID: (
+        "The license of {host} is not valid before {begins}, and there it is {now}. "
+        "Its administrator sets the clock, or waits."
+    ),
+    LicenseProblem.OTHER_HOST: f"The license on {{host}} is for other machines. {_OWN}",
+    LicenseProblem.OTHER_FEATURE: f"The license of {{host}} does not include remote access. {_NEW}",
+    LicenseProblem.UNKNOWN_ISSUER: (
+        "The license of {host} is signed by nobody whom that machine trusts to issue one. "
+        "Its administrator installs it with its issuer's key: sra license install FILE --issuer KEY"
+    ),
+    LicenseProblem.BAD_SIGNATURE: (
+        f"The license of {{host}} is forged: its signature is not its issuer's, or it was changed afterwards. {_NEW}"
+    ),
+    LicenseProblem.DAMAGED: f"The license of {{host}} is damaged and can't be read. {_NEW}",
+}
+"""A stranger may read these: they name the machine and dates, but no customer and no file."""
+
+
+class LicenseError(RefusedError):
+    """There is no license that holds; ``detail`` is for who administers the remote, not for strangers."""
+
+    def __init__(self, problem: LicenseProblem, host: str, detail: str = "", **facts: str) -> None:
+        super().__init__(RefusalCode.LICENSE, TEXTS[problem].format(host=host, **facts))
+        self.problem = problem
+        self.detail = detail

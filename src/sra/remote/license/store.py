@@ -20,8 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sra.errors import UsageError
 from sra.remote.license import issuers, profile, statement
 from sra.remote.license.latest_time import LatestTime
-from sra.remote.license.problems import LicenseError, LicenseProblem
-from sra.remote.license.statement import License
+from sra.remote.license.statement import License, LicenseError, LicenseProblem
 from sra.system import files
 
 MAX_PROFILE = 256 * 1024

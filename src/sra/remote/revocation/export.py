@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from sra.errors import UsageError
 from sra.identity import crl
-from sra.identity.authorities import Authorities
+from sra.identity.authorities import Authorities, public_bytes, shown
 from sra.identity.crl import RevocationList
+from sra.identity.names import comparable
 from sra.identity.revocation import CLOCK_TOLERANCE, EvidenceError
 from sra.logs import clean
 from sra.piv import tlv
@@ -42,6 +43,7 @@ _TEXTS = {
 """ASN.1 tags that OpenSSL compares as text (ASN1_MASK_CANON in its x_name.c), and their encodings."""
 
 _SPACES = re.compile(r"[ \t\n\v\f\r]+")
+
 _SMALL = {capital: capital + 32 for capital in range(ord("A"), ord("Z") + 1)}
 
 log = logging.getLogger("sra.revocation")
@@ -161,3 +163,39 @@ def _kept(authorities: Authorities, cache: Cache, max_age: timedelta) -> Iterato
 
 def _pem(found: RevocationList) -> bytes:
     return found.entries.public_bytes(Encoding.PEM)
+
+
+def login_differences(trusted: TrustedCertificates, *, needs_revocation: bool) -> tuple[str, ...]:
+    """What in the folder of trust only srad makes use of, in sentences for people."""
+    found = [*_certificates(trusted)]
+    if needs_revocation:
+        found += [*_lists(trusted), *_keys(trusted)]
+    return tuple(dict.fromkeys(found))
+
+
+def _certificates(trusted: TrustedCertificates) -> Iterator[str]:
+    for each in trusted.authorities.all:
+        named = trusted.authorities.finder.named(each.subject)
+        if sum(public_bytes(other) == public_bytes(each) for other in named) > 1:
+            name = shown(each.subject)
+            yield f"“{name}” has several certificates here; the login tries one of them, srad all."
+
+
+def _lists(trusted: TrustedCertificates) -> Iterator[str]:
+    for each in trusted.lists:
+        if each.base is not None:
+            yield f"The login does not read {each.source}: a card stays on hold there until the whole list releases it."
+        elif each.problem:
+            yield f"The login does not read {each.source}: {each.problem}."
+        elif not is_whole(each):
+            yield f"The login does not read {each.source}, which is for some reasons only or indirect."
+
+
+def _keys(trusted: TrustedCertificates) -> Iterator[str]:
+    """Authorities with keys that have signed no list: the login takes no list of another key for one of theirs."""
+    signing = {(comparable(each.issuer), public_bytes(signer)) for each in trusted.lists for signer in each.signers}
+    listed = {name for name, _ in signing}
+    for each in trusted.authorities.all:
+        name = comparable(each.subject)
+        if name in listed and (name, public_bytes(each)) not in signing:
+            yield f"The lists of “{shown(each.subject)}” are signed by another of its keys, which the login refuses."
