@@ -72,7 +72,7 @@ def check_logins(paths: Paths, config: DaemonConfig) -> str:
     return f"{known}{_unknown_cards(paths, accounts)}{without_sssd}"
 
 
-def check_set_user_id(paths: Paths, _: DaemonConfig) -> str:
+def check_set_user_id(paths: Paths) -> str:
     """Raise ``WrongError`` if the stack of a program with set-user-ID loads OpenSC without our module."""
     login = LoginPaths(paths.root)
     module = refresh.module_of(login)
