@@ -51,9 +51,9 @@ class Login:
     @property
     def is_mapped(self) -> bool:
         """Whether the map maker gives the card to anybody."""
-        shelf = OfflineEvidenceStore(Cache(self._folder / "kept"), self._policy.max_age, 1.0)
+        evidence = OfflineEvidenceStore(Cache(self._folder / "kept"), self._policy.max_age, 1.0)
         try:
-            asyncio.run(PolicyChecker(self._policy, self._trust, shelf).check(card(self._case.card), NOW))
+            asyncio.run(PolicyChecker(self._policy, self._trust, evidence).check(card(self._case.card), NOW))
         except RefusedError:
             return False
         return True

@@ -41,12 +41,12 @@ def open_trust(paths: Paths, config: PolicyConfig) -> TrustFolder:
 def open_policy(paths: Paths, config: PolicyConfig) -> PolicyChecker:
     """What checks certificates by these settings."""
     policy = policy_of(config)
-    shelf = EvidenceStore(Cache(paths.revocation), policy.max_age, policy.timeout)
-    return PolicyChecker(policy, open_trust(paths, config), shelf)
+    evidence = EvidenceStore(Cache(paths.revocation), policy.max_age, policy.timeout)
+    return PolicyChecker(policy, open_trust(paths, config), evidence)
 
 
 def checking(paths: Paths, config: PolicyConfig) -> Callable[[CardCertificate], Awaitable[None]]:
-    """``House.check_certificate`` by these settings; what it relies on is kept fresh while the event loop runs."""
+    """``Admission.check_certificate`` by these settings; its evidence is kept fresh while the event loop runs."""
     checker = open_policy(paths, config)
     checker.start(_now)
 

@@ -62,34 +62,34 @@ def cache(tmp_path: Path) -> Cache:
 
 
 def run(cache: Cache, work: Callable[[EvidenceStore], Awaitable[None]], max_age: timedelta = 7 * DAY) -> None:
-    """Do the work with a shelf, as one run of the daemon; what it keeps is on the disk afterwards."""
-    shelf = EvidenceStore(cache, max_age, 5.0)
+    """Do the work with a evidence, as one run of the daemon; what it keeps is on the disk afterwards."""
+    evidence = EvidenceStore(cache, max_age, 5.0)
 
     async def session() -> None:
-        await work(shelf)
+        await work(evidence)
 
     asyncio.run(session())
-    shelf._threads.shutdown(wait=True)
+    evidence._threads.shutdown(wait=True)
 
 
 def test_nothing_is_at_hand_until_it_was_asked_for(cache: Cache) -> None:
     source = Told([listing()])
 
-    async def work(shelf: EvidenceStore) -> None:
-        assert await shelf.at_hand(source, NOW) is None
-        answer = await shelf.ask(source, NOW)
-        assert await shelf.at_hand(source, NOW) is answer
+    async def work(evidence: EvidenceStore) -> None:
+        assert await evidence.at_hand(source, NOW) is None
+        answer = await evidence.ask(source, NOW)
+        assert await evidence.at_hand(source, NOW) is answer
         assert source.asked == 1
 
     run(cache, work)
 
 
 def test_after_a_restart_it_is_at_hand_and_nobody_is_asked(cache: Cache) -> None:
-    async def first(shelf: EvidenceStore) -> None:
-        await shelf.ask(Told([listing()]), NOW)
+    async def first(evidence: EvidenceStore) -> None:
+        await evidence.ask(Told([listing()]), NOW)
 
-    async def second(shelf: EvidenceStore) -> None:
-        answer = await shelf.at_hand(Told([]), NOW + HOUR)
+    async def second(evidence: EvidenceStore) -> None:
+        answer = await evidence.at_hand(Told([]), NOW + HOUR)
         assert answer is not None
         assert answer.fresh_until == NOW + DAY
 
@@ -100,11 +100,11 @@ def test_after_a_restart_it_is_at_hand_and_nobody_is_asked(cache: Cache) -> None
 def test_what_is_on_the_disk_is_verified_again(cache: Cache) -> None:
     source = Told([listing()])
 
-    async def first(shelf: EvidenceStore) -> None:
-        await shelf.ask(source, NOW)
+    async def first(evidence: EvidenceStore) -> None:
+        await evidence.ask(source, NOW)
 
-    async def second(shelf: EvidenceStore) -> None:
-        assert await shelf.at_hand(Told([]), NOW) is None
+    async def second(evidence: EvidenceStore) -> None:
+        assert await evidence.at_hand(Told([]), NOW) is None
 
     run(cache, first)
     kept = cache.read(source.key)
@@ -119,11 +119,11 @@ def test_what_is_on_the_disk_is_verified_again(cache: Cache) -> None:
 
 
 def test_an_answer_counts_no_longer_than_allowed_even_after_a_restart(cache: Cache) -> None:
-    async def first(shelf: EvidenceStore) -> None:
-        assert (await shelf.ask(Told([listing()]), NOW)).fresh_until == NOW + 2 * HOUR
+    async def first(evidence: EvidenceStore) -> None:
+        assert (await evidence.ask(Told([listing()]), NOW)).fresh_until == NOW + 2 * HOUR
 
-    async def second(shelf: EvidenceStore) -> None:
-        answer = await shelf.at_hand(Told([]), NOW + HOUR)
+    async def second(evidence: EvidenceStore) -> None:
+        answer = await evidence.at_hand(Told([]), NOW + HOUR)
         assert answer is not None
         assert answer.fresh_until == NOW + 2 * HOUR
 
@@ -134,8 +134,8 @@ def test_an_answer_counts_no_longer_than_allowed_even_after_a_restart(cache: Cac
 def test_who_asks_at_the_same_time_shares_the_answer_and_may_give_up(cache: Cache) -> None:
     source = Told([listing()], gate=threading.Event())
 
-    async def work(shelf: EvidenceStore) -> None:
-        asking = [asyncio.create_task(shelf.ask(source, NOW)) for _ in range(5)]
+    async def work(evidence: EvidenceStore) -> None:
+        asking = [asyncio.create_task(evidence.ask(source, NOW)) for _ in range(5)]
         await asyncio.sleep(0.05)
         asking[0].cancel()
         assert source.gate is not None
@@ -151,12 +151,12 @@ def test_who_asks_at_the_same_time_shares_the_answer_and_may_give_up(cache: Cach
 def test_after_a_failure_nobody_waits_for_another_one_so_soon(cache: Cache) -> None:
     source = Told([EvidenceError("gone"), listing()])
 
-    async def work(shelf: EvidenceStore) -> None:
+    async def work(evidence: EvidenceStore) -> None:
         for moment in (NOW, NOW + RETRY_AFTER / 2):
             with pytest.raises(EvidenceError, match="gone"):
-                await shelf.ask(source, moment)
+                await evidence.ask(source, moment)
         assert source.asked == 1
-        assert await shelf.ask(source, NOW + RETRY_AFTER)
+        assert await evidence.ask(source, NOW + RETRY_AFTER)
 
     run(cache, work)
 
@@ -166,14 +166,14 @@ def test_a_stale_answer_or_one_older_than_before_is_not_taken(cache: Cache) -> N
     stale = listing(start=-3 * DAY, end=-DAY)
     source = Told([new, old, stale])
 
-    async def work(shelf: EvidenceStore) -> None:
-        answer = await shelf.ask(source, NOW)
-        with pytest.raises(EvidenceError, match="an older one than came before"):
-            await shelf.ask(source, NOW + MINUTE)
+    async def work(evidence: EvidenceStore) -> None:
+        answer = await evidence.ask(source, NOW)
+        with pytest.raises(EvidenceError, match="is older than a former one"):
+            await evidence.ask(source, NOW + MINUTE)
         with pytest.raises(EvidenceError, match="stale since 2030-01-14"):
-            await shelf.ask(source, NOW + 2 * MINUTE)
-        assert await shelf.at_hand(source, NOW) is answer
-        unfit = shelf.unfit(source)
+            await evidence.ask(source, NOW + 2 * MINUTE)
+        assert await evidence.at_hand(source, NOW) is answer
+        unfit = evidence.unfit(source)
         assert unfit is not None
         assert unfit.fresh_until == NOW - DAY
 
@@ -186,10 +186,10 @@ def test_a_stale_answer_or_one_older_than_before_is_not_taken(cache: Cache) -> N
 def test_a_list_from_the_future_is_not_taken_and_blocks_no_later_one(cache: Cache) -> None:
     source = Told([listing(start=HOUR), listing()])
 
-    async def work(shelf: EvidenceStore) -> None:
+    async def work(evidence: EvidenceStore) -> None:
         with pytest.raises(EvidenceError, match="check the remote's clock"):
-            await shelf.ask(source, NOW)
-        assert await shelf.ask(source, NOW + RETRY_AFTER)
+            await evidence.ask(source, NOW)
+        assert await evidence.ask(source, NOW + RETRY_AFTER)
 
     run(cache, work)
 
@@ -197,10 +197,10 @@ def test_a_list_from_the_future_is_not_taken_and_blocks_no_later_one(cache: Cach
 def test_a_clock_that_was_set_back_does_not_keep_anybody_from_asking(cache: Cache) -> None:
     source = Told([EvidenceError("gone"), listing()])
 
-    async def work(shelf: EvidenceStore) -> None:
+    async def work(evidence: EvidenceStore) -> None:
         with pytest.raises(EvidenceError, match="gone"):
-            await shelf.ask(source, NOW + HOUR)
-        assert await shelf.ask(source, NOW)
+            await evidence.ask(source, NOW + HOUR)
+        assert await evidence.ask(source, NOW)
 
     run(cache, work)
 
@@ -208,12 +208,12 @@ def test_a_clock_that_was_set_back_does_not_keep_anybody_from_asking(cache: Cach
 async def test_a_server_that_never_answers_is_given_up(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TIME_TO_READ", 0.1)
     source = Told([listing()], gate=threading.Event())
-    shelf = EvidenceStore(cache, DAY, 0.1)
+    evidence = EvidenceStore(cache, DAY, 0.1)
     with pytest.raises(EvidenceError, match=r"lists\.example.*no answer in time"):
-        await shelf.ask(source, NOW)
+        await evidence.ask(source, NOW)
     assert source.gate is not None
     source.gate.set()
-    shelf._threads.shutdown(wait=True)
+    evidence._threads.shutdown(wait=True)
 
 
 @pytest.mark.parametrize(
@@ -230,14 +230,14 @@ def test_answers_are_renewed_in_good_time(
 ) -> None:
     source = Told([listing(end=life), listing(end=life + HOUR)])
 
-    async def work(shelf: EvidenceStore) -> None:
-        first = await shelf.ask(source, NOW)
-        await shelf.renew(NOW + not_yet)
+    async def work(evidence: EvidenceStore) -> None:
+        first = await evidence.ask(source, NOW)
+        await evidence.renew(NOW + not_yet)
         assert source.asked == 1
         if due is not None:
-            await shelf.renew(NOW + due)
+            await evidence.renew(NOW + due)
             assert source.asked == 2
-            second = await shelf.at_hand(source, NOW + due)
+            second = await evidence.at_hand(source, NOW + due)
             assert second is not None
             assert second.fresh_until > first.fresh_until
 
@@ -247,15 +247,15 @@ def test_answers_are_renewed_in_good_time(
 def test_a_failed_renewal_keeps_what_was_there_and_is_tried_again(cache: Cache) -> None:
     source = Told([listing(), EvidenceError("gone"), listing(end=2 * DAY)])
 
-    async def work(shelf: EvidenceStore) -> None:
-        first = await shelf.ask(source, NOW)
+    async def work(evidence: EvidenceStore) -> None:
+        first = await evidence.ask(source, NOW)
         due = NOW + RENEW_AFTER
-        await shelf.renew(due)
-        await shelf.renew(due + RETRY_AFTER / 2)
+        await evidence.renew(due)
+        await evidence.renew(due + RETRY_AFTER / 2)
         assert source.asked == 2
-        assert await shelf.at_hand(source, due) is first
-        await shelf.renew(due + RETRY_AFTER)
-        assert await shelf.at_hand(source, due) is not first
+        assert await evidence.at_hand(source, due) is first
+        await evidence.renew(due + RETRY_AFTER)
+        assert await evidence.at_hand(source, due) is not first
 
     run(cache, work)
 
@@ -263,10 +263,10 @@ def test_a_failed_renewal_keeps_what_was_there_and_is_tried_again(cache: Cache) 
 def test_what_nobody_needs_any_more_is_not_renewed(cache: Cache) -> None:
     source = Told([listing(end=30 * DAY)] * 200)
 
-    async def work(shelf: EvidenceStore) -> None:
-        await shelf.ask(source, NOW)
+    async def work(evidence: EvidenceStore) -> None:
+        await evidence.ask(source, NOW)
         for days in range(1, 20):
-            await shelf.renew(NOW + days * DAY)
+            await evidence.renew(NOW + days * DAY)
         assert source.asked == 1 + FORGET_AFTER.days
 
     run(cache, work, 60 * DAY)
@@ -278,9 +278,9 @@ def test_in_the_background_a_list_is_renewed_without_anybody_asking(
     monkeypatch.setattr(module, "ROUND", 0.01)
     source = Told([listing(), listing(end=2 * DAY)])
 
-    async def work(shelf: EvidenceStore) -> None:
-        await shelf.ask(source, NOW)
-        renewing = asyncio.create_task(shelf.keep_fresh(lambda: NOW + RENEW_AFTER))
+    async def work(evidence: EvidenceStore) -> None:
+        await evidence.ask(source, NOW)
+        renewing = asyncio.create_task(evidence.keep_fresh(lambda: NOW + RENEW_AFTER))
         async with asyncio.timeout(5):
             while source.asked < 2:  # noqa: ASYNC110 - it is asked in a thread
                 await asyncio.sleep(0.01)
@@ -293,14 +293,14 @@ def test_lists_of_known_issuers_are_recalled_at_the_start(cache: Cache) -> None:
     other = root("Other")
     sources = [Told([listing()]), Told([other.revocation_list()], issuer=other.certificate)]
 
-    async def first(shelf: EvidenceStore) -> None:
+    async def first(evidence: EvidenceStore) -> None:
         for source in sources:
-            await shelf.ask(source, NOW)
+            await evidence.ask(source, NOW)
 
-    async def second(shelf: EvidenceStore) -> None:
-        await shelf.recall_lists([ROOT.certificate], NOW + MINUTE)
-        assert [place.source.address for place in shelf._places.values()] == [sources[0].address]
-        assert [place.answer is not None for place in shelf._places.values()] == [True]
+    async def second(evidence: EvidenceStore) -> None:
+        await evidence.recall_lists([ROOT.certificate], NOW + MINUTE)
+        assert [place.source.address for place in evidence._states.values()] == [sources[0].address]
+        assert [place.answer is not None for place in evidence._states.values()] == [True]
 
     run(cache, first)
     run(cache, second)
@@ -310,14 +310,14 @@ def test_memory_is_bounded_in_answers_and_in_entries(cache: Cache, monkeypatch: 
     monkeypatch.setattr(module, "MAX_ANSWERS", 3)
     sources = [Told([listing(Entry(1), Entry(2))], f"http://lists.example/{number}") for number in range(5)]
 
-    async def work(shelf: EvidenceStore) -> None:
+    async def work(evidence: EvidenceStore) -> None:
         for source in sources:
-            await shelf.ask(source, NOW)
-        assert [place.source.address[-1] for place in shelf._places.values()] == ["2", "3", "4"]
+            await evidence.ask(source, NOW)
+        assert [place.source.address[-1] for place in evidence._states.values()] == ["2", "3", "4"]
         monkeypatch.setattr(module, "MAX_SERIALS", 4)
-        await shelf.ask(Told([listing(Entry(1))], "http://lists.example/5"), NOW)
-        assert [place.source.address[-1] for place in shelf._places.values()] == ["4", "5"]
-        assert await shelf.at_hand(sources[0], NOW) is not None
+        await evidence.ask(Told([listing(Entry(1))], "http://lists.example/5"), NOW)
+        assert [place.source.address[-1] for place in evidence._states.values()] == ["4", "5"]
+        assert await evidence.at_hand(sources[0], NOW) is not None
 
     run(cache, work)
 
@@ -325,8 +325,8 @@ def test_memory_is_bounded_in_answers_and_in_entries(cache: Cache, monkeypatch: 
 def test_the_event_loop_goes_on_while_a_server_is_slow(cache: Cache) -> None:
     source = Told([listing()], gate=threading.Event())
 
-    async def work(shelf: EvidenceStore) -> None:
-        asking = asyncio.create_task(shelf.ask(source, NOW))
+    async def work(evidence: EvidenceStore) -> None:
+        asking = asyncio.create_task(evidence.ask(source, NOW))
         start = time.monotonic()
         for _ in range(20):
             await asyncio.sleep(0.001)
