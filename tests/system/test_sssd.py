@@ -135,4 +135,4 @@ def test_without_sssd_nobody_comes_in_and_the_reason_is_said(joined: Joined) -> 
     assert "can't be asked" in said["reason"]
     assert "SSSD says no: " in said["rules"][-1]["outcome"]
     joined.bus.kill()
-    assert "SSSD can't be asked by the message bus" in joined.whois(card("ann@EXAMPLE.COM"))["rules"][-1]["outcome"]
+    assert "SSSD can't be asked over the message bus" in joined.whois(card("ann@EXAMPLE.COM"))["rules"][-1]["outcome"]

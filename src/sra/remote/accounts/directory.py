@@ -1,4 +1,8 @@
-"""What a directory is to the rest: something that can be asked which accounts have an attribute with a value."""
+"""Directories, which know the accounts that have an attribute with a value; and this machine's own directory.
+
+This machine knows an account's name and number, and a file has all other attributes. The full name in ``/etc/passwd``
+is not used: on some machines, users may change their own (chfn(1)).
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ from sra.remote.accounts.pairing_file import check_account_name
 from sra.remote.accounts.watched_file import WatchedFile
 
 MAX_ANSWERS = 1024
-"""Answers that are kept: more people than come to one machine within a minute."""
+"""Cached answers: more users than connect to one machine within a minute."""
 
 Accounts = frozenset[str]
 
@@ -37,11 +41,11 @@ log = logging.getLogger("sra.accounts")
 _Index = Mapping[tuple[str, str], Accounts]
 
 FIRST_PERSON = 1000
-"""The lowest number of an account that is a person's (Debian policy 9.2.2); those below belong to the system."""
+"""The lowest number of an account that is a person's (Debian policy 9.2.2); those below are system accounts."""
 
 
 class DirectoryError(SraError):
-    """The directory didn't answer, or not in a way that could be relied on; the text is for the log."""
+    """The directory gave no reliable answer; the text is for the log."""
 
 
 class Directory(Protocol):
@@ -49,7 +53,7 @@ class Directory(Protocol):
 
     @property
     def name(self) -> str:
-        """What its administrators call it."""
+        """Its name for administrators."""
 
     async def find(self, attribute: str, value: str) -> Accounts:
         """The accounts whose attribute (by its LDAP name) has exactly this value; raise ``SraError`` if unknown."""
@@ -60,11 +64,11 @@ class CertificateDirectory(Protocol):
 
     @property
     def name(self) -> str:
-        """What its administrators call it."""
+        """Its name for administrators."""
 
     @property
     def goes_by_names(self) -> bool:
-        """Whether the names in a certificate may be enough, so that an authority has to vouch for them."""
+        """Whether it may go by the names in a certificate, so that an authority has to vouch for them."""
 
     async def find_certificate(self, card: CardCertificate) -> Accounts:
         """The accounts that have this certificate; raise ``SraError`` if unknown."""
@@ -80,7 +84,7 @@ class AnswerCache:
         self._answers: OrderedDict[Hashable, tuple[float, Accounts]] = OrderedDict()
 
     async def answer(self, question: Hashable, ask: Callable[[], Awaitable[Accounts]]) -> Accounts:
-        """The answer that is still good, or what ``ask`` says."""
+        """The cached answer, or that of ``ask``."""
         known = self._answers.get(question)
         if known is not None and self._clock() < known[0]:
             return known[1]
@@ -109,9 +113,9 @@ class LocalDirectory:
 
 
 def decode(data: bytes | None) -> _Index:
-    """(attribute in small letters, value) -> accounts; raise ``UsageError`` that says what is wrong.
+    """(attribute in small letters, value) -> accounts; raise ``UsageError`` if the file is damaged.
 
-    An account whose entry can't be understood has no attributes, and is named in the log; the others have theirs.
+    An account whose entry can't be understood has no attributes, and the log names it; the others have theirs.
     """
     if data is None:
         return {}
@@ -154,7 +158,7 @@ def _numbered(number: str) -> Accounts:
 
 
 _PASSWD: dict[str, Callable[[str], Accounts]] = {"uid": _named, "uidnumber": _numbered}
-"""Attribute in small letters -> who has it, according to passwd(5)."""
+"""Attribute in small letters -> the accounts that have a value of it, according to passwd(5)."""
 
 
 @dataclass(frozen=True)
