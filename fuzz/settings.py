@@ -19,6 +19,7 @@ from sra.cards.software import file as softcard_file
 from sra.cli import log
 from sra.errors import CardError, IdentityChangedError, SraError, UsageError
 from sra.identity.fingerprints import parse_fingerprint
+from sra.paths import DEFAULT_PORT
 from sra.remote.accounts import attribute_mapping, directory, pairing_file
 from sra.remote.accounts.pairing_file import DamagedError, Pairing
 from sra.remote.activation import journal
@@ -28,7 +29,7 @@ from sra.remote.logins import pam_pkcs11, stacks
 from sra.remote.logins.stacks import StackRequest, StackState
 from sra.remote.revocation.cache import Cache
 from sra.system.files import FileError
-from sra.transport import identity_choice, known_remotes, tls_identity
+from sra.transport import identity_choice, tls_identity
 from sra.transport.known_remotes import KnownRemotes, address, parse_address
 from sra.transport.tls_identity import TlsIdentityError
 
@@ -175,7 +176,7 @@ def fuzz_addresses(data: bytes) -> None:
     text = data.decode(errors="replace")
     found = attempt(UsageError, parse_address, text)
     if found is not None:
-        one_form = address(found[0], found[1] or known_remotes.DEFAULT_PORT)
+        one_form = address(found[0], found[1] or DEFAULT_PORT)
         must(parse_address(str(one_form)) == (one_form.host, one_form.port), "an address is read as it is written")
     shown = attempt(UsageError, parse_fingerprint, text)
     must(shown is None or parse_fingerprint(shown) == shown, "a fingerprint has one form")

@@ -10,7 +10,8 @@ import pytest
 from lab.hosts import Host, two_hosts
 from lab.processes import Process, wait_until
 from lab.product import SRA
-from sra.cli.remote.remote import DAEMON_UID, DAEMON_USER
+from sra.cli.remote.remote import DAEMON_UID
+from sra.paths import DAEMON_USER
 from tests.remote.accounts.issuing import Authority, Issued, principal
 from tests.system.directory_server import BASE, READER, READER_PASSWORD, DirectoryServer
 

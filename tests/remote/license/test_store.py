@@ -293,7 +293,7 @@ def test_a_connection_costs_no_signature(machine: Machine) -> None:
 def test_what_is_installed_is_found_by_the_next_process(machine: Machine) -> None:
     (machine.issuers / "fleet.pem").unlink()
     store = machine.store()
-    with pytest.raises(LicenseError, match="signed by nobody"):
+    with pytest.raises(LicenseError, match="signed by no issuer"):
         store.judge(profile_of(), None, NOW)
     assert store.judge(profile_of(), ISSUER.public_key(), NOW) == USUAL
     path = store.install(profile_of(), ISSUER.public_key())

@@ -48,7 +48,7 @@ def pair(
     *,
     root: Root = Path("/"),
 ) -> None:
-    """Let a card open an account (as root). One card opens one account; an account may have several cards."""
+    """Let a card open an account (as root). A card opens one account; an account may have several cards."""
     name = find_local(account).name
     store = PairingStore(Paths(root).pairings)
     if certificate is not None and key_hash is None:
@@ -65,7 +65,7 @@ def pair(
     refresh.refresh(Paths(root))
     if key_hash is not None and refresh.is_enabled(LoginPaths(root)):
         print_note(
-            f"note: this machine's logins go by certificates. They learn this card's when it comes in and a trusted "
+            "note: this machine's logins need the card's certificate. They learn it when the card connects, if an "
             f"authority vouches for it; otherwise run: sra pair {name} --certificate FILE"
         )
     note_missing_access(root, [name])
@@ -73,10 +73,8 @@ def pair(
 
 @app.command(epilog=examples("sra unpair alice", "sra unpair alice --hash sha256:9f86d081…"))
 def unpair(account: AccountArgument, key_hash: KeyHash = None, *, root: Root = Path("/")) -> None:
-    """Take an account's cards away (as root): all of them, or one. Sessions that are open stay open.
-
-    What takes something away comes first, and reads no certificate; then what looks at everybody's cards, and may fail.
-    """
+    """Remove an account's cards (as root): all of them, or one. Open sessions stay open."""
+    # The removals come first, and read no certificate; the refresh reads all cards, and may fail.
     store = PairingStore(Paths(root).pairings)
     for gone in store.unpair(account, key_hash):
         print_note(f"unpaired {gone.account} from {gone.hash}")
@@ -108,7 +106,7 @@ def whois(
     root: Root = Path("/"),
 ) -> None:
     """Explain, rule by rule, which account a card's certificate opens here; exit status 3 if none."""
-    card = _read(certificate)
+    card = read_card(certificate)
     paths = Paths(root)
     config = load_daemon_config(paths.config)
     found = _decide(open_finder(paths, config.accounts), card)
@@ -129,8 +127,8 @@ def _note_problems(store: PairingStore) -> None:
         print_note(f"note: {problem}")
 
 
-def _read(certificate: typer.FileBinaryRead) -> CardCertificate:
-    """The certificate in a file that somebody named; raise ``UsageError`` if it is none that could open an account."""
+def read_card(certificate: typer.FileBinaryRead) -> CardCertificate:
+    """The card's certificate in a file; raise ``UsageError`` if it can't open an account."""
     try:
         return parse_file(certificate.read(MAX_CERTIFICATE + 1))
     except RefusedError as error:
@@ -138,20 +136,22 @@ def _read(certificate: typer.FileBinaryRead) -> CardCertificate:
 
 
 def _read_to_pair(certificate: typer.FileBinaryRead, config: DaemonConfig) -> CardCertificate:
-    """As ``_read``; raise ``UsageError`` also if its slot or purpose never opens a connection."""
-    card = _read(certificate)
+    """As ``read_card``; also raise ``UsageError`` if its slot or purpose never opens a connection."""
+    card = read_card(certificate)
     try:
         check_slot(card, may_decrypt=config.policy.allow_decrypting_keys)
         check_purpose(card, CertificatePolicy())
     except RefusedError as error:
         raise UsageError(f"{certificate.name}: {error}") from error
     if not says_its_use(card):
-        print_note("note: the certificate does not say what its key is for (key usage). Be sure that it is of slot 9A")
+        print_note(
+            "note: the certificate does not say what its key is for (key usage). Make sure that it is from slot 9A"
+        )
     return card
 
 
 def _decide(finder: AccountFinder, card: CardCertificate) -> Decision:
-    """What the daemon would say: its two questions in its order, and every rule even if the first says no."""
+    """The daemon's decision, with every rule even if the dates refuse the card already."""
     found = asyncio.run(finder.explain(card))
     try:
         card.check_validity(datetime.now(UTC))
@@ -162,7 +162,7 @@ def _decide(finder: AccountFinder, card: CardCertificate) -> Decision:
 
 
 def _with_policy(found: Decision, rules: Sequence[PolicyFinding], refusal: RefusedError | None) -> Decision:
-    """The same with the policy's rules after the dates, as ``srad`` asks them: its refusal precedes the account's."""
+    """The decision with the policy's rules after the dates, as in ``srad``: its refusal precedes the account's."""
     policy = [LookupStep(each.rule, each.outcome) for each in rules]
     dates, *accounts = found.findings
     findings = (dates, *policy, *accounts)
@@ -172,7 +172,7 @@ def _with_policy(found: Decision, rules: Sequence[PolicyFinding], refusal: Refus
 
 
 def _note_validity(card: CardCertificate) -> None:
-    """Say so if the card that was just paired won't be let in."""
+    """Print a note if the card that was just paired is out of its dates."""
     try:
         card.check_validity(datetime.now(UTC))
     except RefusedError as error:

@@ -24,7 +24,7 @@ from sra.cli.log import log_file
 from sra.config import DaemonConfig, load_daemon_config
 from sra.errors import UsageError
 from sra.ledger import refusals_path
-from sra.paths import Paths
+from sra.paths import CARD_USER, DAEMON_USER, SCREEN_USER, Paths
 from sra.remote.logins.watch import keep_fresh
 from sra.system import files
 from sra.transport import tls_identity
@@ -33,7 +33,6 @@ RESTART_WAIT = 0.3
 """Seconds before a process that ended is started again."""
 STOP_DEADLINE = 5.0
 """Seconds that the processes get to end."""
-DAEMON_USER, CARD_USER, SCREEN_USER = "_sra", "_sra-card", "_srascreen"
 DAEMON_UID, CARD_UID = 61416, 61417
 """Where those users don't exist: numbers of the range that systemd keeps for services without an account."""
 

@@ -15,6 +15,7 @@ from cryptography import x509
 
 from sra.errors import UsageError
 from sra.identity.certificates import CardCertificate
+from sra.paths import DAEMON_USER
 from sra.remote.accounts import ldap_messages
 from sra.remote.accounts.directory import Accounts, AnswerCache, DirectoryError
 from sra.remote.accounts.ldap_connection import FAILURES, Server, connected
@@ -148,7 +149,9 @@ def _password(path: Path) -> bytes:
     try:
         content = files.read_trusted(path, MAX_PASSWORD)
     except files.FileError as error:
-        raise DirectoryError(f"{error} srad reads it as the user _sra: chown root:_sra, chmod 640.") from error
+        raise DirectoryError(
+            f"{error} srad reads it as the user {DAEMON_USER}: chown root:{DAEMON_USER}, chmod 640."
+        ) from error
     if content is None:
         raise DirectoryError(f"{path}: this file is missing")
     if content.mode & _OTHERS:

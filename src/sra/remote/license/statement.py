@@ -1,7 +1,7 @@
 """A license: a signed statement of who may use the product, from when to when, and where.
 
 A compact JWS (RFC 7515) with one algorithm, Ed25519 (RFC 8037), and an explicit type (RFC 8725, 3.11). Nothing in it is
-believed before its signature is one of an issuer that is trusted here.
+trusted before its signature is verified by the key of a trusted issuer.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ TEXTS = {
     LicenseProblem.OTHER_HOST: f"The license on {{host}} is for other machines. {_OWN}",
     LicenseProblem.OTHER_FEATURE: f"The license of {{host}} does not include remote access. {_NEW}",
     LicenseProblem.UNKNOWN_ISSUER: (
-        "The license of {host} is signed by nobody whom that machine trusts to issue one. "
+        "The license of {host} is signed by no issuer that this machine trusts. "
         "Its administrator installs it with its issuer's key: sra license install FILE --issuer KEY"
     ),
     LicenseProblem.BAD_SIGNATURE: (
