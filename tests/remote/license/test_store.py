@@ -228,7 +228,7 @@ async def test_a_watch_of_the_clock_that_ends_is_told(
     monkeypatch.setattr(store, "_remember", broken)
     store.start()
     await asyncio.to_thread(wait_until, lambda: bool(caplog.records), "a line in the log", 10)
-    assert "goes unnoticed from now on: out of threads" in caplog.text
+    assert "goes unnoticed until the next connection: out of threads" in caplog.text
 
 
 def test_a_state_that_cant_be_written_takes_nothing_from_a_license_that_holds(

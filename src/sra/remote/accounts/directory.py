@@ -75,7 +75,7 @@ class CertificateDirectory(Protocol):
 
 
 class AnswerCache:
-    """Answers, kept for ``seconds``, or for ``unknown_seconds`` when nobody was found; errors are never kept."""
+    """Answers, cached for ``seconds``, or for ``unknown_seconds`` without an account; errors are never cached."""
 
     def __init__(self, seconds: float, unknown_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds

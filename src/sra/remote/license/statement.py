@@ -1,4 +1,4 @@
-"""A license: a signed statement of who may use the product, from when to when, and where.
+"""A license: a signed statement of who may use the product, when, and where; and what can be wrong with one.
 
 A compact JWS (RFC 7515) with one algorithm, Ed25519 (RFC 8037), and an explicit type (RFC 8725, 3.11). Nothing in it is
 trusted before its signature is verified by the key of a trusted issuer.
@@ -55,9 +55,9 @@ _jws = jwt.PyJWS(algorithms=[ALGORITHM])
 
 
 class License(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_NAMES):
-    """What an issuer states. Times are seconds since 1970; a host's name is matched in lower case, ``*`` is anything.
+    """The statement. Times are seconds since 1970; host names are compared in lower case, ``*`` matches any characters.
 
-    ``machines`` is how many the licensee may use it on: a remote knows only itself, so that is for people to count.
+    ``machines`` is how many machines the licensee may use. A remote knows only itself, so no program checks it.
     """
 
     licensee: LicenseText
@@ -74,7 +74,7 @@ class License(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_N
         return self.hosts == ANY or any(fnmatchcase(host.lower(), pattern) for pattern in self.hosts)
 
     def check(self, host: str, clock: float, seen: float) -> None:
-        """Raise ``LicenseError`` unless it holds on this machine at ``seen``: the latest time that ``clock`` showed."""
+        """Raise ``LicenseError`` unless it is valid for ``host`` at ``seen``, the latest time of the clock."""
         begins, ends, now = day(self.begins), day(self.ends), day(seen)
         if seen >= self.ends:
             problem = LicenseProblem.EXPIRED if clock >= self.ends else LicenseProblem.CLOCK_SET_BACK
@@ -96,9 +96,9 @@ def sign(license_: License, key: Ed25519PrivateKey) -> str:
 
 
 def verify(statement: str, issuers: Mapping[str, Ed25519PublicKey], host: str) -> License:
-    """What is stated, once an issuer has been found to vouch for it; raise ``LicenseError`` (naming ``host``) if none.
+    """The license, if a trusted issuer has signed it; otherwise raise ``LicenseError``, naming ``host``.
 
-    ``issuers``: the keys that are trusted, by ``key_id``.
+    ``issuers``: the trusted keys by ``key_id``.
     """
     try:
         issuer = issuers.get(_key_id_of(statement))
@@ -124,7 +124,7 @@ def day(seconds: float) -> str:
 
 
 def _key_id_of(statement: str) -> str:
-    """The key that it says to be signed with; raise ``ValueError`` if it is no license at all."""
+    """The identifier of the key that it names; raise ``ValueError`` if it is no license."""
     if len(statement) > MAX_STATEMENT:
         raise ValueError("it is too long")
     header = jwt.get_unverified_header(statement)
@@ -141,7 +141,7 @@ def _base64url(data: bytes) -> str:
 
 
 class LicenseProblem(StrEnum):
-    """Why a license lets nobody in, the nearest to a valid one first."""
+    """Why a license is not valid, the nearest to a valid one first."""
 
     EXPIRED = "expired"
     CLOCK_SET_BACK = "clock-set-back"
@@ -182,11 +182,11 @@ TEXTS = {
     ),
     LicenseProblem.DAMAGED: f"The license of {{host}} is damaged and can't be read. {_NEW}",
 }
-"""A stranger may read these: they name the machine and dates, but no customer and no file."""
+"""Strangers may read these texts: they name the machine and dates, but no customer and no file."""
 
 
 class LicenseError(RefusedError):
-    """There is no license that holds; ``detail`` is for who administers the remote, not for strangers."""
+    """There is no valid license; ``detail`` is for the remote's administrator, not for strangers."""
 
     def __init__(self, problem: LicenseProblem, host: str, detail: str = "", **facts: str) -> None:
         super().__init__(RefusalCode.LICENSE, TEXTS[problem].format(host=host, **facts))

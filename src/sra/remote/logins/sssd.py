@@ -69,7 +69,8 @@ def text_of(settings: SssdSettings, accounts: Mapping[bytes, str]) -> bytes:
         *([f"pam_p11_allowed_services = {allowed}"] if allowed else []),
     ]
     for rule, account in sorted(_rules(accounts)):
-        lines += ["", *_section(rule, account)]
+        name = hashlib.sha256(rule.encode()).hexdigest()[:16]
+        lines += ["", f"[certmap/{DOMAIN}/sra-{name}]", f"matchrule = {rule}", f"maprule = ({account})"]
     return (_HEAD + "".join(f"{line}\n" for line in lines)).encode()
 
 
@@ -103,11 +104,6 @@ def _rules(accounts: Mapping[bytes, str]) -> set[tuple[str, str]]:
         else:
             log.warning("SSSD can't tell the cards of %s apart, so it gets no rule for them", " and ".join(owners))
     return found
-
-
-def _section(rule: str, account: str) -> list[str]:
-    name = hashlib.sha256(rule.encode()).hexdigest()[:16]
-    return [f"[certmap/{DOMAIN}/sra-{name}]", f"matchrule = {rule}", f"maprule = ({account})"]
 
 
 def _names(certificate: x509.Certificate) -> str:
