@@ -38,7 +38,7 @@ def generate(path: Path, public_path: Path, passphrase: bytes) -> Ed25519PublicK
     with files.locked(path):
         for taken in (path, public_path):
             if taken.exists():
-                raise IssuerKeyError(f"{taken} exists already, and licenses may depend on it. Name another file.")
+                raise IssuerKeyError(f"{taken} is there already, and licenses may depend on it. Name another file.")
         key = Ed25519PrivateKey.generate()
         encryption = BestAvailableEncryption(passphrase)
         files.replace(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption), 0o600)
