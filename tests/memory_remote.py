@@ -13,9 +13,8 @@ from pathlib import Path
 
 from sra.errors import LinkError, RefusalCode, RefusedError, SraError
 from sra.identity.certificates import CardCertificate, parse
-from sra.piv.certificate_objects import certificate_in
 from sra.piv.keys import Slot
-from sra.piv.objects import CERTIFICATES
+from sra.piv.objects import CERTIFICATES, certificate_in
 from sra.remote.daemon.local_listener import LocalListener
 from sra.remote.daemon.network_listener import NetworkListener
 from sra.remote.daemon.sessions import Admission, Sessions

@@ -18,7 +18,7 @@ import pytest
 
 from sra.config import ConnectionLimits, load_daemon_config
 from sra.errors import LinkError, RefusalCode, RefusedError
-from sra.identity.fingerprints import fingerprint
+from sra.identity.x509_reading import fingerprint
 from sra.ledger import refusals_path
 from sra.paths import Paths
 from sra.programs import srad

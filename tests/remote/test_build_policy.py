@@ -15,6 +15,7 @@ from sra.paths import Paths
 from sra.programs.remote_setup import open_house
 from sra.programs.run import status
 from sra.remote.accounts.pairing import PairingStore
+from sra.remote.build_license import latest_time
 from sra.remote.build_policy import open_trust, policy_of, verdict
 from tests.chains import Entry, card, root
 
@@ -98,6 +99,42 @@ def test_the_daemon_s_house_checks_the_policy(paths: Paths) -> None:
         assert asyncio.run(refused(config, ALICE)) is None
     revoke(paths, ALICE)
     assert asyncio.run(refused(PolicyConfig("ca+revocation"), ALICE)) is RefusalCode.REVOKED
+
+
+def test_an_authority_or_a_list_that_expired_stays_so_when_the_clock_is_set_back(paths: Paths) -> None:
+    """The card itself is good for longer than what it rests on."""
+    revoke(paths)
+    lasting = ROOT.issue("Ann", dates=(DATES[0], NOW + timedelta(days=9)))
+    latest_time(paths).accept((NOW + timedelta(days=2)).timestamp())
+
+    async def refused(config: PolicyConfig) -> RefusalCode | None:
+        house = open_house(paths, DaemonConfig(policy=config), b"")
+        card(lasting).check_validity(house.now())
+        try:
+            await house.check_certificate(card(lasting))
+        except RefusedError as error:
+            return error.code
+        return None
+
+    assert asyncio.run(refused(PolicyConfig())) is None
+    assert asyncio.run(refused(PolicyConfig("ca"))) is RefusalCode.EXPIRED
+    assert asyncio.run(refused(PolicyConfig("ca+revocation"))) is RefusalCode.EXPIRED
+
+
+def test_a_list_that_went_stale_stays_so_when_the_clock_is_set_back(paths: Paths) -> None:
+    ends = NOW + timedelta(days=9)
+    authority = root("Lasting", dates=(DATES[0], ends))
+    (paths.trust / "lasting.pem").write_bytes(authority.certificate.public_bytes(Encoding.PEM))
+    (paths.trust / "lasting.crl").write_bytes(authority.revocation_list(dates=DATES))
+    latest_time(paths).accept((NOW + timedelta(days=2)).timestamp())
+
+    async def check() -> None:
+        house = open_house(paths, DaemonConfig(policy=PolicyConfig("ca+revocation")), b"")
+        await house.check_certificate(card(authority.issue("Ann", dates=(DATES[0], ends))))
+
+    with pytest.raises(RefusedError) as refused:
+        asyncio.run(check())
+    assert refused.value.code is RefusalCode.REVOCATION_UNKNOWN
 
 
 def whois(

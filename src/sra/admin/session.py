@@ -29,10 +29,9 @@ from sra.errors import (
 from sra.identity import certificates, challenges
 from sra.identity.certificates import CardCertificate
 from sra.paths import DEFAULT_PORT
-from sra.piv.certificate_objects import certificate_in
-from sra.piv.insertion import contents_to_insert
+from sra.piv.contents import contents_to_insert
 from sra.piv.keys import KeyRequest, PinRequest, Slot
-from sra.piv.objects import CERTIFICATES
+from sra.piv.objects import CERTIFICATES, certificate_in
 from sra.transport.channel import Channel, open_channel
 from sra.transport.tls_trust import TrustPolicy
 from sra.wire.connection import Connection

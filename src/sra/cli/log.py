@@ -19,7 +19,7 @@ from sra.cli.console.options import ConfigDir, SessionOption, examples
 from sra.errors import UsageError
 from sra.logs import clean
 from sra.paths import Paths, admin_paths
-from sra.system.service import is_service
+from sra.system.machine import is_service
 
 IDENTIFIERS = ("srad", "sra-card", "sra-screen")
 """The names of the remote's programs in the journal (``SyslogIdentifier=`` of their units)."""

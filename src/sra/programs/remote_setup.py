@@ -37,10 +37,10 @@ def open_house(paths: Paths, config: DaemonConfig, certificate: bytes, recorder:
     """The remote of these settings; ``certificate`` is its TLS certificate (DER). Needs a running event loop."""
     host = socket.gethostname()
     record = recorder or Recorder(paths.audit)
-    finder = open_finder(paths, config.accounts, host)
     licenses = open_licenses(paths)
     licenses.start()
-    check = checking(paths, config.policy)
+    finder = open_finder(paths, config.accounts, host, licenses.now)
+    check = checking(paths, config.policy, licenses.now)
     limits = session_limits(config.session)
     find_account = remembering(paths, finder.find_account, finder.vouching)
     screens = Screens(paths.screen_helper, record, lambda: admit_to_screen(licenses, host))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -63,7 +64,10 @@ async def _serve(paths: Paths, config: DaemonConfig) -> None:
     record = Recorder(paths.audit)
     house = open_house(paths, config, identity.certificate, record)
     sessions = Sessions(house)
-    local = LocalListener(tls_identity.server_context(identity, [ALPN]), _local_secret(paths.local_secret), sessions)
+    local = LocalListener(
+        tls_identity.server_context(identity, [ALPN]), _local_secret(paths.local_secret), sessions,
+        card_user=_owner(paths.readers),
+    )  # fmt: skip
     context = tls_identity.server_context(identity, [ALPN, SCREEN_ALPN])
     known = RecentAdmins(paths.recent_admins)
     known.load()
@@ -93,6 +97,13 @@ def _limits(config: DaemonConfig) -> GateLimits:
     return GateLimits(
         limits.unauthenticated, limits.per_address, float(limits.per_seconds), per_second=limits.per_second
     )
+
+
+def _owner(folder: Path) -> int | None:
+    """Whom the folder belongs to, if it is there: that of the readers' sockets is the virtual card's."""
+    with contextlib.suppress(OSError):
+        return folder.stat().st_uid
+    return None
 
 
 def _local_secret(path: Path) -> bytes:

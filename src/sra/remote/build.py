@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sra.config import AccountsConfig, DirectoryConfig, directory_address
@@ -22,8 +24,17 @@ _NO_LISTS = Path("/nonexistent")
 """Revocation is the certificate policy's matter; here only the authorities count."""
 
 
-def open_finder(paths: Paths, config: AccountsConfig, host: str = "") -> AccountFinder:
-    """The finder of these settings; raise ``UsageError`` if the directory's authorities can't be read."""
+def _clock() -> datetime:
+    return datetime.now(UTC)
+
+
+def open_finder(
+    paths: Paths, config: AccountsConfig, host: str = "", now: Callable[[], datetime] = _clock
+) -> AccountFinder:
+    """The finder of these settings; raise ``UsageError`` if the directory's authorities can't be read.
+
+    ``now``: the time at which authorities have to be valid to vouch for a name.
+    """
     name = host or socket.gethostname()
     trust = TrustFolder(paths.trust, _NO_LISTS)
     local = LocalDirectory(paths.attributes)
@@ -35,7 +46,7 @@ def open_finder(paths: Paths, config: AccountsConfig, host: str = "") -> Account
         login=WatchedFile(paths.attribute_mapping, attribute_mapping.MAX_FILE, attribute_mapping.decode),
         directories=(local, ldap) if ldap else (local,),
         certificates=(*([ldap] if ldap and config.ldap and config.ldap.by_certificate else []), *sssd),
-        vouching=Vouching(lambda: (trust.current or trust.read()).authorities),
+        vouching=Vouching(lambda: (trust.current or trust.read()).authorities, now),
         rules=AccountRules(config.allow, config.deny),
     )
 

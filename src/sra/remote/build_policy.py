@@ -45,13 +45,18 @@ def open_policy(paths: Paths, config: PolicyConfig) -> PolicyChecker:
     return PolicyChecker(policy, open_trust(paths, config), evidence)
 
 
-def checking(paths: Paths, config: PolicyConfig) -> Callable[[CardCertificate], Awaitable[None]]:
-    """``Admission.check_certificate`` by these settings; its evidence is kept fresh while the event loop runs."""
+def checking(
+    paths: Paths, config: PolicyConfig, now: Callable[[], datetime]
+) -> Callable[[CardCertificate], Awaitable[None]]:
+    """``Admission.check_certificate`` by these settings; its evidence is kept fresh while the event loop runs.
+
+    ``now`` is never earlier than a time that has passed: a clock that is set back revives no authority and no list.
+    """
     checker = open_policy(paths, config)
-    checker.start(_now)
+    checker.start(now)
 
     async def check(card: CardCertificate) -> None:
-        await checker.check(card, _now())
+        await checker.check(card, now())
 
     return check
 

@@ -11,9 +11,8 @@ import pytest
 from sra.errors import RefusalCode, RefusedError, SraError
 from sra.identity import challenges
 from sra.identity.certificates import MAX_CERTIFICATE
-from sra.piv.certificate_objects import certificate_in
 from sra.piv.keys import Algorithm, Slot
-from sra.piv.objects import CERTIFICATES
+from sra.piv.objects import CERTIFICATES, certificate_in
 from sra.transport.channel import Channel
 from sra.wire.messages import NO_LIMITS, Challenge, Hello, Message, Proof, Welcome
 from tests.identity.odd_certificates import REFUSED

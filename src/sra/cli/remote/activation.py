@@ -30,7 +30,7 @@ from sra.remote.activation.this_machine import (
     wait_for_srad,
 )
 from sra.remote.activation.undo import LOGIN_WINDOW
-from sra.remote.logins import withdrawal
+from sra.remote.logins import watch, withdrawal
 from sra.remote.logins.login_paths import LoginPaths
 from sra.remote.screen_sharing import templates as screen_templates
 from sra.transport import identity_choice, tls_identity
@@ -127,6 +127,8 @@ def _activate(machine: Machine, paths: Paths, options: ActivateOptions) -> None:
         pcscd_asks_polkit=machine.path(POLKIT_POLICY).exists(),
     )
     changed = runner.activate(machine, steps(setup), wanted, print_note)
+    if machine.root == Path("/"):
+        watch.renew_units(print_note)
     identity = tls_identity.load(paths.identity)
     wait_for_srad(config.local_port, identity.certificate, lambda: _start_again(machine))
     if wanted.virtual_screen:

@@ -17,8 +17,7 @@ from sra.config import DaemonConfig, load_daemon_config
 from sra.errors import RefusalCode, RefusedError, UsageError
 from sra.identity.certificates import MAX_CERTIFICATE, CardCertificate, parse_file
 from sra.identity.policy import CertificatePolicy, PolicyFinding
-from sra.identity.slots import check_slot, says_its_use
-from sra.identity.usage import check_purpose
+from sra.identity.usage import check_purpose, check_slot, says_its_use
 from sra.paths import Paths
 from sra.remote.accounts.directory import find_local
 from sra.remote.accounts.finder import AccountFinder, Decision

@@ -143,8 +143,7 @@ def _make_folders(paths: Paths, users: Users) -> None:
         os.chown(key, 0, users.daemon.gid or 0)
         key.chmod(0o640)
         for log in (paths.audit, refusals_path(paths.audit)):
-            if log.exists():
-                _give(log, users.daemon)
+            _give_log(log)
 
 
 def _own_folder(folder: Path, user: ProcessUser, mode: int) -> None:
@@ -153,6 +152,18 @@ def _own_folder(folder: Path, user: ProcessUser, mode: int) -> None:
         raise UsageError(f"{folder} is a link. Put a folder in its place.")
     folder.chmod(mode)
     _give(folder, user)
+
+
+def _give_log(log: Path) -> None:
+    """Give the log, if it is there, to whom its folder belongs: the service, which could have left a link there."""
+    try:
+        descriptor = os.open(log, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        files.give_to_folder_owner(descriptor, log.parent)
+    finally:
+        os.close(descriptor)
 
 
 def _give(path: Path, user: ProcessUser) -> None:

@@ -18,8 +18,7 @@ from sra.errors import RefusalCode, RefusedError, SraError, UsageError
 from sra.identity.authorities import Authorities
 from sra.identity.certificates import CardCertificate
 from sra.identity.policy import CertificatePolicy
-from sra.identity.slots import says_its_use
-from sra.identity.usage import check_purpose, check_usage
+from sra.identity.usage import check_purpose, check_usage, says_its_use
 from sra.logs import clean
 from sra.remote.accounts.account_rules import ANYBODY, AccountRules
 from sra.remote.accounts.attribute_mapping import NOTHING, AttributeMapping, SmartcardLogin, wanted_value
@@ -272,12 +271,15 @@ def _said(accounts: Accounts) -> str:
 
 @dataclass(frozen=True)
 class Vouching:
-    """Finds the authorities that vouch for a card; ``authorities`` returns those that this machine trusts now.
+    """Finds the authorities that vouch for a card.
+
+    ``authorities`` returns those that this machine trusts now, ``now`` the time at which they have to be valid.
 
     This is required for names whatever the certificate policy is: where a paired key is enough, a name is not.
     """
 
     authorities: Callable[[], Authorities]
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def __call__(self, card: CardCertificate) -> frozenset[str]:
         """The SHA-256 (small hex) of the authorities on the card's path, the trusted one included.
@@ -285,6 +287,6 @@ class Vouching:
         Raises ``RefusedError`` if there is no path, or the certificate is not for authentication.
         """
         check_purpose(card, CertificatePolicy())
-        path = self.authorities().path(card, datetime.now(UTC)).certificates
+        path = self.authorities().path(card, self.now()).certificates
         check_usage(path, CertificatePolicy())
         return frozenset(authority.fingerprint(SHA256()).hex() for authority in path[1:])

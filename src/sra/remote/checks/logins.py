@@ -25,8 +25,8 @@ from sra.remote.logins import card_removal, pam_pkcs11, refresh
 from sra.remote.logins.login_paths import ANNOUNCE, MODULE, OPENSC, PAM_MODULES, LoginPaths
 from sra.remote.logins.stack_files import StackFiles
 from sra.remote.logins.stacks import StackState
-from sra.remote.logins.watch import STARTED
-from sra.system.service import BOOTED
+from sra.remote.logins.watch import STARTED, outdated_units
+from sra.system.machine import BOOTED
 
 SET_USER_ID_SERVICES = (
     "su", "su-l", "sudo", "sudo-i", "polkit-1", "xscreensaver", "passwd", "chsh", "chfn", "chage", "newgrp", "runuser",
@@ -142,6 +142,11 @@ def _check_mapping(paths: Paths, login: LoginPaths, accounts: Mapping[bytes, str
 
 
 def _check_units(remedy: str) -> None:
+    """Raise ``WrongError`` for inactive units, and for another version's, whose programs are gone."""
+    if old := outdated_units():
+        raise WrongError(
+            f"{' and '.join(old)} not as this version writes it, so the logins may hear of no change.", remedy
+        )
     command = ("systemctl", "is-active", *STARTED)
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     states = dict(zip(STARTED, done.stdout.split(), strict=False))

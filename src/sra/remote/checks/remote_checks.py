@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sra import audit
+from sra.cards.pcsc.reader import check_pcscd
 from sra.checks import Check, NotHereError, WrongError
 from sra.config import DaemonConfig, load_daemon_config
 from sra.errors import UsageError
@@ -28,8 +29,8 @@ from sra.remote.license.statement import day
 from sra.remote.screen_sharing.wayland import wlroots_linux
 from sra.remote.screen_sharing.x11 import displays_linux
 from sra.remote.screen_sharing.x11.displays_linux import Display
-from sra.system import files, machine
-from sra.system.service import is_service
+from sra.system import files, machine, tcp
+from sra.system.machine import is_service
 from sra.transport import probe as handshakes
 from sra.transport import tls_identity
 
@@ -98,7 +99,7 @@ def _check_listener(remote: CheckedRemote, port: int, address: str) -> str:
         raise NotHereError
     folder = remote.paths.daemon_run
     own = folder.stat().st_uid if folder.exists() else None
-    others = [uid for uid in machine.listeners(port) if uid != own]
+    others = [uid for uid in tcp.listeners(port) if uid != own]
     if others:
         raise WrongError(
             f"Port {port} is taken by a program of {machine.user(others[0])}.", f"ss -ltnp sport = :{port}"
@@ -118,7 +119,7 @@ def listen_address(config: DaemonConfig) -> str:
 
 def _virtual_cards(remote: CheckedRemote) -> str:
     wanted = remote.config.readers
-    attached = machine.count_connections(remote.config.local_port)
+    attached = tcp.count_connections(remote.config.local_port)
     if attached is None or remote.config.local_port == 0:
         raise NotHereError
     if attached < wanted:
@@ -229,7 +230,7 @@ CHECKS: tuple[Check[CheckedRemote], ...] = (
         lambda remote: check_card(remote.paths, remote.config, remote.card),
         lambda remote: remote.sra("whois FILE"),
     ),
-    Check("pcscd", lambda _: machine.check_pcscd()),
+    Check("pcscd", lambda _: check_pcscd()),
     Check("readers", lambda remote: check_readers(remote.config.readers), lambda _: "systemctl restart pcscd.service"),
     Check("OpenSC", lambda _: check_opensc()),
     Check(

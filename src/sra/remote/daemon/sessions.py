@@ -24,6 +24,7 @@ from sra.remote.daemon.readers import Reader
 from sra.remote.daemon.screens import Screens
 from sra.transport.channel import Channel
 from sra.wire.messages import (
+    KEY_DEADLINE_OF_SRAD,
     MAX_TEXT,
     NO_LIMITS,
     NONCE_BYTES,
@@ -48,8 +49,6 @@ HELLO_DEADLINE = 5.0
 """Seconds for a stranger's first message."""
 PROOF_DEADLINE = 120.0
 """Seconds for a person to find the PIN."""
-KEY_DEADLINE = 170.0
-"""Seconds for a key use or a PIN question, below the reader's own 180."""
 
 MAX_OF_A_CARD = 4
 """Connections of one card at a time; a newer one ends the oldest. One has its card in a reader, the others wait to or
@@ -294,7 +293,7 @@ class RemoteSession:
     async def _ask(self, question: KeyRequest | PinRequest, event: str, facts: dict[str, str]) -> Message:
         outcome = "cancelled"
         try:
-            reply = await self._channel.ask(question, KEY_DEADLINE)
+            reply = await self._channel.ask(question, KEY_DEADLINE_OF_SRAD)
             outcome = str(reply.outcome) if isinstance(reply, PinReply) else "done"
         except RefusedError as error:
             outcome = f"refused: {error.code}"

@@ -29,9 +29,8 @@ from sra.cards.pcsc.reader import ReaderState
 from sra.config import LoginConfig, load_daemon_config
 from sra.errors import CardError, SraError
 from sra.paths import Paths
-from sra.piv.certificate_objects import certificate_in
 from sra.piv.keys import Slot
-from sra.piv.objects import CERTIFICATES
+from sra.piv.objects import CERTIFICATES, certificate_in
 from sra.remote.activation.steps_linux import PCSC_GROUP
 from sra.remote.logins import pam_pkcs11
 from sra.remote.logins.login_paths import LoginPaths

@@ -37,7 +37,7 @@ from sra.remote.revocation.cache import Cache
 from sra.remote.revocation.checker import PolicyChecker
 from sra.remote.revocation.evidence_store import OfflineEvidenceStore
 from sra.system import files
-from sra.system.service import BOOTED
+from sra.system.machine import BOOTED
 
 MAX_FILE = 8 * 1024 * 1024
 """Bytes of a mapping, or of SSSD's settings: some 50,000 cards."""

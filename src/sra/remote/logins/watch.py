@@ -25,7 +25,7 @@ from sra.remote.logins.known_cards import KnownCards
 from sra.remote.logins.login_paths import LoginPaths
 from sra.remote.logins.refresh import MAX_FILE, is_enabled, seen_cards, sources
 from sra.system import files
-from sra.system.service import BOOTED
+from sra.system.machine import BOOTED
 
 LOOK_EVERY = 0.1
 """Seconds between two checks for changes, under ``sra remote run``."""
@@ -123,17 +123,32 @@ def install_units(note: Callable[[str], None]) -> None:
     """Install and start the units if systemd runs; tell ``note`` what failed."""
     if not BOOTED.is_dir():
         return
-    folder = resources.files(__package__).joinpath("files")
-    is_changed = False
-    for name in (SERVICE, *STARTED):
-        text = folder.joinpath(name).read_text(encoding="utf-8").replace("@PYTHON@", sys.executable).encode()
-        content = files.read(UNITS / name, MAX_UNIT)
-        if content is None or content.data != text:
+    if missing := outdated_units():
+        for name, text in missing.items():
             files.replace(UNITS / name, text, 0o644)
-            is_changed = True
-    if is_changed:
         _systemctl(note, "daemon-reload")
     _systemctl(note, "enable", "--now", *STARTED)
+
+
+def renew_units(note: Callable[[str], None]) -> None:
+    """Replace another version's units, which name programs that may be gone, and catch up at once; if there are any."""
+    if (UNITS / SERVICE).exists() and outdated_units():
+        install_units(note)
+        _systemctl(note, "start", SERVICE)
+
+
+def outdated_units() -> dict[str, bytes]:
+    """The units that are missing, or differ from this version's: name -> this version's text."""
+    found = {name: files.read(UNITS / name, MAX_UNIT) for name in (SERVICE, *STARTED)}
+    current = {name: content.data for name, content in found.items() if content is not None}
+    return {name: text for name, text in unit_files(sys.executable).items() if current.get(name) != text}
+
+
+def unit_files(python: str) -> dict[str, bytes]:
+    """Name -> unit, for a Python that has this product."""
+    folder = resources.files(__package__).joinpath("files")
+    texts = {name: folder.joinpath(name).read_text(encoding="utf-8") for name in (SERVICE, *STARTED)}
+    return {name: text.replace("@PYTHON@", python).encode() for name, text in texts.items()}
 
 
 def remove_units(note: Callable[[str], None]) -> None:

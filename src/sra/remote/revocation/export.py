@@ -24,10 +24,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from sra.errors import UsageError
 from sra.identity import crl
-from sra.identity.authorities import Authorities, public_bytes, shown
+from sra.identity.authorities import Authorities
 from sra.identity.crl import RevocationList
-from sra.identity.names import comparable
 from sra.identity.revocation import CLOCK_TOLERANCE, EvidenceError
+from sra.identity.x509_reading import comparable, public_bytes, shown
 from sra.logs import clean
 from sra.piv import tlv
 from sra.remote.revocation.cache import Cache

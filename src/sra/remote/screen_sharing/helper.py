@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 from pathlib import Path
 
@@ -51,6 +52,7 @@ class Helper:
     ) -> None:
         self._path = path
         self._place = place
+        self._daemon_uid = daemon_uid
         self._users = {0: _OF_SRAD, daemon_uid: _OF_SRAD, place.account.uid: (Burn,)}
         self._password = password
         self._shelf = shelf
@@ -63,13 +65,14 @@ class Helper:
         """Listen until cancelled; then no password is right any more, and no server runs."""
         await self._password.lock()
         self._place.clear()
-        listening = _listen(self._path)
+        listening = _listen(self._path, self._daemon_uid, self._place.account.gid)
         try:
             while True:
                 connection, _ = await asyncio.get_running_loop().sock_accept(listening)
                 peer = asyncio.create_task(self._serve_peer(connection))
                 self._peers.add(peer)
                 peer.add_done_callback(self._peers.discard)
+                await asyncio.sleep(0)  # ``sock_accept`` lets nobody else run while others wait
         finally:
             listening.close()
             self._path.unlink(missing_ok=True)
@@ -240,11 +243,17 @@ class _Peer:
         self._connection.send(vocabulary.encode(reply))
 
 
-def _listen(path: Path) -> socket.socket:
-    """Everybody may knock: who it is, is checked at each connection."""
+def _listen(path: Path, user: int, group: int) -> socket.socket:
+    """For srad's user and the screen's account's group; who it is, is checked at each connection all the same.
+
+    Anybody else could keep the kernel's queue filled, and srad out.
+    """
     path.unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     listening.bind(str(path))
-    path.chmod(0o666)
+    path.chmod(0o600)
+    if os.geteuid() == 0:
+        os.chown(path, user, group)
+    path.chmod(0o660)
     listening.listen(BACKLOG)
     return listening

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -83,9 +84,15 @@ class SharePlace:
         return self.folder / "cookie"
 
     def clear(self) -> None:
-        """Remove what a share leaves in the folder, also one that was killed: the socket and the display's cookie."""
+        """Remove what a share leaves in the folder, also one that was killed: the socket and the display's cookie.
+
+        The folder is the screen's account's: one that was broken into could leave a folder there, which is put aside.
+        """
         for path in (self.socket, self.cookies, self.folder / wayvnc_door.INNER):
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink(missing_ok=True)
+            except IsADirectoryError:
+                path.rename(self.folder / f".{path.name}.{secrets.token_hex(8)}")
 
 
 class Share:

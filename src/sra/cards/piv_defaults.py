@@ -1,9 +1,30 @@
-"""When a card's keys want the PIN, where the card itself does not say; and what can be a PIN."""
+"""What the standard says of a card's keys and PINs, where the card itself does not say."""
 
 from __future__ import annotations
 
-from sra.errors import PinUnfitError, UsageError
-from sra.piv.keys import MAX_PIN, PinPolicy, Slot
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from sra.errors import CardError, PinUnfitError, UsageError
+from sra.piv.keys import MAX_PIN, Algorithm, PinPolicy, Slot
+
+_RSA = {8 * algorithm.size: algorithm for algorithm in Algorithm if algorithm.is_rsa}
+_CURVES = {"secp256r1": Algorithm.P256, "secp384r1": Algorithm.P384}
+
+
+def algorithm_of(certificate: bytes) -> Algorithm | None:
+    """The PIV algorithm of the key in a DER certificate, ``None`` for any other; raise ``CardError`` if damaged."""
+    try:
+        public = x509.load_der_x509_certificate(certificate).public_key()
+    except UnsupportedAlgorithm:
+        return None
+    except (ValueError, TypeError, x509.InvalidVersion) as error:
+        raise CardError("A certificate of the card is damaged.") from error
+    if isinstance(public, rsa.RSAPublicKey):
+        return _RSA.get(public.key_size)
+    return _CURVES.get(public.curve.name) if isinstance(public, ec.EllipticCurvePublicKey) else None
+
 
 MIN_PIN = 6
 """Bytes of a PIN (SP 800-73-4 part 2, section 2.4.3)."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sra.piv import objects
-from sra.piv.certificate_objects import build_certificate
-from sra.piv.insertion import contents_to_insert
+from sra.piv.contents import contents_to_insert
 from sra.piv.keys import Algorithm, KeyDescription, PinPolicy, Slot
-from sra.piv.objects import CERTIFICATES, CardContents, KeyHistory
+from sra.piv.objects import CERTIFICATES, CardContents, KeyHistory, build_certificate
 
 GUID = b"g" * 16
 OTHER_GUID = b"o" * 16

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sra.cards.pin_policies import check_new_pin, check_pin, check_puk, pin_policy
+from sra.cards.piv_defaults import check_new_pin, check_pin, check_puk, pin_policy
 from sra.errors import PinUnfitError, UsageError
 from sra.piv.keys import PinPolicy, Slot
 
