@@ -18,9 +18,10 @@ from sra.admin.session import RemoteEndpoint, connect
 from sra.cards.base import Card
 from sra.cards.software.backend import SoftwareBackend
 from sra.errors import RefusedError
+from sra.paths import DEFAULT_PORT
 from sra.piv.keys import KeyReply, KeyRequest
 from sra.piv.objects import CardContents
-from sra.transport.known_remotes import DEFAULT_PORT, KnownRemotes
+from sra.transport.known_remotes import KnownRemotes
 from sra.transport.tls_trust import TrustPolicy
 
 

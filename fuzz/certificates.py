@@ -25,7 +25,7 @@ from sra.identity.revocation import EvidenceError
 from sra.piv import tlv
 from sra.piv.keys import Algorithm
 from sra.remote.accounts.certificate_fields import FIELDS, FieldMissingError, read_field
-from sra.remote.logins import mapping
+from sra.remote.logins import pam_pkcs11
 
 NOW = datetime(2030, 1, 15, 12, tzinfo=UTC)
 _DAY = timedelta(days=1)
@@ -94,7 +94,10 @@ def _read_names(found: CardCertificate) -> None:
     for name in FIELDS:
         value = attempt(FieldMissingError, read_field, found, name)
         must(value is None or (value.isprintable() and value), "a field's value can be shown")
-    must(mapping.account_of(mapping.text_of({found.der: "ann"}).decode(), found.der) == "ann", "it is mapped")
+    must(
+        pam_pkcs11.mapped_account(pam_pkcs11.mapping_of({found.der: "ann"}).decode(), found.der) == "ann",
+        "it is mapped",
+    )
 
 
 @target(max_len=8192, words=_WORDS)

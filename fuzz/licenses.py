@@ -8,10 +8,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fuzz.target import attempt, must, target
 from sra.piv import tlv
-from sra.remote.license import cms, issuers, profile, statement
+from sra.remote.license import issuers, profile, statement
 from sra.remote.license.issuers import IssuerKeyError
-from sra.remote.license.problems import LicenseError
 from sra.remote.license.profile import ProfileError
+from sra.remote.license.statement import LicenseError
 from sra.remote.license.store import MAX_PROFILE
 
 
@@ -33,9 +33,9 @@ def envelope(content: bytes) -> bytes:
 )
 def fuzz_cms(data: bytes) -> None:
     """A signed configuration profile's envelope."""
-    content = attempt(ValueError, cms.unwrap, data)
+    content = attempt(ValueError, profile.unwrap, data)
     must(content is None or len(content) <= len(data), "what is inside is not longer than what is around it")
-    must(cms.unwrap(envelope(data)) == data, "what was put in comes out")
+    must(profile.unwrap(envelope(data)) == data, "what was put in comes out")
 
 
 @target(

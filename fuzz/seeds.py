@@ -33,7 +33,7 @@ from sra.piv.keys import (
 from sra.piv.objects import build_certificate
 from sra.remote.accounts.certificate_fields import PRINCIPAL_NAME
 from sra.remote.license import profile, statement
-from sra.remote.logins import services, stacks
+from sra.remote.logins import stacks
 from sra.remote.revocation.cache import CachedAnswer
 from sra.wire import frames, messages
 from sra.wire.frames import Frame
@@ -200,7 +200,7 @@ def _licenses() -> dict[str, list[bytes]]:
 def _files() -> dict[str, list[bytes]]:
     stack = "#%PAM-1.0\nauth requisite pam_nologin.so\n@include common-auth\naccount required pam_unix.so\n"
     sha1 = b"ab" * 20
-    service = services.service_of("lightdm")
+    service = stacks.service_of("lightdm")
     enabled = stacks.enabled(stack, stacks.StackRequest(service, "/usr/lib/announce /run/x", "/etc/sra.conf"))
     audit = b'{"time":"2026-01-01T00:00:00Z","event":"started","facts":{"port":4116},"previous":"%s"}\n' % (b"0" * 64)
     softcard = (

@@ -19,16 +19,17 @@ from sra.cards.software import file as softcard_file
 from sra.cli import log
 from sra.errors import CardError, IdentityChangedError, SraError, UsageError
 from sra.identity.x509_reading import parse_fingerprint, public_bytes
-from sra.remote.accounts import attribute_mapping, local_directory, pairing_file
+from sra.paths import DEFAULT_PORT
+from sra.remote.accounts import attribute_mapping, directory, pairing_file
 from sra.remote.accounts.pairing_file import DamagedError, Pairing
 from sra.remote.activation import journal
 from sra.remote.activation.changed_machine import ActivationError
 from sra.remote.license.latest_time import LatestTime
-from sra.remote.logins import mapping, services, stacks
+from sra.remote.logins import pam_pkcs11, stacks
 from sra.remote.logins.stacks import StackRequest, StackState
 from sra.remote.revocation.cache import Cache
 from sra.system.files import FileError
-from sra.transport import identity_choice, known_remotes, tls_identity
+from sra.transport import identity_choice, tls_identity
 from sra.transport.known_remotes import KnownRemotes, address, parse_address
 from sra.transport.tls_identity import TlsIdentityError
 
@@ -135,7 +136,7 @@ def fuzz_pairings_toml(data: bytes) -> None:
 @target(words=(*_TOML, b"[ann]\n", b"mail = ['ann@example.org']\n", b"'dsAttrTypeStandard:RealName'"))
 def fuzz_attributes_toml(data: bytes) -> None:
     """Attributes of this machine's accounts."""
-    found = attempt(UsageError, local_directory.decode, data)
+    found = attempt(UsageError, directory.decode, data)
     for accounts in (found or {}).values():
         for account in accounts:
             pairing_file.check_account_name(account)
@@ -175,11 +176,11 @@ def fuzz_addresses(data: bytes) -> None:
     text = data.decode(errors="replace")
     found = attempt(UsageError, parse_address, text)
     if found is not None:
-        one_form = address(found[0], found[1] or known_remotes.DEFAULT_PORT)
+        one_form = address(found[0], found[1] or DEFAULT_PORT)
         must(parse_address(str(one_form)) == (one_form.host, one_form.port), "an address is read as it is written")
     shown = attempt(UsageError, parse_fingerprint, text)
     must(shown is None or parse_fingerprint(shown) == shown, "a fingerprint has one form")
-    attempt(UsageError, services.service_of, text)
+    attempt(UsageError, stacks.service_of, text)
     attempt(UsageError, log.parse_since, text, datetime(2026, 1, 1, tzinfo=UTC))
     attempt(ValueError, config.directory_address, text)
     attempt(UsageError, pairing_file.parse_hash, text)
@@ -210,7 +211,7 @@ def fuzz_pam_stack(data: bytes) -> None:
     text = data.decode(errors="surrogateescape")
     state = stacks.state_of(text)
     must((state is StackState.OFF) == (not stacks.has_ours(text)), "a stack without a line of ours is off")
-    for service in (services.service_of("lightdm"), services.service_of("sudo")):
+    for service in (stacks.service_of("lightdm"), stacks.service_of("sudo")):
         plain = attempt(UsageError, stacks.disabled, text, service)
         for card_only in (False, True):
             changed = attempt(
@@ -232,7 +233,8 @@ def fuzz_login_mapping(data: bytes) -> None:
     """pam_pkcs11's mapping, which others may have written to."""
     text = data.decode(errors="replace")
     must(
-        mapping.account_of(text, b"certificate") in {"", *mapping.accounts_in(text)}, "an account is one of the file's"
+        pam_pkcs11.mapped_account(text, b"certificate") in {"", *pam_pkcs11.mapped_accounts(text)},
+        "an account is one of the file's",
     )
 
 

@@ -25,7 +25,7 @@ from typer._completion_shared import get_completion_script
 from typer.main import get_command
 
 from sra import __version__
-from sra.cli.commands import build as build_commands
+from sra.cli.main import build as build_commands
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 HERE = CHECKOUT / "packaging" / "debian"

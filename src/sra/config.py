@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from sra.errors import UsageError
+from sra.paths import DEFAULT_PORT
 from sra.system import files
 
 MAX_FILE = 256 * 1024
@@ -172,7 +173,7 @@ class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     listen: tuple[str, ...] = ("::", "0.0.0.0")  # noqa: S104 - a remote is there to be reached
-    port: Port = 4116
+    port: Port = DEFAULT_PORT
     local_port: Port = 4117
     readers: Annotated[int, msgspec.Meta(ge=1, le=16)] = 2
     pin_idle_seconds: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 30

@@ -1,4 +1,4 @@
-"""Where the files are, on a remote and on an admin's machine."""
+"""Where the files are, on a remote and on an admin's machine; and the product's users and its port."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from pathlib import Path
 import platformdirs
 
 CONFIG_DIR_VARIABLE = "SRA_CONFIG_DIR"
+
+DEFAULT_PORT = 4116
+"""The TCP port of a remote for admins."""
+
+DAEMON_USER, CARD_USER, SCREEN_USER = "_sra", "_sra-card", "_srascreen"
+"""The users on a remote of srad, of the virtual card's processes, and of screen sharing."""
 
 
 class Below:

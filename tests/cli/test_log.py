@@ -37,7 +37,7 @@ def test_a_moment_is_a_time_or_how_long_ago(text: str, moment: datetime) -> None
 def test_no_moment_is_none_and_another_word_an_error() -> None:
     assert parse_since("", NOW) is None
     for text in ("yesterday", "2h30m", "-1h", "2027-13-01"):
-        with pytest.raises(UsageError, match="is no time"):
+        with pytest.raises(UsageError, match="is not a time"):
             parse_since(text, NOW)
 
 

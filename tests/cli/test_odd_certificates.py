@@ -19,10 +19,9 @@ from sra.identity.usage import check_slot
 from sra.paths import Paths
 from sra.remote.accounts import ldap_directory
 from sra.remote.accounts.certificate_fields import FIELDS, FieldMissingError, read_field
+from sra.remote.accounts.finder import Vouching
 from sra.remote.accounts.pairing import PairingStore
-from sra.remote.accounts.vouching import Vouching
-from sra.remote.logins import mapping, sssd
-from sra.remote.logins import refresh as logins
+from sra.remote.logins import pam_pkcs11, refresh, sssd
 from sra.remote.logins.login_paths import LoginPaths
 from sra.remote.logins.sssd import SssdSettings
 from tests.cli.login_machine import ACCOUNT, make_card, make_machine, run
@@ -47,7 +46,7 @@ def work_with(card: CardCertificate) -> None:
             step()
     assert card.display_name.isprintable()
     ldap_directory._exact_assertion(card)
-    assert mapping.account_of(mapping.text_of({card.der: "ann"}).decode(), card.der) == "ann"
+    assert pam_pkcs11.mapped_account(pam_pkcs11.mapping_of({card.der: "ann"}).decode(), card.der) == "ann"
     rules = sssd.text_of(SssdSettings("no_ocsp", "/trusted.pem", ("su",)), {card.der: "ann"}).decode()
     assert rules.count("[certmap/") == rules.count("\nmatchrule = ") == rules.count("\nmaprule = (ann)\n") <= 1
     assert rules.isascii() or "“sra pair”" in rules
@@ -86,7 +85,7 @@ def machine(tmp_path: Path) -> Path:
     for account in (ACCOUNT, OTHER):
         assert run(root, "pair", account, "--certificate", str(make_card(tmp_path / account))) == 0
     assert run(root, "pam", "enable", "su") == 0
-    assert logins.mapped_accounts(LoginPaths(root)) == {ACCOUNT, OTHER}
+    assert refresh.mapped_accounts(LoginPaths(root)) == {ACCOUNT, OTHER}
     return root
 
 
@@ -96,15 +95,15 @@ def test_no_certificate_of_a_paired_person_keeps_another_one_in(
     """Each was taken by the library, and lay with the others, when the door read less."""
     paths, login = Paths(machine), LoginPaths(machine)
     for number, der in enumerate([*REFUSED.values(), *ODD.values()]):
-        for folder in (logins.paired_cards(paths), logins.seen_cards(paths)):
+        for folder in (refresh.paired_cards(paths), refresh.seen_cards(paths)):
             folder.path.mkdir(parents=True, exist_ok=True)
             (folder.path / f"{number}.der").write_bytes(der)
     assert sum(map(library_reads, REFUSED.values())) > 20
     PairingStore(paths.pairings).pair(ACCOUNT, parse(certificate()).public_key_hash("sha256"))
     capsys.readouterr()
     assert run(machine, "unpair", OTHER) == 0
-    assert logins.mapped_accounts(login) == {ACCOUNT}
-    assert OTHER not in logins.text_of(login.sssd_pairings)
+    assert refresh.mapped_accounts(login) == {ACCOUNT}
+    assert OTHER not in refresh.text_of(login.sssd_pairings)
     assert "Traceback" not in capsys.readouterr().err
     assert run(machine, "doctor") == 1
     assert ".der is not used" in capsys.readouterr().out
@@ -116,16 +115,16 @@ def test_unpairing_takes_effect_though_everything_after_it_fails(
     def fail(_: Paths) -> bool:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(logins, "refresh", fail)
-    monkeypatch.setattr(logins, "forget_unpaired", fail)
+    monkeypatch.setattr(refresh, "refresh", fail)
+    monkeypatch.setattr(refresh, "forget_unpaired", fail)
     assert run(machine, "unpair", OTHER) != 0
-    assert logins.mapped_accounts(LoginPaths(machine)) == {ACCOUNT}
+    assert refresh.mapped_accounts(LoginPaths(machine)) == {ACCOUNT}
     assert [each.account for each in PairingStore(Paths(machine).pairings).pairings()] == [ACCOUNT]
 
 
 def test_a_card_that_can_not_be_judged_keeps_no_other_out(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = load_daemon_config(Paths(machine).config)
-    worked, before = CardCertificate.check_validity, logins.accounts_now(Paths(machine), config)
+    worked, before = CardCertificate.check_validity, refresh.accounts_now(Paths(machine), config)
     broken = next(iter(before))
 
     def check(card: CardCertificate, now: datetime) -> None:
@@ -134,7 +133,7 @@ def test_a_card_that_can_not_be_judged_keeps_no_other_out(machine: Path, monkeyp
         worked(card, now)
 
     monkeypatch.setattr(CardCertificate, "check_validity", check)
-    assert logins.accounts_now(Paths(machine), config) == {der: who for der, who in before.items() if der != broken}
+    assert refresh.accounts_now(Paths(machine), config) == {der: who for der, who in before.items() if der != broken}
 
 
 @pytest.mark.parametrize("what", ["x400Address", "issuer is invalid UTF-8"])
@@ -152,12 +151,12 @@ def test_what_nobody_vouches_for_is_never_added_to_what_root_paired(machine: Pat
     card = parse(certificate())
     PairingStore(paths.pairings).pair_certificate(OTHER, card)
     before = login.mapping.read_bytes()
-    logins.seen_cards(paths).add(card)
-    logins.refresh(paths)
+    refresh.seen_cards(paths).add(card)
+    refresh.refresh(paths)
     assert login.mapping.read_bytes() == before
     (tmp_path / "new.der").write_bytes(card.der)
     assert run(machine, "pair", OTHER, "--certificate", str(tmp_path / "new.der")) == 0
-    assert mapping.account_of(logins.text_of(login.mapping), card.der) == OTHER
+    assert pam_pkcs11.mapped_account(refresh.text_of(login.mapping), card.der) == OTHER
 
 
 def test_what_an_authority_vouches_for_is_added_when_it_has_come_in(machine: Path) -> None:
@@ -166,9 +165,9 @@ def test_what_an_authority_vouches_for_is_added_when_it_has_come_in(machine: Pat
     (paths.trust / "authority.pem").write_bytes(authority.own.pem)
     card = authority.issue().card
     PairingStore(paths.pairings).pair(OTHER, card.public_key_hash("sha256"))
-    logins.seen_cards(paths).add(card)
-    logins.refresh(paths)
-    assert mapping.account_of(logins.text_of(LoginPaths(machine).mapping), card.der) == OTHER
+    refresh.seen_cards(paths).add(card)
+    refresh.refresh(paths)
+    assert pam_pkcs11.mapped_account(refresh.text_of(LoginPaths(machine).mapping), card.der) == OTHER
 
 
 def test_root_is_told_what_a_pairing_by_hash_lacks(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,5 @@
 """``sra`` with all its commands."""
 
-from sra.cli.commands import build
+from sra.cli.main import build
 
 app = build()

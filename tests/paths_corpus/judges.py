@@ -31,7 +31,7 @@ from tests.paths_corpus.building import NOW, Case
 
 
 class Answering(EvidenceStore):
-    """A shelf on which the case's OCSP answers are at hand."""
+    """An evidence store on which the case's OCSP answers are at hand."""
 
     def __init__(self, folder: Path, answers: tuple[bytes, ...]) -> None:
         policy = CertificatePolicy()

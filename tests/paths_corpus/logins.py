@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from sra.errors import RefusedError
 from sra.identity import policy
 from sra.identity.policy import CertificatePolicy, Certificates
-from sra.remote.logins import mapping
+from sra.remote.logins import pam_pkcs11
 from sra.remote.logins.pam_pkcs11 import Pkcs11Settings
 from sra.remote.revocation.cache import Cache
 from sra.remote.revocation.checker import PolicyChecker
@@ -51,9 +51,9 @@ class Login:
     @property
     def is_mapped(self) -> bool:
         """Whether the map maker gives the card to anybody."""
-        shelf = OfflineEvidenceStore(Cache(self._folder / "kept"), self._policy.max_age, 1.0)
+        evidence = OfflineEvidenceStore(Cache(self._folder / "kept"), self._policy.max_age, 1.0)
         try:
-            asyncio.run(PolicyChecker(self._policy, self._trust, shelf).check(card(self._case.card), NOW))
+            asyncio.run(PolicyChecker(self._policy, self._trust, evidence).check(card(self._case.card), NOW))
         except RefusedError:
             return False
         return True
@@ -78,7 +78,7 @@ class Login:
         shutil.copytree(self._empty_card, folder / "card")
         (folder / "softhsm.conf").write_text(f"directories.tokendir = {folder}/card\nobjectstore.backend = file\n")
         (folder / "der").write_bytes(self._der)
-        (folder / "map").write_bytes(mapping.text_of({self._der: "root"}))
+        (folder / "map").write_bytes(pam_pkcs11.mapping_of({self._der: "root"}))
         text = Pkcs11Settings(SOFTHSM, f"{folder}/hashed", f"{folder}/map", self._settings.pam_pkcs11).text
         (folder / "pam_pkcs11.conf").write_text(text)
         environment = {**os.environ, "SOFTHSM2_CONF": str(folder / "softhsm.conf")}

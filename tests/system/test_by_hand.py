@@ -14,6 +14,6 @@ def test_programs_that_the_services_users_cant_read_are_named_with_what_to_do(re
     assert started.returncode == 2
     assert started.stderr == (
         "sra: error: The user _sra can't run the programs in /root/own/.venv/bin. "
-        "Install the package, or move the checkout to where everybody can read it, such as /opt or /srv.\n"
+        "Install the package, or move the checkout to a folder that every user can read, such as /opt or /srv.\n"
     )
     assert remote.run(["test", "-e", "/run/sra"], check=False).returncode == 1

@@ -95,7 +95,7 @@ REFUSALS = {
     ),
     "of a stranger": (
         files_with() | {ISSUER: files_with()[ISSUER]},
-        f"The license of remote is signed by nobody whom that machine trusts to issue one. {WITH_KEY}",
+        f"The license of remote is signed by no issuer that this machine trusts. {WITH_KEY}",
     ),
     "damaged": (
         files_with() | {PROFILE: files_with()[PROFILE][:-40]},

@@ -9,7 +9,7 @@ import pytest
 from lab.hosts import ENVIRONMENT, two_hosts
 from lab.processes import LabError, Process, wait_until
 from lab.product import PIN, SRA, Terminal, World, code_of, make_card, remote_at_work, wait_for_card
-from sra.remote.logins.services import SESSIONS
+from sra.remote.logins.stacks import SESSIONS
 from tests.system.pin_pad import ASKS, at_pad
 
 PASSWORD = "a password that no test uses"  # of lab.product.World.add_person
@@ -199,7 +199,7 @@ def test_a_stranger_at_ssh_has_nobody_asked(world: World) -> None:
         assert "asks for" not in pad.output
         assert "sshd" not in pad.output
         # Where the owner wants it, the question names the host; so this test is known to be able to fail.
-        assert "warning: whoever" in world.remote.run([SRA, "pam", "enable", "sshd", "--from-network"]).stderr
+        assert "warning: everyone" in world.remote.run([SRA, "pam", "enable", "sshd", "--from-network"]).stderr
         user = ssh_from_elsewhere(world)
         pad.gives(ASKS, PIN)
         user.wait(30)

@@ -10,7 +10,8 @@ import pytest
 from lab.hosts import Host, two_hosts
 from lab.processes import Process, wait_until
 from lab.product import SRA
-from sra.cli.remote.remote import DAEMON_UID, DAEMON_USER
+from sra.cli.remote.remote import DAEMON_UID
+from sra.paths import DAEMON_USER
 from tests.remote.accounts.issuing import Authority, Issued, principal
 from tests.system.directory_server import BASE, READER, READER_PASSWORD, DirectoryServer
 
@@ -135,4 +136,4 @@ def test_without_sssd_nobody_comes_in_and_the_reason_is_said(joined: Joined) -> 
     assert "can't be asked" in said["reason"]
     assert "SSSD says no: " in said["rules"][-1]["outcome"]
     joined.bus.kill()
-    assert "SSSD can't be asked by the message bus" in joined.whois(card("ann@EXAMPLE.COM"))["rules"][-1]["outcome"]
+    assert "SSSD can't be asked over the message bus" in joined.whois(card("ann@EXAMPLE.COM"))["rules"][-1]["outcome"]

@@ -31,9 +31,9 @@ from sra.admin.session_control import SessionControl
 from sra.audit import RecordEvent
 from sra.cards.base import Card
 from sra.config import AdminConfig
-from sra.paths import AdminPaths
+from sra.paths import DEFAULT_PORT, AdminPaths
 from sra.piv.keys import Slot
-from sra.transport.known_remotes import DEFAULT_PORT, KnownRemotes, parse_address
+from sra.transport.known_remotes import KnownRemotes, parse_address
 from sra.transport.tls_trust import TrustPolicy
 
 

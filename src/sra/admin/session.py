@@ -28,12 +28,12 @@ from sra.errors import (
 )
 from sra.identity import certificates, challenges
 from sra.identity.certificates import CardCertificate
+from sra.paths import DEFAULT_PORT
 from sra.piv.contents import contents_to_insert
 from sra.piv.keys import KeyRequest, PinRequest, Slot
 from sra.piv.objects import CERTIFICATES, certificate_in
 from sra.system.processes import first_of
 from sra.transport.channel import Channel, open_channel
-from sra.transport.known_remotes import DEFAULT_PORT
 from sra.transport.tls_trust import TrustPolicy
 from sra.wire.connection import Connection
 from sra.wire.messages import (

@@ -1,4 +1,4 @@
-"""``sra audit``: read the audit log of this machine, and check that nothing in it was changed."""
+"""``sra audit``: show the audit log of this machine, and verify that it was not changed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RemoteRoot = Annotated[
 
 
 class BrokenChainError(SraError):
-    """Somebody changed the audit log, or it was damaged."""
+    """The audit log was changed or damaged."""
 
 
 @app.command(
@@ -37,13 +37,13 @@ class BrokenChainError(SraError):
 )
 def show(
     *,
-    last: Annotated[int, typer.Option(min=1, metavar="N", help="Only so many records, the newest.")] = 1_000_000,
+    last: Annotated[int, typer.Option(min=1, metavar="N", help="Only the newest N records.")] = 1_000_000,
     session: SessionOption = None,
     as_json: AsJson = False,
     root: RemoteRoot = None,
     config_dir: ConfigDir = None,
 ) -> None:
-    """Show what was done, the newest last: of this remote if you are root and there is one, else your own log."""
+    """Show what was done, the newest last: on this remote if you are root and there is one, else your own log."""
     records = deque((each for each in read_both(find_log(root, config_dir)) if is_of(each, session)), last)
     if as_json:
         print_json(list(records))
@@ -68,18 +68,18 @@ def verify(*, root: RemoteRoot = None, config_dir: ConfigDir = None) -> None:
 
 
 def logs_at(path: Path) -> list[Path]:
-    """The audit log at ``path`` and that of its refusals, which may not be there yet, or alone."""
+    """The audit log at ``path`` and that of its refusals; each of them may be missing."""
     both = [path, refusals_path(path)]
     return [each for each in both if each.exists() or audit.full_files(each)] or [path]
 
 
 def read_both(path: Path) -> Iterator[AuditRecord]:
-    """The records of both logs by their time; those of each log stay in their order, whatever the clock did."""
+    """The records of both logs by their time; those of each log stay in their order, even if the clock was changed."""
     return heapq.merge(*(audit.read(each) for each in logs_at(path)), key=lambda record: record.time)
 
 
 def find_log(root: Path | None, config_dir: Path | None) -> Path:
-    """The audit log that is meant: the remote's, or the admin's own."""
+    """The remote's audit log, or the admin's own."""
     remote = Paths(root or Path("/")).audit
     if root is not None or (config_dir is None and os.geteuid() == 0 and remote.exists()):
         return remote
@@ -87,7 +87,7 @@ def find_log(root: Path | None, config_dir: Path | None) -> Path:
 
 
 def is_of(record: AuditRecord, session: str | None) -> bool:
-    """Whether the record is about this session; every one is if none is named."""
+    """Whether the record is about this session; true if no session is named."""
     return session is None or record.facts.get("session") == session
 
 

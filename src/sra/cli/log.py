@@ -1,4 +1,4 @@
-"""``sra log``: what the programs of this machine say, wherever it is kept."""
+"""``sra log``: the logs of this machine's programs, wherever they are."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from sra.paths import Paths, admin_paths
 from sra.system.machine import is_service
 
 IDENTIFIERS = ("srad", "sra-card", "sra-screen")
-"""By which the journal knows the remote's programs (``SyslogIdentifier=`` of their units)."""
+"""The names of the remote's programs in the journal (``SyslogIdentifier=`` of their units)."""
 LOOK_AGAIN = 0.2
-"""Seconds between two looks at a file that is followed."""
+"""Seconds between two reads of a file that is followed."""
 MAX_LINE = 64 * 1024
 
 _AGO = re.compile(r"([0-9]{1,9})([smhd])")
@@ -42,7 +42,7 @@ SinceOption = Annotated[
 
 def log(
     *,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what comes, until Ctrl-C.")] = False,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with new lines, until Ctrl-C.")] = False,
     since: SinceOption = "",
     session: SessionOption = None,
     root: Annotated[
@@ -65,7 +65,7 @@ def log(
 
 
 def log_file(paths: Paths) -> Path:
-    """Where the programs of a remote log that runs by hand."""
+    """The log file of a remote that runs by hand."""
     return paths.audit.with_name("sra.log")
 
 
@@ -73,7 +73,7 @@ def journal_command(since: datetime | None, session: str | None, *, follow: bool
     """The command that shows the journal's lines of our programs (journalctl(1))."""
     if not shutil.which("journalctl"):
         raise UsageError(
-            "There is no journalctl here. Install systemd's tools, or ask whoever keeps this machine's logs."
+            "There is no journalctl here. Install systemd's tools, or ask this machine's administrator for its logs."
         )
     names = [word for name in IDENTIFIERS for word in ("--identifier", name)]
     begin = [f"--since=@{since.timestamp():.0f}"] if since else []
@@ -82,7 +82,7 @@ def journal_command(since: datetime | None, session: str | None, *, follow: bool
 
 
 def parse_since(text: str, now: datetime) -> datetime | None:
-    """The moment that is meant, in the time zone of ``now``; ``None`` for an empty text."""
+    """The moment, in the time zone of ``now``; ``None`` for an empty text."""
     if not text:
         return None
     if match := _AGO.fullmatch(text):
@@ -93,7 +93,7 @@ def parse_since(text: str, now: datetime) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise UsageError(f"“{clean(text)}” is no time. Write 30m, 2h, 7d, or YYYY-MM-DD [HH:MM[:SS]].") from error
+        raise UsageError(f"“{clean(text)}” is not a time. Write 30m, 2h, 7d, or YYYY-MM-DD [HH:MM[:SS]].") from error
     return moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)
 
 
@@ -114,13 +114,13 @@ def lines_since(lines: Iterable[str], since: datetime | None) -> Iterator[str]:
 
 
 def lines_about(lines: Iterable[str], session: str | None) -> Iterator[str]:
-    """The lines that the programs have marked as this session's; all of them if none is named."""
+    """The lines with this session's mark; all lines if no session is named."""
     mark = re.compile(rf"\S+ \S+ [A-Z]+ \S+: session={session} ")
     yield from (line for line in lines if session is None or mark.match(line))
 
 
 def lines_of(path: Path, *, follow: bool) -> Iterator[str]:
-    """The lines of the file; with ``follow`` those to come too, also of a file that takes its place."""
+    """The lines of the file; with ``follow`` also new ones, even of a file that replaces it."""
     while True:
         with path.open(encoding="utf-8", errors="replace") as file:
             yield from _rest_of(file)
@@ -134,7 +134,7 @@ def lines_of(path: Path, *, follow: bool) -> Iterator[str]:
 def show_audit(path: Path, since: datetime | None, session: str | None, *, follow: bool) -> None:
     """Print the records of an audit log."""
     if not any(each.exists() for each in logs_at(path)):
-        raise UsageError("Nothing is logged here: this machine is no remote, and its card was never lent to one.")
+        raise UsageError("Nothing is logged here: this machine is no remote, and it has never connected to one.")
     last = since or datetime.min.replace(tzinfo=UTC)
     while True:
         for record in read_both(path):

@@ -1,4 +1,4 @@
-"""``sra status``: how this machine stands, in a few lines."""
+"""``sra status``: the state of this machine, in a few lines."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Value = str | int | bool | None
 
 @dataclass(frozen=True)
 class StatusFact:
-    """Something about this machine; ``problem``: why it is unknown, or what is wrong with it."""
+    """A fact about this machine; ``problem``: why it is unknown, or what is wrong with it."""
 
     value: Value
     problem: str = ""
@@ -44,7 +44,7 @@ class StatusFact:
 
     @property
     def fields(self) -> dict[str, Value]:
-        """What a program reads."""
+        """The fact for programs, in JSON."""
         return {"ok": True, "value": self.value} if self.ok else {"ok": False, "problem": self.problem}
 
 
@@ -59,9 +59,9 @@ def status(
     as_json: AsJson = False,
     config_dir: ConfigDir = None,
 ) -> None:
-    """Show how this machine stands: as a remote if it is one, else as an admin's. “sra doctor” says what is wrong.
+    """Show the state of this machine: as a remote if it is one, else as an admin's. “sra doctor” says what is wrong.
 
-    Exit status 1 if the remote does not run, or something is wrong with what it rests on.
+    Exit status 1 if the remote does not run, or something that it needs is wrong.
     """
     paths = Paths(root.absolute() if root else Path("/"))
     is_remote = root is not None or paths.etc.exists()
@@ -79,13 +79,17 @@ def status(
 
 
 def of_remote(remote: CheckedRemote) -> StatusFacts:
-    """A remote: whether it runs, who is connected, and what that rests on."""
-    running = _is_running(remote)
+    """The facts about a remote: whether it runs, its connections, and what it needs."""
+    try:
+        handshakes.tls(listen_address(remote.config), remote.config.port)
+        running = True
+    except LinkError:
+        running = False
     return {
         "running": running,
         "connections": tcp.count_connections(remote.config.port) if running else 0,
         "virtual_cards": tcp.count_connections(remote.config.local_port) if running else 0,
-        "license": _license(remote),
+        "license": _fact(lambda: _license(remote)),
         "clock": _fact(lambda: check_clock(remote)),
         "identity": _fact(lambda: tls_identity.load(remote.paths.identity).fingerprint),
         "pairings": _fact(lambda: len(PairingStore(remote.paths.pairings).pairings())),
@@ -93,7 +97,7 @@ def of_remote(remote: CheckedRemote) -> StatusFacts:
 
 
 def of_admin(paths: AdminPaths) -> StatusFacts:
-    """An admin's machine."""
+    """The facts about an admin's machine."""
     return {
         "remote": False,
         "settings": str(paths.folder),
@@ -102,20 +106,9 @@ def of_admin(paths: AdminPaths) -> StatusFacts:
     }
 
 
-def _is_running(remote: CheckedRemote) -> bool:
-    try:
-        handshakes.tls(listen_address(remote.config), remote.config.port)
-    except LinkError:
-        return False
-    return True
-
-
-def _license(remote: CheckedRemote) -> StatusFact:
-    def look() -> str:
-        license_ = open_licenses(remote.paths).check(time.time())
-        return f"{license_.licensee}, until {day(license_.ends)}"
-
-    return _fact(look)
+def _license(remote: CheckedRemote) -> str:
+    license_ = open_licenses(remote.paths).check(time.time())
+    return f"{license_.licensee}, until {day(license_.ends)}"
 
 
 def _fact(look: Callable[[], str | int]) -> StatusFact:

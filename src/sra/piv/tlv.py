@@ -35,15 +35,17 @@ class Element:
     value: bytes
 
 
-def parse(data: bytes) -> tuple[Element, ...]:
+def parse(
+    data: bytes, max_elements: int = MAX_ELEMENTS, max_length_bytes: int = MAX_LENGTH_BYTES
+) -> tuple[Element, ...]:
     """All the elements that ``data`` consists of, in order; raise ``TlvError`` if it isn't whole elements."""
     elements: list[Element] = []
     at = 0
     while at < len(data):
-        if len(elements) == MAX_ELEMENTS:
-            raise TlvError(f"more than {MAX_ELEMENTS} elements in one template")
+        if len(elements) == max_elements:
+            raise TlvError(f"more than {max_elements} elements in one template")
         tag, at = _tag(data, at)
-        length, at = _length(data, at)
+        length, at = _length(data, at, max_length_bytes)
         if length > len(data) - at:
             raise TlvError(f"the element {tag:X} is cut short")
         elements.append(Element(tag, data[at : at + length]))
@@ -88,7 +90,7 @@ def _tag(data: bytes, at: int) -> tuple[int, int]:
     return int.from_bytes(data[at:end], "big"), end
 
 
-def _length(data: bytes, at: int) -> tuple[int, int]:
+def _length(data: bytes, at: int, max_bytes: int) -> tuple[int, int]:
     """The length at ``at`` and where its value begins."""
     if at >= len(data):
         raise TlvError("a length is missing")
@@ -96,6 +98,6 @@ def _length(data: bytes, at: int) -> tuple[int, int]:
     if first < _LONG_FORM:
         return first, at
     end = at + (first & ~_LONG_FORM)
-    if not at < end <= at + MAX_LENGTH_BYTES or end > len(data):
+    if not at < end <= at + max_bytes or end > len(data):
         raise TlvError("a length is indefinite, cut short or too long")
     return int.from_bytes(data[at:end], "big"), end

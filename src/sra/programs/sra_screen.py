@@ -15,7 +15,7 @@ import typer
 from sra import logs
 from sra.config import ScreenConfig, load_daemon_config
 from sra.errors import UsageError
-from sra.paths import Paths
+from sra.paths import DAEMON_USER, SCREEN_USER, Paths
 from sra.programs.run import run_command, until_signal
 from sra.remote.screen_sharing.helper import Helper
 from sra.remote.screen_sharing.password import OnePassword
@@ -23,9 +23,6 @@ from sra.remote.screen_sharing.recording.folder import RecordingFolder
 from sra.remote.screen_sharing.recording.recorder import MEBIBYTE, ShareRecorder
 from sra.remote.screen_sharing.screen_account import ScreenAccount
 from sra.remote.screen_sharing.share import Policy, SharePlace, make_folder, put_console_back
-
-SCREEN_USER = "_srascreen"
-DAEMON_USER = "_sra"
 
 log = logging.getLogger("sra.screen")
 

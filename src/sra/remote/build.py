@@ -16,13 +16,12 @@ from sra.identity.policy import CertificatePolicy, Certificates, PolicyFinding
 from sra.paths import Paths
 from sra.remote.accounts import attribute_mapping
 from sra.remote.accounts.account_rules import AccountRules
-from sra.remote.accounts.finder import AccountFinder
+from sra.remote.accounts.directory import LocalDirectory
+from sra.remote.accounts.finder import AccountFinder, Vouching
 from sra.remote.accounts.ldap_connection import Server, tls_context
 from sra.remote.accounts.ldap_directory import LdapDirectory, LdapSettings
-from sra.remote.accounts.local_directory import LocalDirectory
 from sra.remote.accounts.pairing import PairingStore
 from sra.remote.accounts.sssd_directory import SssdDirectory
-from sra.remote.accounts.vouching import Vouching
 from sra.remote.accounts.watched_file import WatchedFile
 from sra.remote.license.latest_time import LatestTime
 from sra.remote.license.profile import PAYLOAD_TYPE

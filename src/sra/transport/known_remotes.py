@@ -17,9 +17,8 @@ from pathlib import Path
 from sra.errors import IdentityChangedError, UsageError
 from sra.identity.x509_reading import parse_fingerprint
 from sra.logs import clean
+from sra.paths import DEFAULT_PORT
 from sra.system import files
-
-DEFAULT_PORT = 4116
 
 MAX_FILE = 1024 * 1024
 """Bytes of the file of known remotes: some 7,000 remotes."""

@@ -75,7 +75,7 @@ def test_the_issuer_s_key_is_needed_once(fleet: Fleet) -> None:
     fleet.issue()
     ended, _, error = fleet.install()
     assert ended == 2
-    assert "is signed by nobody whom that machine trusts" in error
+    assert "is signed by no issuer that this machine trusts" in error
     assert not (fleet.root / "etc").exists()
     assert fleet.install("--issuer", fleet.public)[0] == 0
     assert fleet.install()[0] == 0

@@ -153,7 +153,7 @@ def test_of_a_certificate_that_says_no_use_root_is_told_what_to_look_at(
     issued = Authority().issue(says_use=False)
     file = issued.write(tmp_path, "silent")[0]
     assert run(tmp_path, "pair", ACCOUNT, "--certificate", str(file)) == 0
-    assert "Be sure that it is of slot 9A" in capsys.readouterr().err
+    assert "Make sure that it is from slot 9A" in capsys.readouterr().err
     assert store.find_account(issued.card) == ACCOUNT
 
 

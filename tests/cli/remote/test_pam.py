@@ -86,7 +86,7 @@ def test_card_only_wants_a_card_that_could_log_in(
 ) -> None:
     before = tree(machine)
     assert run(machine, "pam", "enable", "--card-only", "su") == 2
-    assert "No card could log in yet" in capsys.readouterr().err
+    assert "No card can log in yet" in capsys.readouterr().err
     assert tree(machine) == before
     assert run(machine, "pair", ACCOUNT, "--certificate", str(card)) == 0
     assert run(machine, "pam", "enable", "--card-only", "su") == 0
@@ -205,7 +205,7 @@ def test_a_service_that_others_reach_is_warned_about(machine: Path, capsys: pyte
 
     assert "warning" not in said("su", "login")
     assert "warning: sshd: logins from other machines are not asked for the card" in said("sshd", "su")
-    assert "warning: whoever reaches sshd over the network" in said("sshd", "--from-network")
+    assert "warning: everyone who reaches sshd over the network" in said("sshd", "--from-network")
     assert "sra-announce /run/sra/daemon/announce from-network\n" in (machine / "etc/pam.d/sshd").read_text()
 
 

@@ -9,15 +9,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sra.errors import UsageError
-from sra.remote.accounts.attribute_mapping import NOTHING, AttributeMapping, SmartcardLogin, decode, wanted_value
+from sra.remote.accounts.attribute_mapping import (
+    NOTHING,
+    STANDARD,
+    AttributeMapping,
+    SmartcardLogin,
+    decode,
+    ldap_name,
+    wanted_value,
+)
 from tests.remote.accounts.issuing import Authority, principal
 
 AUTHORITY = Authority()
+
 MAPPING: dict[str, Any] = {
     "fields": ["NT Principal Name"],
     "formatString": "Kerberos:$1",
     "dsAttributeString": "dsAttrTypeStandard:AltSecurityIdentities",
 }
+
 HASH = "ab" * 32
 
 
@@ -143,3 +153,26 @@ def test_a_value_with_a_placeholder_is_not_filled_in() -> None:
     wanted = wanted_value(mapping(fields=["Common Name", "RFC 822 Name"], formatString="$1"), card)
     assert wanted.value == "$1"
     assert len(wanted.missing) == 1
+
+
+@pytest.mark.parametrize(("text", "name"), [(f"dsAttrTypeStandard:{key}", name) for key, name in STANDARD.items()])
+def test_the_names_of_macos_are_translated(text: str, name: str) -> None:
+    assert ldap_name(text) == name
+    assert ldap_name(name) == name
+
+
+def test_native_names_are_the_directorys_own() -> None:
+    assert ldap_name("dsAttrTypeNative:userPrincipalName") == "userPrincipalName"
+    assert ldap_name("userPrincipalName") == "userPrincipalName"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "dsAttrTypeStandard:", "dsAttrTypeStandard:Password", "dsattrtypestandard:RecordName", "dsAttrTypeNative:",
+        "uid=*", "uid)(objectClass=*", "uid;binary", "1uid", "uid ", "a" * 65, "dsAttrTypeNative:dsAttrTypeNative:uid",
+    ],
+)  # fmt: skip
+def test_what_can_not_be_a_name_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        ldap_name(text)

@@ -10,10 +10,8 @@ from sra.errors import RefusalCode, RefusedError, UsageError
 from sra.identity.certificates import CardCertificate
 from sra.remote.accounts import attribute_mapping
 from sra.remote.accounts.account_rules import AccountRules
-from sra.remote.accounts.directory import Accounts, DirectoryError
+from sra.remote.accounts.directory import FIRST_PERSON, Accounts, DirectoryError, LocalAccount, LocalDirectory
 from sra.remote.accounts.finder import AccountFinder, Decision
-from sra.remote.accounts.local_directory import LocalDirectory
-from sra.remote.accounts.local_linux import FIRST_PERSON, LocalAccount
 from sra.remote.accounts.pairing import PairingStore
 from sra.remote.accounts.pairing_file import Pairing
 from sra.remote.accounts.watched_file import WatchedFile

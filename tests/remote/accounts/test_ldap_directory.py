@@ -120,7 +120,7 @@ async def test_an_entry_without_one_sound_name_is_an_error(
         (result(3, SEARCH_DONE, 32), "LDAP code 32"),
         (result(3, SEARCH_DONE, 50, b"\x1b[2Jno"), "LDAP code 50.*\\?"),
         (ALICE + result(3, SEARCH_DONE, 3), "LDAP code 3"),
-        (result(3, BIND_DONE), "something else"),
+        (result(3, BIND_DONE), "an unexpected message"),
         (result(2, SEARCH_DONE), "instead of 3"),
         (result(0, EXTENDED_DONE, 52, b"disconnected"), "instead of 3"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "no LDAP message"),
@@ -278,8 +278,8 @@ async def test_the_password_goes_to_the_server_and_nowhere_else(
     [
         ("", 0o600, "no password"),
         ("\n", 0o600, "no password"),
-        ("secret", 0o644, "everybody may read"),
-        (None, 0, "no such"),
+        ("secret", 0o644, "every user can read"),
+        (None, 0, "is missing"),
     ],
 )
 async def test_without_a_sound_password_nothing_is_asked(

@@ -112,7 +112,7 @@ def test_entries_are_told_apart_by_an_empty_line() -> None:
 def test_an_inline_list_is_read_but_not_broken_by_a_change() -> None:
     inline = f'pairing = [{{account = "alice", hash = "{HASH}"}}]\n'.encode()
     assert decode(inline) == (Pairing("alice", HASH),)
-    with pytest.raises(DamagedError, match="edit it by hand"):
+    with pytest.raises(DamagedError, match="Edit it by hand"):
         with_added(inline, BOB)
     assert decode(without(inline, [0])) == ()
 

@@ -30,7 +30,7 @@ def problem(bus: Path, talk: Talk | None = None) -> str:
 
 
 def test_a_machine_without_a_bus_says_so(tmp_path: Path) -> None:
-    assert "can't be asked by the message bus: [Errno 2]" in problem(tmp_path / "bus")
+    assert "can't be asked over the message bus: [Errno 2]" in problem(tmp_path / "bus")
 
 
 def test_a_bus_that_says_nothing_has_a_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,4 +51,4 @@ def test_what_is_no_bus_is_an_error(tmp_path: Path, said: bytes) -> None:
         writer.write(said)
         writer.close()
 
-    assert "can't be asked by the message bus" in problem(tmp_path / "bus", talk)
+    assert "can't be asked over the message bus" in problem(tmp_path / "bus", talk)

@@ -4,7 +4,7 @@ from cryptography import x509
 from sra.errors import RefusalCode, RefusedError
 from sra.identity.authorities import Authorities
 from sra.identity.certificates import CardCertificate
-from sra.remote.accounts.vouching import Vouching
+from sra.remote.accounts.finder import Vouching
 from tests.remote.accounts.issuing import Authority
 
 AUTHORITY = Authority()

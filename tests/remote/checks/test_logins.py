@@ -8,10 +8,30 @@ import pytest
 from sra import checks
 from sra.checks import Finding
 from sra.paths import Paths
+from sra.remote.checks.logins import DirectModule, direct_modules
 from sra.remote.checks.remote_checks import CHECKS, CheckedRemote
 from sra.remote.logins.login_paths import LoginPaths
-from sra.remote.logins.marks import mark_of
+from sra.remote.logins.stacks import mark_of
 from tests.cli.login_machine import ACCOUNT, make_card, make_machine, run
+
+OURS = "/usr/lib/secure-remote-access/sra-opensc.so"
+
+OPENSC = "/usr/lib/opensc-pkcs11.so"
+
+STACKS = {
+    "by our settings": ({"su": "auth [success=1 default=ignore] pam_pkcs11.so config_file=/etc/ours.conf\n"}, None),
+    "by the owner's": ({"su": "auth sufficient pam_pkcs11.so\n"}, "default.conf"),
+    "by a stack that it includes": (
+        {"su": "@include common-auth\n", "common-auth": "auth required pam_pkcs11.so\n"},
+        "d",
+    ),
+    "by a substack": ({"su": "auth substack x\n", "x": "-auth required /lib/security/pam_pkcs11.so\n"}, "default.conf"),
+    "by two lines": ({"su": "auth \\\n required pam_pkcs11.so \\\n debug\n"}, "default.conf"),
+    "by pam_p11": ({"su": f"auth required pam_p11.so {OPENSC}\n"}, "su"),
+    "in a comment": ({"su": "#sra# auth required pam_pkcs11.so\n"}, None),
+    "of a program without set-user-ID": ({"lightdm": "auth required pam_pkcs11.so\n"}, None),
+    "by one that includes itself": ({"su": "@include su\n"}, None),
+}
 
 
 @pytest.fixture
@@ -40,6 +60,8 @@ def _edit(path: Path, old: str, new: str) -> None:
 
 
 AGAIN = "sra pam enable su"
+
+
 WRONGS: dict[str, tuple[Callable[[LoginPaths], object], str, str]] = {
     "a module that is gone": (
         lambda login: next(login.root.rglob("opensc-pkcs11.so")).unlink(), "Missing for the login", AGAIN,
@@ -47,13 +69,13 @@ WRONGS: dict[str, tuple[Callable[[LoginPaths], object], str, str]] = {
     "a stack that was edited": (
         lambda login: _edit(login.stacks / "su", "default=die", "default=bad"), "edited by hand", "editor {stacks}/su",
     ),
-    "a mapping that was emptied": (lambda login: login.mapping.write_text("#\n"), "does not say what the pair", AGAIN),
+    "a mapping that was emptied": (lambda login: login.mapping.write_text("#\n"), "does not match the pair", AGAIN),
     "a mapping that maps another": (
-        lambda login: _edit(login.mapping, "-> root", "-> nobody"), "does not say what the pairings", AGAIN,
+        lambda login: _edit(login.mapping, "-> root", "-> nobody"), "does not match the pairings", AGAIN,
     ),
     "a policy without a signature": (
         lambda login: _edit(login.configuration, "cert_policy = signature", "cert_policy = none"),
-        "cert_policy is none; the policy wants signature", "editor {configuration}",
+        "cert_policy is none; the policy needs signature", "editor {configuration}",
     ),
     "no policy": (
         lambda login: _edit(login.configuration, "cert_policy", "# cert_policy"), "cert_policy is missing",
@@ -61,11 +83,11 @@ WRONGS: dict[str, tuple[Callable[[LoginPaths], object], str, str]] = {
     ),
     "a policy that has changed since": (
         lambda login: Paths(login.root).config.write_text('[policy]\ncertificates = "ca"\n'),
-        "cert_policy is signature; the policy wants ca,signature", AGAIN,
+        "cert_policy is signature; the policy needs ca,signature", AGAIN,
     ),
-    "a folder that is closed": (lambda login: login.ours.chmod(0o750), "Not everybody can read", "chmod go+rX {ours}"),
+    "a folder that is closed": (lambda login: login.ours.chmod(0o750), "Not every user can read", "chmod go+rX {ours}"),
     "a file that is closed": (
-        lambda login: login.mapping.chmod(0o640), "Not everybody can read", "chmod go+rX {mapping}",
+        lambda login: login.mapping.chmod(0o640), "Not every user can read", "chmod go+rX {mapping}",
     ),
 }  # fmt: skip
 
@@ -117,3 +139,18 @@ def test_a_stack_by_which_users_become_root_is_named(machine: Path) -> None:
     (found,) = looked_at()
     assert "Any user can become root: su loads /usr/lib/opensc-pkcs11.so" in found.text
     assert (found.ok, found.command) == (False, f"editor {login.default_configuration}")
+
+
+@pytest.mark.parametrize("how", STACKS)
+def test_a_module_past_ours_is_found(tmp_path: Path, how: str) -> None:
+    files, named_in = STACKS[how]
+    login = LoginPaths(tmp_path)
+    login.stacks.mkdir(parents=True)
+    login.ours.mkdir(parents=True)
+    for name, text in files.items():
+        (login.stacks / name).write_text(text)
+    (tmp_path / "etc/ours.conf").write_text(f"pkcs11_module opensc {{\n  module = {OURS};\n}}\nmodule = internal;\n")
+    login.default_configuration.write_text(f'pkcs11_module opensc {{\n  module = "{OPENSC}" ;\n}}\n')
+    named = login.stacks / "su" if named_in == "su" else login.default_configuration
+    expected = [] if named_in is None else [DirectModule("su", OPENSC, named)]
+    assert direct_modules(login, OURS) == expected

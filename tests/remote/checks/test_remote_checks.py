@@ -135,7 +135,7 @@ def test_accounts_may_come_from_attributes_alone(remote: CheckedRemote) -> None:
 def test_a_policy_that_demands_an_authority_needs_one(remote: CheckedRemote) -> None:
     assert right("policy", remote) == "a paired key is enough"
     put(remote, **{"etc/sra/srad.toml": '[policy]\ncertificates = "ca"\n'})
-    assert "has no authority: nobody gets in" in wrong("policy", remote)[0]
+    assert "has no authority, so nobody gets in" in wrong("policy", remote)[0]
     shutil.copy(remote.paths.identity / "certificate.pem", remote.paths.trust / "authority.pem")
     assert "is none of an authority" in wrong("policy", remote)[0]
 
@@ -199,7 +199,7 @@ def test_the_audit_log_needs_room(remote: CheckedRemote, monkeypatch: pytest.Mon
     assert right("audit log", remote).startswith("1 file, ")
     monkeypatch.setattr(doctor_remote, "MIN_FREE", 2**80)
     text, command = wrong("audit log", remote)
-    assert f"{remote.paths.audit.parent} has room for" in text
+    assert f"{remote.paths.audit.parent} has only " in text
     assert command == f"df -h {remote.paths.audit.parent}"
 
 

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sra.remote.license import statement
-from sra.remote.license.problems import LicenseError, LicenseProblem
-from sra.remote.license.statement import License, key_id, sign, verify
+from sra.remote.license.statement import License, LicenseError, LicenseProblem, key_id, sign, verify
 from tests.remote.license.made import DAY, HOST, ISSUER, NOW, STRANGER, USUAL, changed
 
 TRUSTED = {key_id(ISSUER.public_key()): ISSUER.public_key()}

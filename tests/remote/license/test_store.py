@@ -12,8 +12,8 @@ import pytest
 from lab.processes import wait_until
 from sra.errors import RefusalCode
 from sra.remote.license.latest_time import SETTLING, LatestTime
-from sra.remote.license.problems import LicenseError, LicenseProblem
 from sra.remote.license.profile import ProfileError
+from sra.remote.license.statement import LicenseError, LicenseProblem
 from sra.remote.license.store import INSTALLED_NAME, LicensePlaces, LicenseStore
 from tests.remote.license.made import (
     DAY,
@@ -228,7 +228,7 @@ async def test_a_watch_of_the_clock_that_ends_is_told(
     monkeypatch.setattr(store, "_remember", broken)
     store.start()
     await asyncio.to_thread(wait_until, lambda: bool(caplog.records), "a line in the log", 10)
-    assert "goes unnoticed from now on: out of threads" in caplog.text
+    assert "goes unnoticed until the next connection: out of threads" in caplog.text
 
 
 def test_a_state_that_cant_be_written_takes_nothing_from_a_license_that_holds(
@@ -293,7 +293,7 @@ def test_a_connection_costs_no_signature(machine: Machine) -> None:
 def test_what_is_installed_is_found_by_the_next_process(machine: Machine) -> None:
     (machine.issuers / "fleet.pem").unlink()
     store = machine.store()
-    with pytest.raises(LicenseError, match="signed by nobody"):
+    with pytest.raises(LicenseError, match="signed by no issuer"):
         store.judge(profile_of(), None, NOW)
     assert store.judge(profile_of(), ISSUER.public_key(), NOW) == USUAL
     path = store.install(profile_of(), ISSUER.public_key())

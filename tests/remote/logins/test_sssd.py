@@ -38,7 +38,7 @@ def test_accounts_that_could_not_be_told_apart_get_no_rule_and_that_is_said(capl
     assert rules(cards | {issued(ONE, "Eve"): "eve"}) == [
         ("(eve)", "&&<ISSUER>^CN=One$<SUBJECT>^CN=Eve$<KU>digitalSignature")
     ]
-    assert "SSSD could not tell the cards of ann and bob apart" in caplog.text
+    assert "SSSD can't tell the cards of ann and bob apart" in caplog.text
 
 
 def test_two_certificates_of_one_person_with_the_same_names_are_one_rule() -> None:

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from sra.errors import UsageError
 from sra.remote.logins import stacks
-from sra.remote.logins.services import KNOWN, Service, service_of
-from sra.remote.logins.stacks import StackRequest, StackState
+from sra.remote.logins.stacks import KNOWN, Service, StackRequest, StackState, service_of
 
 SU = "# su\nauth sufficient pam_rootok.so\n@include common-auth\nsession optional pam_x.so\n@include common-account\n"
 LIGHTDM = "auth requisite pam_nologin.so\nsession required pam_env.so\n@include common-auth\n-auth optional pam_x.so\n"

@@ -12,7 +12,7 @@ import pytest
 from sra.errors import RefusalCode, RefusedError
 from sra.identity.certificates import CardCertificate
 from sra.paths import Paths
-from sra.remote.logins import mapping
+from sra.remote.logins import pam_pkcs11
 from sra.remote.logins import refresh as logins
 from sra.remote.logins import watch as logins_watch
 from sra.remote.logins.login_paths import LoginPaths
@@ -47,7 +47,7 @@ async def found(paths: Paths, find_account: Callable[[CardCertificate], Awaitabl
 def write_map(paths: Paths, accounts: dict[bytes, str]) -> None:
     path = LoginPaths(paths.root).mapping
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(mapping.text_of(accounts))
+    path.write_bytes(pam_pkcs11.mapping_of(accounts))
 
 
 async def test_a_card_that_is_let_in_is_left_for_root(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ async def test_a_folder_that_can_not_be_written_shuts_nobody_out(
     paths.state.parent.mkdir(parents=True)
     paths.state.write_text("no folder")
     assert await found(paths, ann) == "ann"
-    assert "does not get to know this card" in caplog.text
+    assert "does not learn of this card" in caplog.text
 
 
 def test_a_login_whose_files_are_closed_shuts_nobody_out(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ async def test_root_is_called_when_something_changes_and_not_before(
     async def note(_: Paths) -> None:
         refreshed.append(True)
 
-    monkeypatch.setattr(logins_watch, "_refresh_apart", note)
+    monkeypatch.setattr(logins_watch, "_run_refresh", note)
     monkeypatch.setattr(logins_watch, "LOOK_EVERY", 0.01)
     watching = asyncio.create_task(logins_watch.keep_fresh(paths))
     await asyncio.sleep(0.05)

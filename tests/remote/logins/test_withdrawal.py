@@ -7,7 +7,7 @@ import pytest
 
 from sra.cli.console.output import print_note
 from sra.errors import UsageError
-from sra.remote.logins import withdrawal as logins_undo
+from sra.remote.logins import withdrawal
 from sra.remote.logins.login_paths import LoginPaths
 from tests.cli.login_machine import ACCOUNT, STACK, make_card, make_machine, run, states, tree
 
@@ -45,9 +45,9 @@ def test_before_the_product_goes_every_file_is_as_it_was(machine: Path, card: Pa
     assert run(machine, "pair", ACCOUNT, "--certificate", str(card)) == 0
     before = tree(machine)
     assert run(machine, "pam", "enable", *card_only, "su", "sudo", "polkit-1") == 0
-    assert logins_undo.put_back(LoginPaths(machine), print_note)
+    assert withdrawal.put_back(LoginPaths(machine), print_note)
     assert tree(machine) == before
-    assert not logins_undo.put_back(LoginPaths(machine), print_note)
+    assert not withdrawal.put_back(LoginPaths(machine), print_note)
 
 
 EDITS: dict[str, Callable[[str], str]] = {
@@ -67,10 +67,10 @@ def test_one_that_was_edited_asks_for_the_password_again_and_is_kept_aside(
     stack, login = machine / "etc/pam.d/su", LoginPaths(machine)
     edited = EDITS[how](stack.read_text())
     stack.write_text(edited)
-    assert logins_undo.put_back(login, print_note)
+    assert withdrawal.put_back(login, print_note)
     assert (stack.read_text(), (machine / "etc/pam.d/sudo").read_text()) == (STACK, f"# sudo\n{STACK}")
     assert (login.before / "edited/pam.d/su").read_text() == edited
-    assert "edited by hand, which is kept in" in capsys.readouterr().err
+    assert "edited by hand, and the edited file is in" in capsys.readouterr().err
     assert not login.ours.exists()
 
 
@@ -78,7 +78,7 @@ def test_what_stands_around_an_edited_block_stays(machine: Path) -> None:
     assert run(machine, "pam", "enable", "su") == 0
     edit(machine / "etc/pam.d/su", "default=die", "default=bad")
     edit(machine / "etc/pam.d/su", "@include common-account", "session optional pam_new.so\n@include common-account")
-    assert logins_undo.put_back(LoginPaths(machine), print_note)
+    assert withdrawal.put_back(LoginPaths(machine), print_note)
     assert (machine / "etc/pam.d/su").read_text() == STACK.replace(
         "@include common-account", "session optional pam_new.so\n@include common-account"
     )
@@ -88,11 +88,11 @@ def test_one_that_can_not_be_put_back_is_named_with_the_next_step_and_nothing_el
     assert run(machine, "pam", "enable", "su", "sudo") == 0
     (machine / "etc/pam.d/su").chmod(0o666)
     with pytest.raises(UsageError, match="chmod go-w"):
-        logins_undo.put_back(LoginPaths(machine), print_note)
+        withdrawal.put_back(LoginPaths(machine), print_note)
     assert (machine / "etc/pam.d/sudo").read_text() == f"# sudo\n{STACK}"
     assert LoginPaths(machine).mapping.exists()
     (machine / "etc/pam.d/su").chmod(0o644)
-    assert logins_undo.put_back(LoginPaths(machine), print_note)
+    assert withdrawal.put_back(LoginPaths(machine), print_note)
     assert (machine / "etc/pam.d/su").read_text() == STACK
 
 
@@ -105,7 +105,7 @@ def test_what_others_keep_in_the_folder_of_stacks_is_in_nobodys_way(
     (machine / "etc/pam.d/theirs").write_text("auth required pam_deny.so\n")
     (machine / "etc/pam.d/theirs").chmod(0o664)
     (machine / "etc/pam.d/linked").symlink_to("su")
-    assert logins_undo.put_back(LoginPaths(machine), print_note)
+    assert withdrawal.put_back(LoginPaths(machine), print_note)
     for name in ("su~", "theirs", "linked"):
         (machine / "etc/pam.d" / name).unlink()
     assert tree(machine) == before
@@ -118,6 +118,6 @@ def test_settings_of_a_former_version_that_were_edited_give_way_to_those_before(
     login.default_configuration.write_text(text)
     edited = edit(login.default_configuration, "nullok = false", "nullok = true")
     login.former_configuration.write_text("their own\n")
-    assert logins_undo.put_back(login, print_note)
+    assert withdrawal.put_back(login, print_note)
     assert (login.edited / "pam_pkcs11.conf").read_text() == edited
     assert login.default_configuration.read_text() == "their own\n"

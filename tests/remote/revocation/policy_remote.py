@@ -39,8 +39,8 @@ class Remote:
         self.restart()
 
     def restart(self) -> None:
-        self.shelf = EvidenceStore(Cache(self.folder / "kept"), self.policy.max_age, self.policy.timeout)
-        self.checker = PolicyChecker(self.policy, TrustFolder(self.trust, self.trust), self.shelf)
+        self.evidence = EvidenceStore(Cache(self.folder / "kept"), self.policy.max_age, self.policy.timeout)
+        self.checker = PolicyChecker(self.policy, TrustFolder(self.trust, self.trust), self.evidence)
 
     def trusting(self, *authorities: Authority) -> None:
         pem = b"".join(each.certificate.public_bytes(Encoding.PEM) for each in authorities)
@@ -51,18 +51,18 @@ class Remote:
 
     def check(self, certificate: x509.Certificate, now: datetime = NOW) -> None:
         asyncio.run(self.checker.check(card(certificate), now))
-        self.shelf._threads.shutdown(wait=True)
+        self.evidence._threads.shutdown(wait=True)
         self.restart()
 
     def refusal(self, certificate: x509.Certificate, now: datetime = NOW) -> RefusedError:
         with pytest.raises(RefusedError) as caught:
             asyncio.run(self.checker.check(card(certificate), now))
-        self.shelf._threads.shutdown(wait=True)
+        self.evidence._threads.shutdown(wait=True)
         self.restart()
         return caught.value
 
     def explain(self, certificate: x509.Certificate) -> list[tuple[str, str]]:
         findings, _ = asyncio.run(self.checker.explain(card(certificate), NOW))
-        self.shelf._threads.shutdown(wait=True)
+        self.evidence._threads.shutdown(wait=True)
         self.restart()
         return [(finding.rule, finding.outcome) for finding in findings]

@@ -61,7 +61,7 @@ def test_the_second_point_is_asked_where_the_first_fails(filed: Remote) -> None:
     with serving(sub=content(SUB.revocation_list()), bad=content(b"rubbish")) as server:
         filed.check(SUB.issue("Alice", [points("ldap://x/cn=a", server.url("/bad"), server.url("/sub"))]))
         refused = filed.refusal(SUB.issue("Alice", [points("ldap://x/cn=b", server.url("/bad"))]))
-    assert "a directory (LDAP), and those are not asked" in refused.text
+    assert "a directory (LDAP), which is not asked" in refused.text
     assert "the revocation list can't be read" in refused.text
 
 
@@ -139,7 +139,7 @@ def test_revoked_is_heard_of_a_responder_without_nocheck_though_a_list_is_empty(
 def test_good_of_a_responder_without_nocheck_needs_a_list_that_does_not_revoke_it(filed: Remote) -> None:
     parted = scope(only_some_reasons=frozenset({x509.ReasonFlags.superseded}))
     with ocsp(PLAIN) as (_, alice):
-        assert "could itself be revoked, and no list here says that it is not" in filed.refusal(alice).text
+        assert "may itself be revoked, and no list here says that it is not" in filed.refusal(alice).text
         filed.file("sub", SUB.revocation_list([Entry(serial(PLAIN.signer))], [parted]))
         assert "the OCSP responder “Plain” was itself revoked" in filed.refusal(alice).text
         filed.file("sub", SUB.revocation_list())

@@ -143,7 +143,7 @@ async def test_a_stale_answer_or_one_older_than_before_is_not_taken(cache: Cache
     source = Told([new, old, stale])
     async with session(cache) as store:
         answer = await store.ask(source, NOW)
-        with pytest.raises(EvidenceError, match="an older one than came before"):
+        with pytest.raises(EvidenceError, match="is older than a former one"):
             await store.ask(source, NOW + MINUTE)
         with pytest.raises(EvidenceError, match="stale since 2030-01-14"):
             await store.ask(source, NOW + 2 * MINUTE)
@@ -252,8 +252,8 @@ async def test_lists_of_known_issuers_are_recalled_at_the_start(cache: Cache) ->
             await store.ask(source, NOW)
     async with session(cache) as store:
         await store.recall_lists([ROOT.certificate], NOW + MINUTE)
-        assert [place.source.address for place in store._places.values()] == [sources[0].address]
-        assert [place.answer is not None for place in store._places.values()] == [True]
+        assert [place.source.address for place in store._states.values()] == [sources[0].address]
+        assert [place.answer is not None for place in store._states.values()] == [True]
 
 
 async def test_memory_is_bounded_in_answers_and_in_entries(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,10 +262,10 @@ async def test_memory_is_bounded_in_answers_and_in_entries(cache: Cache, monkeyp
     async with session(cache) as store:
         for source in sources:
             await store.ask(source, NOW)
-        assert [place.source.address[-1] for place in store._places.values()] == ["2", "3", "4"]
+        assert [place.source.address[-1] for place in store._states.values()] == ["2", "3", "4"]
         monkeypatch.setattr(module, "MAX_SERIALS", 4)
         await store.ask(Told([listing(Entry(1))], "http://lists.example/5"), NOW)
-        assert [place.source.address[-1] for place in store._places.values()] == ["4", "5"]
+        assert [place.source.address[-1] for place in store._states.values()] == ["4", "5"]
         assert await store.at_hand(sources[0], NOW) is not None
 
 

@@ -1,6 +1,6 @@
 from cryptography import x509
 
-from sra.remote.revocation.login_differences import login_differences
+from sra.remote.revocation.export import login_differences
 from sra.remote.revocation.trust_folder import TrustFolder
 from tests.chains import AUTHORITY, Authority, Extensions, key, root, scope, usage
 from tests.remote.revocation.policy_remote import ROOT, SUB, Remote

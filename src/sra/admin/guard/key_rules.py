@@ -17,6 +17,7 @@ from typing import Annotated
 import msgspec
 
 from sra.errors import UsageError
+from sra.paths import DEFAULT_PORT
 from sra.piv.keys import Slot
 
 MAX_RULES = 1000
@@ -69,7 +70,7 @@ def parse_slots(text: str) -> frozenset[Slot]:
         raise ValueError("a key is 9A, 9C, 9D, 9E, 82 to 95, or retired for all of the latter") from None
 
 
-_USUAL_PORT = re.compile(r"\[([^\[\]]*)\](?::4116)?|([^:]*):4116")
+_USUAL_PORT = re.compile(rf"\[([^\[\]]*)\](?::{DEFAULT_PORT})?|([^:]*):{DEFAULT_PORT}")
 
 
 def plain(remote: str) -> str:

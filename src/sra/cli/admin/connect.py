@@ -28,11 +28,11 @@ from sra.config import AdminConfig, load_admin_config
 from sra.errors import UsageError
 from sra.identity.x509_reading import parse_fingerprint
 from sra.logs import clean
-from sra.paths import AdminPaths, admin_paths
+from sra.paths import DEFAULT_PORT, AdminPaths, admin_paths
 from sra.piv.keys import Slot
 from sra.programs.run import print_error
 from sra.system import machine
-from sra.transport.known_remotes import DEFAULT_PORT, parse_address
+from sra.transport.known_remotes import parse_address
 
 DEFAULT_SLOTS = "9A,9C,9D,retired"
 """9E answers without a PIN, so it is inserted only by who asks for it."""
@@ -50,7 +50,9 @@ class CardChoice:
     cards_dir: Path
 
 
-RemoteName = Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="The remote; the port is 4116 if not given.")]
+RemoteName = Annotated[
+    str, typer.Argument(metavar="HOST[:PORT]", help=f"The remote; the port is {DEFAULT_PORT} if not given.")
+]
 CardName = Annotated[str, typer.Option(metavar="NAME", help="The card to use, as “sra cards” names it.")]
 Slots = Annotated[str, typer.Option(metavar="LIST", help="The keys to insert.")]
 Fingerprint = Annotated[

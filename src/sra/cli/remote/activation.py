@@ -30,8 +30,7 @@ from sra.remote.activation.this_machine import (
     wait_for_srad,
 )
 from sra.remote.activation.undo import LOGIN_WINDOW
-from sra.remote.logins import units as login_units
-from sra.remote.logins import withdrawal as logins_undo
+from sra.remote.logins import watch, withdrawal
 from sra.remote.logins.login_paths import LoginPaths
 from sra.remote.screen_sharing import templates as screen_templates
 from sra.transport import identity_choice, tls_identity
@@ -102,7 +101,7 @@ def deactivate() -> None:
     """
     machine = this_machine()
     check_root()
-    had_logins = logins_undo.put_back(LoginPaths(machine.root), print_note)
+    had_logins = withdrawal.put_back(LoginPaths(machine.root), print_note)
     runner.rebuild(machine, all_steps(), print_note)
     if not runner.deactivate(machine, print_note) and not had_logins:
         print_note("this machine is not activated; there is nothing to take back")
@@ -129,7 +128,7 @@ def _activate(machine: Machine, paths: Paths, options: ActivateOptions) -> None:
     )
     changed = runner.activate(machine, steps(setup), wanted, print_note)
     if machine.root == Path("/"):
-        login_units.renew(print_note)
+        watch.renew_units(print_note)
     identity = tls_identity.load(paths.identity)
     wait_for_srad(config.local_port, identity.certificate, lambda: _start_again(machine))
     if wanted.virtual_screen:

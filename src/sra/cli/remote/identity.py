@@ -1,4 +1,4 @@
-"""``sra identity``: the TLS identity of this remote, and those that it could have instead."""
+"""``sra identity``: the TLS identity of this remote, and others that it could use instead."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def generate(
     *,
     renew: Annotated[
         bool,
-        typer.Option("--renew", help="Replace the identity; the old one hands over to it, so admins accept it."),
+        typer.Option("--renew", help="Replace the identity; the old one signs the new one, so admins accept it."),
     ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the identity; every admin will be warned that it changed.")
@@ -46,10 +46,10 @@ def generate(
     """Make a key and a certificate for this remote (as root)."""
     folder, now = Paths(root).identity, datetime.now(UTC)
     if renew and force:
-        raise UsageError("Hand over from the old identity (--renew) or drop it (--force, if its key was stolen).")
+        raise UsageError("Choose one: --renew (the old identity signs the new one) or --force (if its key was stolen).")
     if renew:
         print_facts(_facts(tls_identity.renew(folder, now, host)))
-        print_note("srad shows it when it is started again: on an activated machine, run “sra activate”")
+        print_note("srad uses it after a restart: on an activated machine, run “sra activate”")
         return
     hosts = host or [os.uname().nodename]
     print_facts(_facts(tls_identity.generate(folder, hosts, now, replace=force)))

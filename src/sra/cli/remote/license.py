@@ -20,8 +20,7 @@ from sra.paths import Paths, admin_paths
 from sra.remote.build import latest_time, open_licenses
 from sra.remote.license import issuers, profile, statement
 from sra.remote.license.latest_time import moment
-from sra.remote.license.problems import LicenseError
-from sra.remote.license.statement import ANY, FEATURES, License, day
+from sra.remote.license.statement import ANY, FEATURES, License, LicenseError, day
 from sra.remote.license.store import MAX_PROFILE
 from sra.system import files
 
@@ -36,7 +35,7 @@ LAST_SECOND = 253_402_300_799
 app = typer.Typer(no_args_is_help=True, help="The license without which a remote lets nobody in.")
 
 KeyFile = Annotated[
-    Path | None, typer.Option("--key", metavar="FILE", help="The issuer's key; your own settings' folder if not given.")
+    Path | None, typer.Option("--key", metavar="FILE", help="The issuer's key; without it, the one in your settings.")
 ]
 
 
@@ -48,7 +47,7 @@ def keygen(key: KeyFile = None, *, passphrase_fd: PassphraseFd = None, config_di
     passphrase = read_new_passphrase("A passphrase for the issuer's key: ", passphrase_fd)
     made = issuers.generate(path, public, passphrase)
     print_facts([("key", path), ("public key", public), ("identifier", statement.key_id(made))])
-    print_note(f"keep {path} to yourself; a remote gets {public.name}: sra license install FILE --issuer {public.name}")
+    print_note(f"keep {path} secret; a remote gets {public.name}: sra license install FILE --issuer {public.name}")
 
 
 @app.command(
@@ -61,9 +60,9 @@ def issue(  # one option for each thing that a license says
     *,
     licensee: Annotated[str, typer.Option(metavar="NAME", help="Who may use it.")],
     hosts: Annotated[list[str], typer.Option(metavar="PATTERN", help="Names of machines, or “any”; may be repeated.")],
-    days: Annotated[int, typer.Option(min=1, max=36500, help="For how many days.")],
-    machines: Annotated[int, typer.Option(min=1, help="How many machines may have it.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The profile to be made.")],
+    days: Annotated[int, typer.Option(min=1, max=36500, help="The days for which it is valid.")],
+    machines: Annotated[int, typer.Option(min=1, help="The number of machines that may have it.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The profile to write.")],
     begins: Annotated[str, typer.Option("--from", metavar="DATE", help="The first day (UTC); now if not given.")] = "",
     feature: Annotated[list[str] | None, typer.Option(help="What it includes; all if not given.")] = None,
     key: KeyFile = None,
@@ -91,11 +90,11 @@ def install(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The configuration profile (.mobileconfig).")],
     *,
     issuer: Annotated[
-        Path | None, typer.Option(metavar="KEY", help="From now on, trust who issued it: the public key in PEM.")
+        Path | None, typer.Option(metavar="KEY", help="Trust this issuer from now on: its public key in PEM.")
     ] = None,
     root: Root = Path("/"),
 ) -> None:
-    """Install a license on this remote (as root), if it holds here and now. The daemon takes it up by itself."""
+    """Install a license on this remote (as root), if it is valid here and now. The daemon notices it by itself."""
     store = open_licenses(Paths(root))
     data = _read(file, MAX_PROFILE)
     key = None if issuer is None else issuers.parse_public(_read(issuer, issuers.MAX_FILE), str(issuer))
@@ -105,13 +104,13 @@ def install(
         raise UsageError(f"{file} was not installed. {error.text}{_bracketed(error.detail)}") from error
     print_facts([*_facts(license_), ("installed", store.install(data, key))])
     latest = latest_time(Paths(root))
-    if latest.stored() is None:  # the clock is right, as far as anyone can tell: the license holds by it
+    if latest.stored() is None:  # nothing contradicts the clock, by which the license is valid
         latest.accept(time.time())
 
 
 @app.command(epilog=examples("sra license status", "sra license status --json"))
 def status(*, as_json: AsJson = False, root: Root = Path("/")) -> None:
-    """Show the license of this remote; exit status 3, with the reason, if none holds."""
+    """Show the license of this remote; exit status 3, with the reason, if none is valid."""
     store = open_licenses(Paths(root))
     try:
         license_ = store.check(time.time())
@@ -145,9 +144,9 @@ def clock(
     ] = False,
     root: Root = Path("/"),
 ) -> None:
-    """Show the clock, and the latest time that counts; with --accept, have the clock's time count from now on.
+    """Show the clock, and the latest time that it has shown; with --accept, only the clock's time now counts.
 
-    For a clock that once went wrong forward. The daemon takes it up at the next connection.
+    This is for a clock that was once set too far ahead. The daemon notices it at the next connection.
     """
     latest, now = latest_time(Paths(root)), time.time()
     if accept:
@@ -177,7 +176,7 @@ def _facts(license_: License) -> list[tuple[str, object]]:
 def _license(
     licensee: str, hosts: list[str], begins: int, days: int, machines: int, features: list[str] | tuple[str, ...]
 ) -> License:
-    """The license, if it is one that ``statement.verify`` would take."""
+    """The license; raise ``UsageError`` if ``statement.verify`` would not accept it."""
     if unknown := set(features) - set(FEATURES):
         raise UsageError(f"There is no feature “{min(unknown)}”. There are {' and '.join(FEATURES)}.")
     names = [host.lower() for host in hosts]
@@ -190,7 +189,7 @@ def _license(
         return msgspec.convert(values, License)
     except msgspec.ValidationError as error:
         raise UsageError(
-            f"No license can say that: {error}. Hosts are names in which “*” stands for anything."
+            f"No license can say that: {error}. Hosts are names in which “*” stands for any characters."
         ) from None
 
 

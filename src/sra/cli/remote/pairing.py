@@ -12,18 +12,18 @@ import typer
 
 from sra.cli.console.options import AsJson, Root, examples
 from sra.cli.console.output import print_facts, print_json, print_note, print_table
-from sra.cli.remote.pam import note_kept_out
+from sra.cli.remote.pam import note_missing_access
 from sra.config import DaemonConfig, load_daemon_config
 from sra.errors import RefusalCode, RefusedError, UsageError
 from sra.identity.certificates import MAX_CERTIFICATE, CardCertificate, parse_file
 from sra.identity.policy import CertificatePolicy, PolicyFinding
 from sra.identity.usage import check_purpose, check_slot, says_its_use
 from sra.paths import Paths
+from sra.remote.accounts.directory import find_local
 from sra.remote.accounts.finder import AccountFinder, Decision
-from sra.remote.accounts.local_linux import find_local
 from sra.remote.accounts.pairing import LookupStep, PairingStore
 from sra.remote.build import open_finder, verdict
-from sra.remote.logins import refresh as logins
+from sra.remote.logins import refresh
 from sra.remote.logins.login_paths import LoginPaths
 
 app = typer.Typer()
@@ -46,13 +46,13 @@ def pair(
     *,
     root: Root = Path("/"),
 ) -> None:
-    """Let a card open an account (as root). One card opens one account; an account may have several cards."""
+    """Let a card open an account (as root). A card opens one account; an account may have several cards."""
     name = find_local(account).name
     store = PairingStore(Paths(root).pairings)
     if certificate is not None and key_hash is None:
         card = _read_to_pair(certificate, load_daemon_config(Paths(root).config))
         is_new = store.pair_certificate(name, card)
-        logins.paired_cards(Paths(root)).add(card)
+        refresh.paired_cards(Paths(root)).add(card)
         _note_validity(card)
     elif key_hash is not None and certificate is None:
         is_new = store.pair(name, key_hash)
@@ -60,28 +60,26 @@ def pair(
         raise UsageError("Name the card either by --certificate FILE or by --hash HASH.")
     print_note(f"paired with {name}" if is_new else f"this card was paired with {name} before")
     _note_problems(store)
-    logins.refresh(Paths(root))
-    if key_hash is not None and logins.is_enabled(LoginPaths(root)):
+    refresh.refresh(Paths(root))
+    if key_hash is not None and refresh.is_enabled(LoginPaths(root)):
         print_note(
-            f"note: this machine's logins go by certificates. They learn this card's when it comes in and a trusted "
+            "note: this machine's logins need the card's certificate. They learn it when the card connects, if an "
             f"authority vouches for it; otherwise run: sra pair {name} --certificate FILE"
         )
-    note_kept_out(root, [name])
+    note_missing_access(root, [name])
 
 
 @app.command(epilog=examples("sra unpair alice", "sra unpair alice --hash sha256:9f86d081…"))
 def unpair(account: AccountArgument, key_hash: KeyHash = None, *, root: Root = Path("/")) -> None:
-    """Take an account's cards away (as root): all of them, or one. Sessions that are open stay open.
-
-    What takes something away comes first, and reads no certificate; then what looks at everybody's cards, and may fail.
-    """
+    """Remove an account's cards (as root): all of them, or one. Open sessions stay open."""
+    # The removals come first, and read no certificate; the refresh reads all cards, and may fail.
     store = PairingStore(Paths(root).pairings)
     for gone in store.unpair(account, key_hash):
         print_note(f"unpaired {gone.account} from {gone.hash}")
-    logins.withdraw(Paths(root), account)
+    refresh.withdraw(Paths(root), account)
     _note_problems(store)
-    logins.forget_unpaired(Paths(root))
-    logins.refresh(Paths(root))
+    refresh.forget_unpaired(Paths(root))
+    refresh.refresh(Paths(root))
 
 
 @app.command(epilog=examples("sra pairings", "sra pairings --json"))
@@ -106,7 +104,7 @@ def whois(
     root: Root = Path("/"),
 ) -> None:
     """Explain, rule by rule, which account a card's certificate opens here; exit status 3 if none."""
-    card = _read(certificate)
+    card = read_card(certificate)
     paths = Paths(root)
     config = load_daemon_config(paths.config)
     found = _decide(open_finder(paths, config.accounts), card)
@@ -127,8 +125,8 @@ def _note_problems(store: PairingStore) -> None:
         print_note(f"note: {problem}")
 
 
-def _read(certificate: typer.FileBinaryRead) -> CardCertificate:
-    """The certificate in a file that somebody named; raise ``UsageError`` if it is none that could open an account."""
+def read_card(certificate: typer.FileBinaryRead) -> CardCertificate:
+    """The card's certificate in a file; raise ``UsageError`` if it can't open an account."""
     try:
         return parse_file(certificate.read(MAX_CERTIFICATE + 1))
     except RefusedError as error:
@@ -136,20 +134,22 @@ def _read(certificate: typer.FileBinaryRead) -> CardCertificate:
 
 
 def _read_to_pair(certificate: typer.FileBinaryRead, config: DaemonConfig) -> CardCertificate:
-    """As ``_read``; raise ``UsageError`` also if its slot or purpose never opens a connection."""
-    card = _read(certificate)
+    """As ``read_card``; also raise ``UsageError`` if its slot or purpose never opens a connection."""
+    card = read_card(certificate)
     try:
         check_slot(card, may_decrypt=config.policy.allow_decrypting_keys)
         check_purpose(card, CertificatePolicy())
     except RefusedError as error:
         raise UsageError(f"{certificate.name}: {error}") from error
     if not says_its_use(card):
-        print_note("note: the certificate does not say what its key is for (key usage). Be sure that it is of slot 9A")
+        print_note(
+            "note: the certificate does not say what its key is for (key usage). Make sure that it is from slot 9A"
+        )
     return card
 
 
 def _decide(finder: AccountFinder, card: CardCertificate) -> Decision:
-    """What the daemon would say: its two questions in its order, and every rule even if the first says no."""
+    """The daemon's decision, with every rule even if the dates refuse the card already."""
     found = asyncio.run(finder.explain(card))
     try:
         card.check_validity(datetime.now(UTC))
@@ -160,7 +160,7 @@ def _decide(finder: AccountFinder, card: CardCertificate) -> Decision:
 
 
 def _with_policy(found: Decision, rules: Sequence[PolicyFinding], refusal: RefusedError | None) -> Decision:
-    """The same with the policy's rules after the dates, as ``srad`` asks them: its refusal precedes the account's."""
+    """The decision with the policy's rules after the dates, as in ``srad``: its refusal precedes the account's."""
     policy = [LookupStep(each.rule, each.outcome) for each in rules]
     dates, *accounts = found.findings
     findings = (dates, *policy, *accounts)
@@ -170,7 +170,7 @@ def _with_policy(found: Decision, rules: Sequence[PolicyFinding], refusal: Refus
 
 
 def _note_validity(card: CardCertificate) -> None:
-    """Say so if the card that was just paired won't be let in."""
+    """Print a note if the card that was just paired is out of its dates."""
     try:
         card.check_validity(datetime.now(UTC))
     except RefusedError as error:

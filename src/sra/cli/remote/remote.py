@@ -24,7 +24,7 @@ from sra.cli.log import log_file
 from sra.config import DaemonConfig, load_daemon_config
 from sra.errors import UsageError
 from sra.ledger import refusals_path
-from sra.paths import Paths
+from sra.paths import CARD_USER, DAEMON_USER, SCREEN_USER, Paths
 from sra.remote.logins.watch import keep_fresh
 from sra.system import files
 from sra.system.processes import stop
@@ -33,10 +33,9 @@ from sra.transport import tls_identity
 RESTART_WAIT = 0.3
 """Seconds before a process that ended is started again."""
 STOP_DEADLINE = 5.0
-"""Seconds that the processes get to end."""
-DAEMON_USER, CARD_USER, SCREEN_USER = "_sra", "_sra-card", "_srascreen"
+"""Seconds in which a process has to end before it is killed."""
 DAEMON_UID, CARD_UID = 61416, 61417
-"""Where those users don't exist: numbers of the range that systemd keeps for services without an account."""
+"""The user IDs if those users don't exist: numbers that systemd reserves for services without an account."""
 
 _PR_SET_PDEATHSIG = 1
 """From linux/prctl.h."""
@@ -54,20 +53,22 @@ def _remote() -> None:
 
 @app.command("run")
 def remote_run(
-    root: Annotated[Path, typer.Option(help="Where etc/sra, run/sra and the rest are, or get made.")] = Path("/"),
+    root: Annotated[Path, typer.Option(help="The folder of etc/sra, run/sra and the rest; made if missing.")] = Path(
+        "/"
+    ),
     log_level: Annotated[str, typer.Option(help="error, warning, info, debug or traffic.")] = "info",
 ) -> None:
     """Run srad and a virtual card process for each reader in the foreground; Ctrl-C ends them all.
 
-    As root, each runs as an unprivileged user of its own. The smart card service (pcscd) is the machine's; its
-    readers are described in docs/linux.md.
+    Run by root, each has an unprivileged user of its own. The smart card service (pcscd) is the machine's own;
+    docs/linux.md describes its readers.
 
     Example: sra remote run --root /tmp/trial
     """
     logs.set_up(log_level, sys.stderr)
     paths = Paths(root.absolute())
     config = load_daemon_config(paths.config)
-    tls_identity.load(paths.identity)  # an error here is one line, not one for every try to start srad
+    tls_identity.load(paths.identity)  # so that an error is one line, and not one for each attempt to start srad
     users = _users()
     _check_programs(users)
     _make_folders(paths, users)
@@ -79,7 +80,7 @@ def remote_run(
 
 @dataclass(frozen=True)
 class ProcessUser:
-    """Who a process runs as; ``None`` for who runs this one."""
+    """The user of a process; ``None`` for the user of this one."""
 
     uid: int | None
     gid: int | None
@@ -107,12 +108,12 @@ def _user(name: str, number: int) -> ProcessUser:
 
 
 def _check_programs(users: Users) -> None:
-    """Raise ``UsageError`` where one of the users can't read what it has to run; to find out, it is tried."""
+    """Raise ``UsageError`` if one of the users can't run its program; each is tried."""
     for name, user in ((DAEMON_USER, users.daemon), (CARD_USER, users.card)):
         if user.uid is not None and not _can_run(user):
             raise UsageError(
                 f"The user {name} can't run the programs in {Path(sys.executable).parent}. "
-                "Install the package, or move the checkout to where everybody can read it, such as /opt or /srv."
+                "Install the package, or move the checkout to a folder that every user can read, such as /opt or /srv."
             )
 
 
@@ -129,7 +130,7 @@ def _can_run(user: ProcessUser) -> bool:
 
 
 def _make_folders(paths: Paths, users: Users) -> None:
-    """The folders of this run; each belongs to the one process that writes in it."""
+    """Make the folders; each belongs to the one process that writes in it."""
     files.make_folder(paths.run, 0o755)
     _own_folder(paths.readers, users.card, 0o755)
     _own_folder(paths.daemon_run, users.daemon, 0o755)
@@ -149,7 +150,7 @@ def _make_folders(paths: Paths, users: Users) -> None:
 def _own_folder(folder: Path, user: ProcessUser, mode: int) -> None:
     files.make_folder(folder, mode)
     if folder.is_symlink():
-        raise UsageError(f"{folder} is a link; it has to be a folder.")
+        raise UsageError(f"{folder} is a link. Put a folder in its place.")
     folder.chmod(mode)
     _give(folder, user)
 
@@ -173,7 +174,7 @@ def _give(path: Path, user: ProcessUser) -> None:
 
 @dataclass(frozen=True)
 class Process:
-    """A process to be kept running."""
+    """A process that is kept running."""
 
     name: str
     argv: tuple[str, ...]
@@ -191,7 +192,7 @@ def _processes(paths: Paths, config: DaemonConfig, users: Users, log_level: str)
 
 
 def _screen(users: Users, common: tuple[str, ...]) -> list[Process]:
-    """The helper for the screen, where there is somebody to share it with."""
+    """The helper for the screen, if the user of screen sharing exists."""
     with contextlib.suppress(KeyError):
         pwd.getpwnam(SCREEN_USER)
         if users.daemon.uid is not None:
@@ -205,9 +206,9 @@ def _python(module: str) -> tuple[str, ...]:
 
 
 async def _supervise(processes: list[Process], also: Sequence[Coroutine[None, None, None]] = ()) -> None:
-    """Keep them running, and do ``also``, until a signal, or until one can't be started; then end them all.
+    """Keep the processes running, and run ``also``, until a signal, or until one can't be started; then end all.
 
-    Each ends in its own time.
+    They end at the same time.
     """
     keeping = [asyncio.create_task(each) for each in (*map(_keep, processes), *also)]
 
@@ -225,7 +226,7 @@ async def _supervise(processes: list[Process], also: Sequence[Coroutine[None, No
 
 
 async def _keep(process: Process) -> None:
-    """Run the process, and again when it ends, until cancelled; then end it."""
+    """Run the process, and restart it when it ends, until cancelled; then end it."""
     while True:
         running = await asyncio.create_subprocess_exec(
             *process.argv,
@@ -248,9 +249,9 @@ async def _keep(process: Process) -> None:
 
 
 def _end_with_parent() -> None:
-    """In the new process, as its own user: have the kernel end it when ``sra remote run`` is gone, killed perhaps.
+    """In the new process, as its own user: have the kernel end it when ``sra remote run`` ends, even if that is killed.
 
-    Otherwise srad would hold the port, and serve, with nobody to end it. Only Linux has this.
+    Otherwise srad would keep the port and serve, and nothing would end it. Only Linux has this.
     """
     if _PRCTL is not None:
         _PRCTL(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Who may come in at all: ``allow`` and ``deny`` of account names and ``@group`` names; what is denied stays denied."""
+"""Which accounts may come in: ``allow`` and ``deny`` list account names and ``@group`` names; ``deny`` has priority."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _GROUP_SIGN = "@"
 
 
 class UnknownGroupError(SraError):
-    """A group that is denied can't be found, so nobody knows who is in it."""
+    """A denied group can't be found, so its members are unknown."""
 
 
 @dataclass(frozen=True)
 class AccountVerdict:
-    """Whether the account may come in, and by which word of which list."""
+    """Whether the account may come in, and which word of which list says so."""
 
     is_allowed: bool
     reason: str
@@ -26,7 +26,7 @@ class AccountVerdict:
 
 @dataclass(frozen=True)
 class AccountRules:
-    """``allow=None`` lets everybody in who is not in ``deny``."""
+    """The two lists; ``allow=None`` lets in every account that is not in ``deny``."""
 
     allow: tuple[str, ...] | None = None
     deny: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class AccountRules:
     def judge(self, account: str) -> AccountVerdict:
         """Whether the account may come in; raise ``UnknownGroupError`` if a group of ``deny`` can't be found.
 
-        Asks the machine's name services for groups, so it may take its time.
+        Blocks: it asks the machine's name services for groups.
         """
         if (word := _first(self.deny, account, is_strict=True)) is not None:
             return AccountVerdict(is_allowed=False, reason=f"deny has {word}")
@@ -45,16 +45,16 @@ class AccountRules:
         return AccountVerdict(is_allowed=False, reason="not in allow")
 
     def names(self, account: str) -> bool:
-        """Whether ``allow`` has this very account, not only a group of it."""
+        """Whether ``allow`` names this account itself, not only one of its groups."""
         return account in (self.allow or ())
 
 
 ANYBODY = AccountRules()
-"""What holds where nothing is set."""
+"""The rules if none are configured."""
 
 
 def _first(words: tuple[str, ...], account: str, *, is_strict: bool) -> str | None:
-    """The first word that is the account or a group of it; ``is_strict``: every group has to be there."""
+    """The first word that is the account or a group of it; ``is_strict``: every group has to exist."""
     if account in words:
         return account
     groups = [word for word in words if word.startswith(_GROUP_SIGN)]
@@ -65,7 +65,7 @@ def _first(words: tuple[str, ...], account: str, *, is_strict: bool) -> str | No
 
 
 def _groups_of(account: str) -> frozenset[int]:
-    """The numbers of the account's groups, its primary one included."""
+    """The numbers of the account's groups, its primary group included."""
     return frozenset(os.getgrouplist(account, pwd.getpwnam(account).pw_gid))
 
 

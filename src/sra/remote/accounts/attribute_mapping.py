@@ -1,7 +1,7 @@
-"""``SmartcardLogin.plist``: from the names in a certificate to the value that an account's attribute has to have.
+"""``SmartcardLogin.plist``: which value an account's attribute must have, made of the names in a certificate.
 
-The keys, the field names and their meaning are those of macOS (SmartCardServices(7)). What can't be understood is an
-error, never ignored: this file says who gets in. No I/O.
+The keys, the field names and their meaning are those of macOS (SmartCardServices(7)). Whatever can't be
+understood is an error, never ignored, since this file says who gets in. No I/O.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import msgspec
 from sra.errors import UsageError
 from sra.identity.certificates import CardCertificate
 from sra.logs import clean
-from sra.remote.accounts.attribute_names import ldap_name
 from sra.remote.accounts.certificate_fields import FIELDS, FieldMissingError, read_field
 
 MAX_FILE = 64 * 1024
@@ -29,9 +28,28 @@ MAX_FIELDS = 9
 log = logging.getLogger("sra.accounts")
 
 _FORMATS = (b"<?xml", b"<!DOCTYPE", b"<plist", b"bplist00")
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
 _MALFORMED = (ValueError, ExpatError, RecursionError, OverflowError, TypeError, AttributeError, LookupError)
-"""What plistlib raises for what is none; ``InvalidFileException`` is a ``ValueError``."""
+"""What plistlib raises for damaged files; ``InvalidFileException`` is a ``ValueError``."""
+
+STANDARD = {
+    "AltSecurityIdentities": "altSecurityIdentities",
+    "EMailAddress": "mail",
+    "FirstName": "givenName",
+    "LastName": "sn",
+    "RealName": "cn",
+    "RecordName": "uid",
+    "UniqueID": "uidNumber",
+}
+"""After ``dsAttrTypeStandard:`` -> its name in LDAP (DirectoryService(8), RFC 2307, RFC 4519)."""
+
+_STANDARD_PREFIX = "dsAttrTypeStandard:"
+
+_NATIVE_PREFIX = "dsAttrTypeNative:"
+
+_LDAP_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 
 
 class AttributeMapping(
@@ -40,9 +58,9 @@ class AttributeMapping(
     forbid_unknown_fields=True,
     rename={"format_string": "formatString", "attribute": "dsAttributeString"},
 ):
-    """Put ``fields`` of the certificate into ``format_string`` and look for an account whose ``attribute`` is that.
+    """Put ``fields`` of the certificate into ``format_string`` and find the account whose ``attribute`` has that value.
 
-    ``attribute`` is its LDAP name once this was read.
+    ``attribute`` is converted to its LDAP name.
     """
 
     fields: tuple[str, ...]
@@ -50,16 +68,16 @@ class AttributeMapping(
     attribute: str
 
     def __post_init__(self) -> None:
-        """Refuse what would match nobody, or everybody (``ValueError``, as the decoder wants it)."""
+        """Refuse a mapping that would match no card, or every card (``ValueError``, as the decoder needs)."""
         unknown = [name for name in self.fields if name not in FIELDS]
         if unknown:
-            raise ValueError(f"“{clean(unknown[0])}” is not a field; there are: {', '.join(FIELDS)}")
+            raise ValueError(f"“{clean(unknown[0])}” is not a field. The fields are: {', '.join(FIELDS)}")
         if not 1 <= len(self.fields) <= MAX_FIELDS:
             raise ValueError(f"a mapping has 1 to {MAX_FIELDS} fields")
         if not self.format_string.isprintable():
             raise ValueError("formatString has a character that can't be printed")
         if not any(placeholder in self.format_string for placeholder in _placeholders(self.fields)):
-            raise ValueError("formatString uses no field ($1, $2, …), so every card would be the same")
+            raise ValueError("formatString uses no field ($1, $2, …), so all cards would be the same")
         try:
             msgspec.structs.force_setattr(self, "attribute", ldap_name(self.attribute))
         except UsageError as error:
@@ -78,8 +96,8 @@ class SmartcardLogin(
 ):
     """The whole file.
 
-    ``authorities``: SHA-256 of the authorities of which one has to vouch for every card, in small hex; ``None``
-    without the key. ``exempt_group`` is about passwords at the login window, so it changes nothing here.
+    ``authorities``: the SHA-256 (small hex) of the authorities, one of which has to vouch for every card; ``None``
+    without the key. ``exempt_group`` is accepted, since macOS's files have it, but has no effect here.
     """
 
     mapping: AttributeMapping | None = None
@@ -87,14 +105,14 @@ class SmartcardLogin(
     exempt_group: str = ""
 
     def __post_init__(self) -> None:
-        """Bring the authorities into their one form (``ValueError`` if they are no hashes)."""
+        """Normalise the authorities' hashes (``ValueError`` if they are none)."""
         if self.authorities is not None:
             msgspec.structs.force_setattr(self, "authorities", _hashes(self.authorities))
 
 
 @dataclass(frozen=True)
 class WantedValue:
-    """The value that an account's attribute has to have; ``missing`` says what stood in the way, then nobody has it."""
+    """The value that an account's attribute must have; ``missing``: why there is none, so that no account matches."""
 
     attribute: str
     value: str
@@ -102,11 +120,11 @@ class WantedValue:
 
 
 NOTHING = SmartcardLogin()
-"""What holds without a file: no mapping, and no restriction."""
+"""The settings without a file: no mapping, and no restriction."""
 
 
 def decode(data: bytes | None) -> SmartcardLogin:
-    """The file's meaning (``None``: there is none); raise ``UsageError`` that says what is wrong."""
+    """The decoded file (``None``: there is no file); raise ``UsageError`` if it is damaged."""
     if data is None:
         return NOTHING
     try:
@@ -124,9 +142,9 @@ def decode(data: bytes | None) -> SmartcardLogin:
 
 
 def wanted_value(mapping: AttributeMapping, card: CardCertificate) -> WantedValue:
-    """The value to look for: every ``$i`` is replaced by field i, from 1, in order.
+    """The wanted value: every ``$i`` is replaced by field i, from 1, in order.
 
-    A field that the certificate doesn't have leaves its ``$i`` there, and is named in ``missing``.
+    If the certificate lacks a field, its ``$i`` stays in the value, and ``missing`` names the field.
     """
     value = mapping.format_string
     missing: list[str] = []
@@ -145,9 +163,9 @@ def _placeholders(fields: tuple[str, ...]) -> list[str]:
 
 
 def _hashes(listed: tuple[str, ...]) -> tuple[str, ...]:
-    """Each hash on its own: macOS's examples have several in one string, with commas.
+    """The single hashes: macOS's examples have several in one string, with commas.
 
-    One that is wrong vouches for nobody, and the others go on; with none that is right, the file is refused.
+    A wrong hash is left out; if none is right, the file is refused.
     """
     hashes = [part.strip().replace(":", "").lower() for text in listed for part in text.split(",")]
     wrong = [text for text in hashes if not _SHA256.fullmatch(text)]
@@ -158,3 +176,17 @@ def _hashes(listed: tuple[str, ...]) -> tuple[str, ...]:
     for text in wrong:
         log.warning("TrustedAuthorities: “%s” is not the SHA-256 of an authority, and is not used", clean(text))
     return right
+
+
+def ldap_name(text: str) -> str:
+    """The LDAP name of an attribute, from its name in macOS or in LDAP; raise ``UsageError`` for others."""
+    if text.startswith(_STANDARD_PREFIX):
+        name = STANDARD.get(text.removeprefix(_STANDARD_PREFIX))
+        if name is None:
+            known = ", ".join(STANDARD)
+            raise UsageError(f"“{clean(text)}” is not a known attribute: {_STANDARD_PREFIX} has {known}")
+        return name
+    name = text.removeprefix(_NATIVE_PREFIX)
+    if not _LDAP_NAME.fullmatch(name):
+        raise UsageError(f"“{clean(text)}” can't be the name of an attribute")
+    return name

@@ -1,7 +1,6 @@
-"""The names in a certificate that a mapping can ask for, under macOS's names for them. No I/O.
+"""The names in a certificate that a mapping can use, by macOS's names for them. No I/O.
 
-A certificate is what its issuer wrote; a name is taken only if there is no doubt which one it is and nothing in it
-could mean more than itself.
+A name is used only if the certificate has exactly one such name, and no part of it has a special meaning.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ _Names = Callable[[x509.Certificate], list[str]]
 
 
 class FieldMissingError(UsageError):
-    """The certificate has no such name that could be used; the text says why."""
+    """The certificate has no usable name of this kind; the text says why."""
 
 
 def read_field(card: CardCertificate, name: str) -> str:
-    """What the certificate says under this name (a key of ``FIELDS``); raise ``FieldMissingError`` if it is no use."""
+    """The certificate's value of this field (a key of ``FIELDS``); raise ``FieldMissingError`` if it is not usable."""
     certificate = x509.load_der_x509_certificate(card.der)
     try:
         values = list(dict.fromkeys(FIELDS[name](certificate)))
@@ -43,17 +42,14 @@ def read_field(card: CardCertificate, name: str) -> str:
         raise FieldMissingError(f"the certificate has {len(values)} different values of {name}")
     if not values or not values[0]:
         raise FieldMissingError(f"the certificate has no {name}")
-    _check(name, values[0])
-    return values[0]
-
-
-def _check(name: str, value: str) -> None:
+    value = values[0]
     if len(value) > MAX_VALUE:
         raise FieldMissingError(f"the certificate's {name} is longer than {MAX_VALUE} characters")
     if not value.isprintable():
         raise FieldMissingError(f"the certificate's {name} has a character that can't be printed")
     if _PLACEHOLDER.search(value):
         raise FieldMissingError(f"the certificate's {name} looks like a format string")
+    return value
 
 
 def _in_subject(oid: ObjectIdentifier) -> _Names:
@@ -61,7 +57,7 @@ def _in_subject(oid: ObjectIdentifier) -> _Names:
 
 
 def _unit(position: int) -> _Names:
-    """The organizational unit at this position, from 0, in the order of the certificate."""
+    """The organizational unit at this position, counted from 0, in the order of the certificate."""
     units = _in_subject(NameOID.ORGANIZATIONAL_UNIT_NAME)
     return lambda certificate: units(certificate)[position : position + 1]
 
@@ -102,4 +98,4 @@ FIELDS: dict[str, _Names] = {
     "RFC 822 Name": _mails,
     "NT Principal Name": _principals,
 }
-"""The names that macOS has for them (SmartCardServices(7))."""
+"""macOS's name of a field (SmartCardServices(7)) -> its values in a certificate."""

@@ -1,6 +1,6 @@
 """One connection to a directory server, in TLS before anything is asked.
 
-The answer to StartTLS is read from the bare socket and to its last byte only: what somebody in between puts behind it
+The answer to StartTLS is read from the bare socket, and not a byte more: what an attacker in between adds to it
 reaches the TLS handshake, which fails, and never the answers (RFC 4511, 6; the defect of CVE-2011-0411).
 """
 
@@ -20,10 +20,10 @@ from sra.remote.accounts.directory import DirectoryError
 from sra.remote.accounts.ldap_messages import LdapAnswer, LdapEntry, LdapFormatError, Result, Search
 
 MAX_ANSWERS = 16
-"""Messages that a search for two entries may bring, with what servers say of other servers."""
+"""Messages in the answer to a search for two entries, referrals included."""
 
 FAILURES = (DirectoryError, LdapFormatError, OSError, EOFError)
-"""What using a connection raises; ``TimeoutError`` is an ``OSError``."""
+"""The errors of a connection; ``TimeoutError`` is an ``OSError``."""
 
 _SUCCESS = 0
 _SIZE_LIMIT_EXCEEDED = 4
@@ -46,7 +46,7 @@ class Server:
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Trust in the authorities of this file (PEM), or in the system's; raise ``UsageError`` if it can't be read."""
+    """A context that trusts the authorities of this file (PEM), or the system's; raise ``UsageError`` if that fails."""
     try:
         context = ssl.create_default_context(cafile=ca_file)
     except OSError as error:
@@ -57,7 +57,7 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
 
 @asynccontextmanager
 async def connected(server: Server, context: ssl.SSLContext) -> AsyncIterator[LdapConnection]:
-    """A connection whose server has shown the right certificate; raises one of ``FAILURES``."""
+    """A connection to a server with a valid certificate; raises one of ``FAILURES``."""
     link = await _open_socket(server)
     try:
         if not server.is_tls:
@@ -73,19 +73,19 @@ async def connected(server: Server, context: ssl.SSLContext) -> AsyncIterator[Ld
 
 
 class LdapConnection:
-    """What can be asked."""
+    """A connection to a server, in TLS."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
 
     async def bind(self, name: str, password: bytes) -> None:
-        """Be taken for ``name``; raises one of ``FAILURES``."""
+        """Authenticate as ``name``; raises one of ``FAILURES``."""
         self._writer.write(ldap_messages.bind(_BIND, name, password))
         _check(await self._answer(_BIND), "bind")
 
     async def search(self, wanted: Search) -> list[LdapEntry]:
-        """The entries that were found, at most ``wanted.size``; raises one of ``FAILURES``."""
+        """The entries found, at most ``wanted.size``; raises one of ``FAILURES``."""
         self._writer.write(ldap_messages.search(_SEARCH, wanted))
         entries: list[LdapEntry] = []
         for _ in range(MAX_ANSWERS):
@@ -104,7 +104,7 @@ class LdapConnection:
 
 
 async def _open_socket(server: Server) -> socket.socket:
-    """A socket that is connected to the first of the server's addresses that takes it."""
+    """A socket that is connected to the first of the server's addresses that accepts it."""
     loop = asyncio.get_running_loop()
     failure = OSError("it has no address")
     for family, kind, protocol, _, address in await loop.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM):
@@ -139,16 +139,16 @@ async def _start_tls(link: socket.socket) -> None:
 
 
 async def _receive(read: _Read, number: int) -> LdapAnswer:
-    """The next message, which has to be about request ``number``."""
+    """The next message, which has to answer request ``number``."""
     start = await read(2)
     start += await read(ldap_messages.length_of_length(start))
     return ldap_messages.decode(await read(ldap_messages.length_of_body(start)), number)
 
 
 def _check(answer: LdapAnswer, operation: str) -> None:
-    """Raise ``DirectoryError`` unless this is the good end of the operation."""
+    """Raise ``DirectoryError`` unless this answer ends the operation successfully."""
     if not isinstance(answer, Result) or answer.operation != operation:
-        raise DirectoryError(f"it answers {operation} with something else")
+        raise DirectoryError(f"it answers {operation} with an unexpected message")
     if answer.code != _SUCCESS:
         name = "StartTLS" if operation == "extended" else operation
         raise DirectoryError(f"it refuses {name} (LDAP code {answer.code}): {answer.text or 'no reason given'}")

@@ -1,6 +1,6 @@
-"""Accounts in an LDAP directory, over TLS with a checked certificate and in no other way.
+"""Accounts in an LDAP directory, only over TLS with a checked certificate.
 
-What comes back counts only if the attribute, read again, is exactly what was asked for: directories compare loosely.
+An entry counts only if its attribute is exactly the value that was asked for: directories compare loosely.
 Referrals are not followed.
 """
 
@@ -15,6 +15,7 @@ from cryptography import x509
 
 from sra.errors import UsageError
 from sra.identity.certificates import CardCertificate
+from sra.paths import DAEMON_USER
 from sra.remote.accounts import ldap_messages
 from sra.remote.accounts.directory import Accounts, AnswerCache, DirectoryError
 from sra.remote.accounts.ldap_connection import FAILURES, Server, connected
@@ -23,10 +24,10 @@ from sra.remote.accounts.pairing_file import check_account_name
 from sra.system import files
 
 MAX_ENTRIES = 2
-"""Entries that are asked for: two are one too many already."""
+"""Requested entries: two are already too many."""
 
 MAX_QUESTIONS = 8
-"""Questions at a time; more people than that at once wait for each other."""
+"""Questions at a time; further ones wait."""
 
 MAX_PASSWORD = 1024
 """Bytes of a password file."""
@@ -37,12 +38,12 @@ _OTHERS = 0o007
 
 @dataclass(frozen=True)
 class LdapSettings:
-    """Where to ask, as whom, and for how long.
+    """The servers, the account to authenticate as, and the time limits.
 
     ``servers`` are tried in order, below ``base``. ``account_attribute``: where an account's name is. Without
-    ``bind_name`` the question is anonymous. ``connect_seconds``: until a server is reached, in TLS and has taken us
-    for ``bind_name``; ``search_seconds``: for its answer. Answers are kept for ``cache_seconds``, or
-    ``unknown_seconds`` if nobody was found.
+    ``bind_name`` the question is anonymous. ``connect_seconds``: for the connection, TLS and the authentication;
+    ``search_seconds``: for the answer. Answers are cached for ``cache_seconds``, or ``unknown_seconds`` if there
+    was no account.
     """
 
     servers: tuple[Server, ...]
@@ -57,7 +58,7 @@ class LdapSettings:
 
 
 class LdapDirectory:
-    """The directory of these settings; ``context`` says which servers' certificates are good."""
+    """The directory of these settings; ``context`` has the trusted authorities of servers."""
 
     goes_by_names = False
     """A certificate is compared byte for byte."""
@@ -70,7 +71,7 @@ class LdapDirectory:
 
     @property
     def name(self) -> str:
-        """Its servers."""
+        """The list of its servers."""
         return ", ".join(map(str, self._settings.servers))
 
     async def find(self, attribute: str, value: str) -> Accounts:
@@ -81,7 +82,7 @@ class LdapDirectory:
     async def find_certificate(self, card: CardCertificate) -> Accounts:
         """See ``CertificateDirectory``; raises ``DirectoryError``.
 
-        Active Directory compares the bytes; OpenLDAP wants serial number and issuer: either will do.
+        Active Directory compares the bytes, OpenLDAP the serial number and the issuer, so both are asked for.
         """
         conditions = [ldap_messages.equal(_CERTIFICATE, value) for value in (card.der, _exact_assertion(card))]
         return await self._find(_CERTIFICATE, card.der, ldap_messages.any_of(*conditions))
@@ -99,11 +100,11 @@ class LdapDirectory:
         matching = [entry for entry in entries if value in entry.attributes.get(key, ())]
         accounts = frozenset(_account(entry, settings.account_attribute) for entry in matching)
         if len(accounts) < len(entries) == MAX_ENTRIES:
-            raise DirectoryError(f"several entries have nearly this {attribute}, so it can't be told who else has it")
+            raise DirectoryError(f"several entries have nearly this {attribute}, so it is unknown who else has it")
         return accounts
 
     async def _search(self, wanted: Search) -> list[LdapEntry]:
-        """What the first server that answers has found; raise ``DirectoryError`` with what each one did."""
+        """The entries of the first server that answers; raise ``DirectoryError`` with the problem of each server."""
         problems = []
         for server in self._settings.servers:
             try:
@@ -124,7 +125,7 @@ class LdapDirectory:
 
 
 def _account(entry: LdapEntry, attribute: str) -> str:
-    """The account's name in an entry; raise ``DirectoryError`` if there is not exactly one that could be a name."""
+    """The account's name in an entry; raise ``DirectoryError`` unless there is exactly one valid name."""
     values = entry.attributes.get(attribute.lower(), ())
     if len(values) != 1:
         raise DirectoryError(f"{entry.name} has {len(values)} values of {attribute}; an account has one name")
@@ -137,25 +138,27 @@ def _account(entry: LdapEntry, attribute: str) -> str:
 
 
 def _exact_assertion(card: CardCertificate) -> bytes:
-    """The certificate's serial number and issuer, as OpenLDAP's certificateExactMatch wants them (RFC 4523, 2.1)."""
+    """The certificate's serial number and issuer, as OpenLDAP's certificateExactMatch needs them (RFC 4523, 2.1)."""
     certificate = x509.load_der_x509_certificate(card.der)
     issuer = certificate.issuer.rfc4514_string().replace('"', '""')
     return f'{{ serialNumber {certificate.serial_number}, issuer rdnSequence:"{issuer}" }}'.encode()
 
 
 def _password(path: Path) -> bytes:
-    """The password in the file; raise ``DirectoryError`` if it is none: servers take an empty one for nobody's."""
+    """The password in the file; raise ``DirectoryError`` if it is empty: servers take that for an anonymous bind."""
     try:
         content = files.read_trusted(path, MAX_PASSWORD)
     except files.FileError as error:
-        raise DirectoryError(f"{error} srad reads it as the user _sra: chown root:_sra, chmod 640.") from error
+        raise DirectoryError(
+            f"{error} srad reads it as the user {DAEMON_USER}: chown root:{DAEMON_USER}, chmod 640."
+        ) from error
     if content is None:
-        raise DirectoryError(f"{path}: there is no such file")
+        raise DirectoryError(f"{path}: this file is missing")
     if content.mode & _OTHERS:
-        raise DirectoryError(f"{path}: everybody may read this password. Run: chmod o= {path}")
+        raise DirectoryError(f"{path}: every user can read this password. Run: chmod o= {path}")
     password = content.data.rstrip(b"\r\n")
     if not password:
-        raise DirectoryError(f"{path}: there is no password in it")
+        raise DirectoryError(f"{path}: it has no password")
     return password
 
 

@@ -1,7 +1,7 @@
-"""The few LDAP messages that looking an account up takes (RFC 4511): encoded, and decoded strictly. No I/O.
+"""The LDAP messages that are needed to find an account (RFC 4511): encoded, and decoded strictly. No I/O.
 
-A search asks for exact equality, and the value goes in its own element, as the bytes that it is: there is no filter
-text in which a value could mean something else (RFC 4515), so nothing has to be escaped.
+A search asks for exact equality, and the value is sent in an element of its own: there is no filter text (RFC 4515) in
+which a value could mean something else, so nothing has to be escaped.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from sra.errors import SraError
 from sra.logs import clean
+from sra.piv import tlv
 
 MAX_MESSAGE = 1024 * 1024
-"""Bytes of one message: an entry with 64 certificates of 16 KiB, far more than anybody has."""
+"""Bytes of one message: an entry with 64 certificates of 16 KiB, far more than an account has."""
 
 MAX_ELEMENTS = 4096
 """Elements side by side: values of an attribute."""
@@ -51,7 +52,7 @@ _NEVER = 0
 
 
 class LdapFormatError(SraError):
-    """These bytes are no LDAP message that could be an answer here."""
+    """The bytes are no LDAP message, or none that answers the request."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class LdapEntry:
 
 @dataclass(frozen=True)
 class Reference:
-    """The server says that another server knows more; nobody goes there."""
+    """The server refers to another server; such referrals are not followed."""
 
 
 LdapAnswer = Result | LdapEntry | Reference
@@ -92,38 +93,38 @@ class Search:
 
 def equal(attribute: str, value: bytes) -> bytes:
     """The condition that an attribute has this value."""
-    return _element(_EQUALITY, _element(_OCTETS, attribute.encode()) + _element(_OCTETS, value))
+    return tlv.encode(_EQUALITY, tlv.encode(_OCTETS, attribute.encode()) + tlv.encode(_OCTETS, value))
 
 
 def any_of(*conditions: bytes) -> bytes:
     """The condition that one of these holds."""
-    return _element(_ANY_OF, b"".join(conditions))
+    return tlv.encode(_ANY_OF, b"".join(conditions))
 
 
 def start_tls(number: int) -> bytes:
-    """The request to go on in TLS."""
-    return _message(number, _element(_EXTENDED, _element(_EXTENDED_NAME, START_TLS)))
+    """The request to continue in TLS."""
+    return _message(number, tlv.encode(_EXTENDED, tlv.encode(_EXTENDED_NAME, START_TLS)))
 
 
 def bind(number: int, name: str, password: bytes) -> bytes:
-    """The request to be taken for ``name``."""
-    credentials = _element(_OCTETS, name.encode()) + _element(_SIMPLE_PASSWORD, password)
-    return _message(number, _element(_BIND, _integer(_INTEGER, _VERSION) + credentials))
+    """The request to authenticate as ``name``."""
+    credentials = tlv.encode(_OCTETS, name.encode()) + tlv.encode(_SIMPLE_PASSWORD, password)
+    return _message(number, tlv.encode(_BIND, _integer(_INTEGER, _VERSION) + credentials))
 
 
 def search(number: int, wanted: Search) -> bytes:
     """The request to search."""
     parts = [
-        _element(_OCTETS, wanted.base.encode()),
+        tlv.encode(_OCTETS, wanted.base.encode()),
         _integer(_ENUMERATED, _WHOLE_SUBTREE),
         _integer(_ENUMERATED, _NEVER),
         _integer(_INTEGER, wanted.size),
         _integer(_INTEGER, wanted.seconds),
-        _element(_BOOLEAN, b"\x00"),
+        tlv.encode(_BOOLEAN, b"\x00"),
         wanted.condition,
-        _element(_SEQUENCE, b"".join(_element(_OCTETS, name.encode()) for name in wanted.attributes)),
+        tlv.encode(_SEQUENCE, b"".join(tlv.encode(_OCTETS, name.encode()) for name in wanted.attributes)),
     ]
-    return _message(number, _element(_SEARCH, b"".join(parts)))
+    return _message(number, tlv.encode(_SEARCH, b"".join(parts)))
 
 
 def length_of_length(start: bytes) -> int:
@@ -132,7 +133,7 @@ def length_of_length(start: bytes) -> int:
         raise LdapFormatError("this is no LDAP message")
     more = start[1] & ~_LONG_FORM if start[1] & _LONG_FORM else 0
     if more > LENGTH_BYTES or start[1] == _LONG_FORM:
-        raise LdapFormatError("a message of unknown or senseless length")
+        raise LdapFormatError("a message of an invalid length")
     return more
 
 
@@ -174,7 +175,7 @@ def _entry(content: bytes) -> LdapEntry:
     found: dict[str, tuple[bytes, ...]] = {}
     for tag, attribute in _elements(attributes):
         if tag != _SEQUENCE:
-            raise LdapFormatError("an attribute that is none")
+            raise LdapFormatError("an attribute of an unknown form")
         kind, values = _exactly(attribute, _OCTETS, _SET)
         key = kind.decode(errors="replace").partition(";")[0].lower()
         found[key] = found.get(key, ()) + tuple(value for _, value in _elements(values))
@@ -185,46 +186,21 @@ def _exactly(content: bytes, *tags: int) -> list[bytes]:
     """The values of the elements in ``content``, which have to have these tags."""
     parts = _elements(content)
     if tuple(tag for tag, _ in parts) != tags:
-        raise LdapFormatError("an entry of a form that is not known")
+        raise LdapFormatError("an entry of an unknown form")
     return [value for _, value in parts]
 
 
 def _elements(data: bytes) -> list[tuple[int, bytes]]:
-    """The elements that ``data`` consists of, each with its tag; tags of one byte are all that LDAP has."""
-    found: list[tuple[int, bytes]] = []
-    at = 0
-    while at < len(data):
-        start, at = data[at : at + 2], at + 2
-        if len(start) < 2 or len(found) == MAX_ELEMENTS:
-            raise LdapFormatError("an element that is cut short, or too many of them")
-        length, at = _length(data, start[1], at)
-        if length > len(data) - at:
-            raise LdapFormatError("an element that is cut short")
-        found.append((start[0], data[at : at + length]))
-        at += length
-    return found
-
-
-def _length(data: bytes, first: int, at: int) -> tuple[int, int]:
-    if not first & _LONG_FORM:
-        return first, at
-    size = first & ~_LONG_FORM
-    if not 1 <= size <= LENGTH_BYTES or len(data) < at + size:
-        raise LdapFormatError("a length that can't be one")
-    return int.from_bytes(data[at : at + size]), at + size
+    """The elements that ``data`` consists of, each with its tag."""
+    try:
+        return [(each.tag, each.value) for each in tlv.parse(data, MAX_ELEMENTS, LENGTH_BYTES)]
+    except tlv.TlvError as error:
+        raise LdapFormatError(f"elements that are cut short, or too many of them: {error}") from error
 
 
 def _message(number: int, operation: bytes) -> bytes:
-    return _element(_SEQUENCE, _integer(_INTEGER, number) + operation)
+    return tlv.encode(_SEQUENCE, _integer(_INTEGER, number) + operation)
 
 
 def _integer(tag: int, value: int) -> bytes:
-    return _element(tag, value.to_bytes(value.bit_length() // 8 + 1, signed=True))
-
-
-def _element(tag: int, value: bytes) -> bytes:
-    size = len(value)
-    if size < _LONG_FORM:
-        return bytes([tag, size]) + value
-    octets = size.to_bytes((size.bit_length() + 7) // 8)
-    return bytes([tag, _LONG_FORM | len(octets)]) + octets + value
+    return tlv.encode(tag, value.to_bytes(value.bit_length() // 8 + 1, signed=True))

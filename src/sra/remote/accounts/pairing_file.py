@@ -1,6 +1,6 @@
-"""The text of the file of pairings: decoded strictly, changed without touching what people wrote beside it. No I/O.
+"""The text of the file of pairings: decoded strictly, and changed without touching people's comments. No I/O.
 
-A pairing that can't be understood opens nothing and is named; it never stops the others, nor their removal.
+An entry that can't be understood opens nothing and is reported; the others count, and can be removed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sra.identity.certificates import HashName
 from sra.logs import clean
 
 HASHES: tuple[HashName, ...] = ("sha256", "sha1")
-"""The forms in which a card is looked up, the better one first."""
+"""The hashes by which a card is found, the better one first."""
 
 _HEADER = b"""\
 # Which card opens which account. A card is known by the hash of its public key.
@@ -34,14 +34,14 @@ _ACCOUNT = re.compile(r"(?![0-9]+\Z)[A-Za-z0-9_][A-Za-z0-9._-]{0,31}")
 _HASH = re.compile(r"(?:sha1:)?(?P<sha1>[0-9a-f]{40})|(?:sha256:)?(?P<sha256>[0-9a-f]{64})")
 _ENTRY = re.compile(r"^[ \t]*\[\[[ \t]*pairing[ \t]*\]\]", re.MULTILINE)
 MAX_PROBLEM = 400
-"""Characters of what is said about a bad entry."""
+"""Characters of a problem that is reported about an entry."""
 
 
 log = logging.getLogger("sra.pairing")
 
 
 class DamagedError(UsageError):
-    """The text is not a list of pairings; says where."""
+    """The text is not a list of pairings; the message says where."""
 
 
 class Pairing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,7 +57,7 @@ class Pairing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     added: date | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what could not be an account or a hash (``ValueError``, as the decoder wants it)."""
+        """Refuse an impossible account or hash (``ValueError``, as the decoder needs)."""
         try:
             check_account_name(self.account)
             msgspec.structs.force_setattr(self, "hash", parse_hash(self.hash))
@@ -71,32 +71,32 @@ class _PairingFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class BadEntry:
-    """A pairing that can't be understood: it opens nothing. ``problem`` says where it is and what is wrong."""
+    """An entry that can't be understood and opens nothing; ``problem`` says where it is and what is wrong."""
 
     problem: str
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the file says: every entry, in its order."""
+    """Every entry of the file, in its order."""
 
     entries: tuple[Pairing | BadEntry, ...] = ()
 
     @cached_property
     def pairings(self) -> tuple[Pairing, ...]:
-        """Those that count."""
+        """The entries that can be understood."""
         return tuple(entry for entry in self.entries if isinstance(entry, Pairing))
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is wrong with the others."""
+        """What is wrong with the other entries."""
         return tuple(entry.problem for entry in self.entries if isinstance(entry, BadEntry))
 
 
 def check_account_name(name: str) -> None:
-    """Raise ``UsageError`` unless it could be an account: POSIX's portable characters, at most 32, and not a number."""
+    """Raise ``UsageError`` unless it may name an account: POSIX's portable characters, at most 32, not a number."""
     if not _ACCOUNT.fullmatch(name):
-        raise UsageError(f"“{clean(name)}” can't be an account: letters, digits, “.”, “_” and “-”, 32 at most.")
+        raise UsageError(f"“{clean(name)}” can't be an account: use letters, digits, “.”, “_” and “-”, at most 32.")
 
 
 def parse_hash(text: str) -> str:
@@ -111,7 +111,7 @@ def parse_hash(text: str) -> str:
 
 
 def decode(data: bytes) -> Reading:
-    """What the file says; raise ``DamagedError`` if it is no list of pairings at all."""
+    """The file's entries; raise ``DamagedError`` if it is no list of pairings at all."""
     try:
         text = data.decode()
         entries = msgspec.convert(tomllib.loads(text), _PairingFile).pairing
@@ -131,26 +131,26 @@ def _entry(text: str, position: int, entry: object) -> Pairing | BadEntry:
 
 
 def with_added(data: bytes | None, pairing: Pairing) -> bytes:
-    """The file (``None``: there was none) with one more pairing at its end; raise ``DamagedError`` if that can't be."""
+    """The file (``None``: there was none) with one more pairing at its end; raise ``DamagedError`` if that fails."""
     old = _HEADER if data is None else data
     return _changed(old, lambda document: _append(document, pairing), (*_kinds(decode(old)), pairing))
 
 
 def without(data: bytes, positions: Sequence[int]) -> bytes:
-    """The file without the entries at these positions; raise ``DamagedError`` if that can't be."""
+    """The file without the entries at these positions; raise ``DamagedError`` if that fails."""
     kept = tuple(entry for at, entry in enumerate(_kinds(decode(data))) if at not in positions)
     return _changed(data, lambda document: _remove(document, positions), kept)
 
 
 def _kinds(reading: Reading) -> tuple[Pairing | None, ...]:
-    """The entries; ``None`` stands for a bad one, whose line may have changed."""
+    """The entries, with ``None`` for a bad one, since its line number may change."""
     return tuple(entry if isinstance(entry, Pairing) else None for entry in reading.entries)
 
 
 def _changed(
     data: bytes, change: Callable[[tomlkit.TOMLDocument], None], expected: tuple[Pairing | None, ...]
 ) -> bytes:
-    """The changed file, if it says exactly what is expected: who may log in is not left to an editor of TOML."""
+    """The changed file, if it decodes to exactly these entries: a TOML library's mistake must not let anyone in."""
     try:
         document = tomlkit.parse(data)
         change(document)
@@ -159,7 +159,7 @@ def _changed(
             return changed
     except (TOMLKitError, DamagedError, TypeError, ValueError, RecursionError):
         log.debug("the list can't be changed as it is written", exc_info=True)
-    raise DamagedError("as it is written, no command can change it; edit it by hand.")
+    raise DamagedError("this command can't change it as it is written. Edit it by hand.")
 
 
 def _append(document: tomlkit.TOMLDocument, pairing: Pairing) -> None:
@@ -181,13 +181,13 @@ def _remove(document: tomlkit.TOMLDocument, positions: Sequence[int]) -> None:
 
 
 def _drop_empty_list(document: tomlkit.TOMLDocument) -> None:
-    """An empty list is written in one line, to which no table could be added."""
+    """Remove an empty list: it is written in one line, to which no table can be added."""
     if "pairing" in document and not document["pairing"]:
         document.remove("pairing")
 
 
 def _line_of(text: str, position: int) -> str:
-    """``line N: ``, where the entry begins; empty if that can't be said."""
+    """``line N: ``, where the entry begins; empty if that is unknown."""
     entries = list(_ENTRY.finditer(text))
     if position >= len(entries):
         return ""

@@ -1,6 +1,6 @@
 """Accounts that SSSD finds for a certificate, on a machine that is joined to a domain (InfoPipe, sssd-ifp(5)).
 
-SSSD finds them by its own mapping rules (sss-certmap(5)), which may go by nothing but names. So it is only asked about
+SSSD finds them by its own mapping rules (sss-certmap(5)), which may use only names. So it is only asked about
 certificates that an authority vouches for.
 """
 
@@ -21,20 +21,20 @@ from sra.remote.accounts.directory import Accounts, DirectoryError
 from sra.remote.accounts.pairing_file import check_account_name
 
 SECONDS = 6.0
-"""For everything together: SSSD itself gives up on a server after six (sssd.conf(5), ``ldap_search_timeout``)."""
+"""Seconds for everything: SSSD itself gives up on a server after six (sssd.conf(5), ``ldap_search_timeout``)."""
 
 MAX_ACCOUNTS = 2
-"""Accounts that are asked for: two are one too many already."""
+"""Requested accounts: two are already too many."""
 
 _BUS_NAME = "org.freedesktop.sssd.infopipe"
 _USERS = DBusAddress("/org/freedesktop/sssd/infopipe/Users", _BUS_NAME, f"{_BUS_NAME}.Users")
-_UNKNOWN_FORM = "SSSD answers in a form that is not known."
+_UNKNOWN_FORM = "SSSD answers in an unknown form."
 _FAILURES = (OSError, EOFError, ValueError, RuntimeError, RouterClosed)
 """What talking to the bus raises; ``TimeoutError`` is an ``OSError``."""
 
 
 class SssdDirectory:
-    """SSSD at the message bus with this address, the system's own if it is empty."""
+    """SSSD on the message bus with this address; the system's bus if it is empty."""
 
     name = "SSSD"
     goes_by_names = True
@@ -49,7 +49,7 @@ class SssdDirectory:
                 return await _accounts(router, ssl.DER_cert_to_PEM_cert(card.der))
         except _FAILURES as error:
             reason = "it does not answer in time" if isinstance(error, TimeoutError) else clean(str(error))
-            raise DirectoryError(f"SSSD can't be asked by the message bus: {reason or 'it hung up'}") from error
+            raise DirectoryError(f"SSSD can't be asked over the message bus: {reason or 'it hung up'}") from error
 
 
 async def _accounts(router: DBusRouter, certificate: str) -> Accounts:
@@ -77,7 +77,7 @@ async def _call(router: DBusRouter, message: Message) -> Any:
     reply = await router.send_and_get_reply(message)
     if reply.header.message_type is MessageType.error:
         said = " ".join(str(part) for part in reply.body)
-        raise DirectoryError(f"SSSD says no: {clean(said) or 'without a reason'}")
+        raise DirectoryError(f"SSSD says no: {clean(said) or 'no reason given'}")
     if not reply.body:
         raise DirectoryError(_UNKNOWN_FORM)
     return reply.body[0]

@@ -1,4 +1,4 @@
-"""A small trusted file whose meaning is kept until it changes."""
+"""A small trusted file that is decoded again only when it has changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class WatchedFile(Generic[T]):
-    """The file at ``path``, at most ``limit`` bytes; ``decode`` gets what is in it, or ``None`` if there is no file."""
+    """The file at ``path``, at most ``limit`` bytes; ``decode`` gets its content, or ``None`` if there is no file."""
 
     def __init__(self, path: Path, limit: int, decode: Callable[[bytes | None], T]) -> None:
         self.path = path
@@ -22,17 +22,19 @@ class WatchedFile(Generic[T]):
         self._known: tuple[tuple[int, ...] | None, T] | None = None
 
     def current(self) -> T:
-        """What it means now; one system call when nothing has changed. Raises ``FileError`` if it is damaged."""
+        """The decoded content; one system call when nothing has changed. Raises ``FileError`` if it is damaged."""
         if self._known is None or files.stamp(self.path) != self._known[0]:
-            self._known = None
-            self._known = self._read()
+            return self.read()
         return self._known[1]
 
-    def _read(self) -> tuple[tuple[int, ...] | None, T]:
+    def read(self) -> T:
+        """The decoded content, read again even if nothing seems to have changed; raises ``FileError``."""
+        self._known = None
         content = files.read_trusted(self.path, self._limit)
         try:
-            return (content.stamp, self._decode(content.data)) if content else ((), self._decode(None))
+            self._known = (content.stamp, self._decode(content.data)) if content else ((), self._decode(None))
         except files.FileError:
             raise
         except UsageError as error:
             raise files.FileError(self.path, str(error)) from error
+        return self._known[1]

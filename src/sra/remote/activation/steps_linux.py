@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sra.paths import CARD_USER, DAEMON_USER, SCREEN_USER
 from sra.remote.activation import templates, virtual_screen_linux
 from sra.remote.activation.changed_machine import ROOT_OWNER, UNITS, Owner
 from sra.remote.activation.steps import (
@@ -20,11 +21,9 @@ from sra.remote.activation.steps import (
 )
 from sra.remote.activation.virtual_screen_linux import VirtualScreen
 
-SRAD = Owner("_sra", "_sra")
-KEY_READER = Owner("root", "_sra")
+SRAD = Owner(DAEMON_USER, DAEMON_USER)
+KEY_READER = Owner("root", DAEMON_USER)
 """The daemon uses its key, but can't change it."""
-CARD_USER = "_sra-card"
-SCREEN_USER = "_srascreen"
 SCREEN_UNIT = "sra-screen.service"
 PCSC_GROUP = "sra-card"
 """Who may use the machine's readers."""

@@ -1,4 +1,4 @@
-"""What ``sra doctor`` looks at on a remote."""
+"""The checks of ``sra doctor`` on a remote."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,8 +22,7 @@ from sra.remote.accounts.pairing import PairingStore
 from sra.remote.activation import virtual_screen_linux
 from sra.remote.activation.undo import LOGIN_WINDOW
 from sra.remote.build import issuers_folder, latest_time, open_licenses
-from sra.remote.checks import opensc
-from sra.remote.checks.card_checks import check_card, check_policy
+from sra.remote.checks.card_checks import check_card, check_opensc, check_policy, check_readers
 from sra.remote.checks.logins import check_logins, check_removal, check_set_user_id
 from sra.remote.license.latest_time import moment
 from sra.remote.license.statement import day
@@ -48,26 +46,26 @@ EARLIEST = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 
 @dataclass(frozen=True)
 class CheckedRemote:
-    """The remote that is looked at; ``card``: whose pairing is asked about, if any."""
+    """The remote that is checked; ``card``: the card whose account is checked, if one is named."""
 
     paths: Paths
     card: CardCertificate | None = None
 
     @property
     def config(self) -> DaemonConfig:
-        """Its settings, or the defaults where they can't be read (a check of its own says that)."""
+        """Its settings, or the defaults if they can't be read, which a check of its own reports."""
         try:
             return load_daemon_config(self.paths.config)
         except UsageError:
             return DaemonConfig()
 
     def sra(self, command: str) -> str:
-        """The command, for this remote."""
+        """The command with the options for this remote."""
         return f"sra {command}" if self.paths.root == Path("/") else f"sra {command} --root {self.paths.root}"
 
     @property
     def start(self) -> str:
-        """The command that starts it anew."""
+        """The command that restarts it."""
         is_installed = self.paths.root == Path("/") and is_service()
         return "systemctl restart sra.target" if is_installed else self.sra("remote run")
 
@@ -81,40 +79,24 @@ def _identity(remote: CheckedRemote) -> str:
     identity = tls_identity.load(remote.paths.identity)
     left = identity.not_after - datetime.now(UTC)
     if left <= RENEW_BEFORE:
-        says = (
-            f"expires on {identity.not_after.date()}"
-            if left > timedelta()
-            else f"expired on {identity.not_after.date()}"
+        verb = "expires" if left > timedelta() else "expired"
+        raise WrongError(
+            f"The certificate {verb} on {identity.not_after.date()}.", remote.sra("identity generate --renew")
         )
-        raise WrongError(f"The certificate {says}.", remote.sra("identity generate --renew"))
     return f"{identity.fingerprint}, valid until {identity.not_after.date()}"
 
 
 def _identity_again(remote: CheckedRemote) -> str:
-    """The command that makes one, in place of a broken one too."""
+    """The command that makes an identity, or replaces a broken one."""
     names = (tls_identity.KEY_FILE, tls_identity.CERTIFICATE_FILE)
     is_broken = any((remote.paths.identity / name).exists() for name in names)
     return remote.sra("identity generate --force" if is_broken else "identity generate")
 
 
-def _listener(
-    port: Callable[[DaemonConfig], int], address: Callable[[DaemonConfig], str]
-) -> Callable[[CheckedRemote], str]:
-    def look(remote: CheckedRemote) -> str:
-        number = port(remote.config)
-        if number == 0:
-            raise NotHereError
-        _check_own(remote, number)
-        version, shown = handshakes.tls(address(remote.config), number)
-        if shown != tls_identity.load(remote.paths.identity).certificate:
-            raise WrongError(f"Port {number} shows another identity than the one in {remote.paths.identity}.")
-        return f"port {number} answers with {version} and this remote's identity"
-
-    return look
-
-
-def _check_own(remote: CheckedRemote, port: int) -> None:
-    """Raise ``WrongError`` if somebody else's program listens there, so that srad can't."""
+def _check_listener(remote: CheckedRemote, port: int, address: str) -> str:
+    """Raise ``WrongError`` unless srad answers at this port, with this remote's identity."""
+    if port == 0:
+        raise NotHereError
     folder = remote.paths.daemon_run
     own = folder.stat().st_uid if folder.exists() else None
     others = [uid for uid in tcp.listeners(port) if uid != own]
@@ -122,10 +104,14 @@ def _check_own(remote: CheckedRemote, port: int) -> None:
         raise WrongError(
             f"Port {port} is taken by a program of {machine.user(others[0])}.", f"ss -ltnp sport = :{port}"
         )
+    version, shown = handshakes.tls(address, port)
+    if shown != tls_identity.load(remote.paths.identity).certificate:
+        raise WrongError(f"Port {port} shows another identity than the one in {remote.paths.identity}.")
+    return f"port {port} answers with {version} and this remote's identity"
 
 
 def listen_address(config: DaemonConfig) -> str:
-    """An address of this machine at which srad listens."""
+    """An address of this machine on which srad listens."""
     loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
     addresses = sorted(config.listen, key=lambda address: ":" in address)
     return loopback.get(addresses[0], addresses[0])
@@ -162,33 +148,6 @@ def _pairings(remote: CheckedRemote) -> str:
     return f"{count} cards are paired" if count != 1 else "1 card is paired"
 
 
-def _policy(remote: CheckedRemote) -> str:
-    return check_policy(remote.paths, remote.config)
-
-
-def _card(remote: CheckedRemote) -> str:
-    return check_card(remote.paths, remote.config, remote.card)
-
-
-def _logins(remote: CheckedRemote) -> str:
-    return check_logins(remote.paths, remote.config)
-
-
-def _set_user_id(remote: CheckedRemote) -> str:
-    return check_set_user_id(remote.paths, remote.config)
-
-
-def _removal(remote: CheckedRemote) -> str:
-    return check_removal(remote.paths, remote.config)
-
-
-def _reader(remote: CheckedRemote) -> str:
-    found = opensc.virtual_readers()
-    if len(found) < remote.config.readers:
-        raise WrongError(f"pcscd has {len(found)} of {remote.config.readers} virtual readers.")
-    return f"pcscd has {len(found)} virtual readers"
-
-
 def _screen(remote: CheckedRemote) -> str:
     if not (remote.paths.screen_helper.exists() and remote.config.screen.enabled):
         raise NotHereError
@@ -205,14 +164,14 @@ def _screen_again(remote: CheckedRemote) -> str:
 
 
 def check_clock(remote: CheckedRemote) -> str:
-    """Raise ``WrongError`` unless the clock shows what it can show, by what it has shown before."""
+    """The time; raise ``WrongError`` if the clock was never set, or shows less than it has shown before."""
     now, seen = time.time(), latest_time(remote.paths).read()
     if now < EARLIEST:
         raise WrongError(f"The clock shows {moment(now)}: it was never set.", "timedatectl set-ntp true")
     if now < seen - CLOCK_TOLERANCE:
         raise WrongError(
             f"The clock shows {moment(now)}, and has shown {moment(seen)} before: licenses are judged by the later. "
-            "If the clock is wrong now, set it (timedatectl set-ntp true); if it was wrong then, accept what it shows.",
+            "If the clock is wrong now, set it (timedatectl set-ntp true); if it was wrong then, accept the time now.",
             remote.sra("license clock --accept"),
         )
     return moment(now)
@@ -222,67 +181,69 @@ def _audit(remote: CheckedRemote) -> str:
     folder = next(each for each in (remote.paths.audit.parent, *remote.paths.audit.parents) if each.exists())
     free = shutil.disk_usage(folder).free
     if free < MIN_FREE:
-        raise WrongError(f"{folder} has room for {free // 2**20} MiB only.", f"df -h {folder}")
+        raise WrongError(f"{folder} has only {free // 2**20} MiB left.", f"df -h {folder}")
     both = (remote.paths.audit, refusals_path(remote.paths.audit))
     kept = sum(len(audit.full_files(each)) + each.exists() for each in both)
     return f"{kept} {'file' if kept == 1 else 'files'}, room for {free // 2**20} MiB"
 
 
 def _permissions(remote: CheckedRemote) -> str:
-    for path, is_secret in _guarded(remote.paths):
+    paths = remote.paths
+    # What root writes and the service, another user, has to read.
+    public = (paths.etc, paths.profiles, paths.trust, issuers_folder(paths))
+    folders = (*public, paths.identity, paths.run, paths.readers, paths.state, paths.audit.parent)
+    secrets = (paths.identity / tls_identity.KEY_FILE, paths.local_secret)
+    for path in (each for each in (*folders, *secrets) if each.exists()):
         status = path.lstat()
         if status.st_mode & files.OTHERS_MAY_WRITE:
-            raise WrongError(f"Others may write in {path}.", f"chmod go-w {path}")
-        if is_secret and status.st_mode & stat.S_IRWXO:
-            raise WrongError(f"Everybody can read {path}.", f"chmod o= {path}")
-        if path in _public(remote.paths) and (status.st_mode & 0o005) != 0o005:
-            raise WrongError(f"srad can't look into {path}.", f"chmod 755 {path}")
-        if path.is_relative_to(remote.paths.etc) and status.st_uid not in {0, os.geteuid()}:
-            raise WrongError(f"{path} belongs to somebody else than root.", f"chown root {path}")
-    return f"{remote.paths.etc} and {remote.paths.run} are as they should be"
-
-
-def _public(paths: Paths) -> tuple[Path, ...]:
-    """What root writes and the service, another user, has to read."""
-    return paths.etc, paths.profiles, paths.trust, issuers_folder(paths)
-
-
-def _guarded(paths: Paths) -> Iterator[tuple[Path, bool]]:
-    """What nobody else may write in, and whether nobody else may read it either."""
-    folders = (*_public(paths), paths.identity, paths.run, paths.readers, paths.state, paths.audit.parent)
-    yield from ((folder, False) for folder in folders if folder.exists())
-    secrets = (paths.identity / tls_identity.KEY_FILE, paths.local_secret)
-    yield from ((file, True) for file in secrets if file.exists())
-
-
-def _versions(_: CheckedRemote) -> str:
-    return ", ".join(f"{name} {version}" for name, version in machine.versions().items())
-
-
-def _start(remote: CheckedRemote) -> str:
-    return remote.start
+            raise WrongError(f"Other users may write in {path}.", f"chmod go-w {path}")
+        if path in secrets and status.st_mode & stat.S_IRWXO:
+            raise WrongError(f"Every user can read {path}.", f"chmod o= {path}")
+        if path in public and (status.st_mode & 0o005) != 0o005:
+            raise WrongError(f"srad can't read {path}.", f"chmod 755 {path}")
+        if path.is_relative_to(paths.etc) and status.st_uid not in {0, os.geteuid()}:
+            raise WrongError(f"{path} does not belong to root.", f"chown root {path}")
+    return f"{paths.etc} and {paths.run} are as they should be"
 
 
 CHECKS: tuple[Check[CheckedRemote], ...] = (
     Check("settings", _settings, lambda remote: f"editor {remote.paths.config}"),
     Check("identity", _identity, _identity_again),
-    Check("admins' port", _listener(lambda config: config.port, listen_address), _start),
-    Check("local port", _listener(lambda config: config.local_port, lambda _: "127.0.0.1"), _start),
-    Check("virtual cards", _virtual_cards, _start),
+    Check(
+        "admins' port",
+        lambda remote: _check_listener(remote, remote.config.port, listen_address(remote.config)),
+        lambda remote: remote.start,
+    ),
+    Check(
+        "local port",
+        lambda remote: _check_listener(remote, remote.config.local_port, "127.0.0.1"),
+        lambda remote: remote.start,
+    ),
+    Check("virtual cards", _virtual_cards, lambda remote: remote.start),
     Check("license", _license, lambda remote: remote.sra("license install FILE")),
     Check("pairings", _pairings, lambda remote: remote.sra("pair ACCOUNT --certificate FILE")),
-    Check("policy", _policy, lambda remote: f"ls -l {remote.paths.trust}"),
-    Check("card", _card, lambda remote: remote.sra("whois FILE")),
+    Check(
+        "policy", lambda remote: check_policy(remote.paths, remote.config), lambda remote: f"ls -l {remote.paths.trust}"
+    ),
+    Check(
+        "card",
+        lambda remote: check_card(remote.paths, remote.config, remote.card),
+        lambda remote: remote.sra("whois FILE"),
+    ),
     Check("pcscd", lambda _: check_pcscd()),
-    Check("readers", _reader, lambda _: "systemctl restart pcscd.service"),
-    Check("OpenSC", lambda _: opensc.check_opensc()),
-    Check("logins", _logins, lambda remote: remote.sra("pam enable SERVICE")),
-    Check("programs with set-user-ID", _set_user_id),
-    Check("removal", _removal),
+    Check("readers", lambda remote: check_readers(remote.config.readers), lambda _: "systemctl restart pcscd.service"),
+    Check("OpenSC", lambda _: check_opensc()),
+    Check(
+        "logins",
+        lambda remote: check_logins(remote.paths, remote.config),
+        lambda remote: remote.sra("pam enable SERVICE"),
+    ),
+    Check("programs with set-user-ID", lambda remote: check_set_user_id(remote.paths)),
+    Check("removal", lambda remote: check_removal(remote.paths, remote.config)),
     Check("screen", _screen, _screen_again),
     Check("clock", check_clock, lambda _: "timedatectl set-ntp true"),
     Check("audit log", _audit),
     Check("permissions", _permissions),
-    Check("versions", _versions),
+    Check("versions", lambda _: ", ".join(f"{name} {version}" for name, version in machine.versions().items())),
 )
-"""In the order in which a person would go through them: each rests on those before."""
+"""In the order in which an administrator would go through them: each depends on those before."""

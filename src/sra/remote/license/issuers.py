@@ -1,4 +1,4 @@
-"""Who may issue licenses: a key pair per fleet, whose owner keeps the private half and each remote the public one."""
+"""The keys that sign licenses: one pair for each fleet; its owner has the private key, each remote the public one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sra.system import files
 MAX_FILE = 16 * 1024
 """Bytes of a key's file: it has some 300."""
 MIN_PASSPHRASE = 8
-"""Characters: whoever has the file can try them all."""
+"""Characters: an attacker who has the file can try every passphrase."""
 
 _UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm)
 
@@ -31,7 +31,7 @@ class IssuerKeyError(UsageError):
 
 
 def generate(path: Path, public_path: Path, passphrase: bytes) -> Ed25519PublicKey:
-    """Make a key pair: the private key encrypted (PKCS #8), the public one beside it; neither may be there already."""
+    """Make a key pair: the private key encrypted (PKCS #8), the public one beside it; neither file may exist."""
     if len(passphrase) < MIN_PASSPHRASE:
         raise IssuerKeyError(f"The passphrase needs at least {MIN_PASSPHRASE} characters.")
     files.make_folder(path.parent, 0o700)
@@ -72,5 +72,5 @@ def parse_public(data: bytes, name: str) -> Ed25519PublicKey:
 
 
 def pem(key: Ed25519PublicKey) -> bytes:
-    """The public key as it is handed on."""
+    """The public key in PEM."""
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

@@ -1,12 +1,11 @@
 """The latest time that this machine's clock has shown, so that setting it back revives no expired license.
 
-What a clock shows is carried on at most ``PACE`` times as fast as time passes: one that goes wrong for a minute costs
-minutes, not years, and a machine that was off catches up. The first hour without anything to go by is not carried.
+The latest time advances at most ``PACE`` times as fast as time passes: a clock that is wrong for a minute costs
+minutes, not years, and a machine that was off catches up. Without a stored time, the first hour does not count.
 
-Kept in a file, written every few minutes at most; one that was changed or deleted meanwhile counts at once. If it can't
-be read or written, a license that holds is not lost: whoever could break the file could as well delete it, so refusing
-would only punish a full disk. It is told in the log and by ``sra doctor``; for as long as the process runs it remembers
-anyway.
+The time is stored in a file, written every few minutes at most; a changed or deleted file counts immediately. If the
+file can't be read or written, a valid license stays valid: an attacker who can damage the file can also delete it, so a
+refusal would only punish a full disk. The log and ``sra doctor`` report it, and a running process remembers the time.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from sra.system import files
 INTERVAL = 300.0
 """Seconds between two writes."""
 PACE = 24.0
-"""Seconds by which a second that passes may carry the time on: a machine that runs an hour a day keeps up."""
+"""Seconds by which the time may advance in a second: a machine that runs one hour a day keeps up."""
 SETTLING = 60 * 60.0
-"""Seconds for which a clock has to go before it counts, where no time was kept."""
+"""Seconds for which a clock has to run before it counts, if no time was stored."""
 MAX_FILE = 64
 """Bytes: one time takes 26."""
 
@@ -44,8 +43,8 @@ class LatestTime:
         self._stamp: tuple[int, ...] | None = None
 
     def seen(self, now: float) -> float:
-        """The latest time that counts: ``now``, or a later one that was carried on."""
-        self._take_up()
+        """The latest time: ``now``, or a later one that was remembered."""
+        self._reload()
         running = self._running()
         passed, self._at = running - self._at, running
         if self._carried:
@@ -55,13 +54,13 @@ class LatestTime:
         return max(now, self._carried or 0.0)
 
     def is_due(self, ends: float) -> bool:
-        """Whether what was seen has to be written now; ``ends`` is when the license expires, which is never missed."""
+        """Whether the time has to be written now; ``ends``: when the license expires, which is always written."""
         carried = self._carried or 0.0
         return carried - self._written >= INTERVAL or self._written < ends <= carried
 
     def keep(self) -> None:
-        """Write it, unless the file was changed meanwhile."""
-        self._take_up()
+        """Write the time, unless the file was changed in the meantime."""
+        self._reload()
         if self._carried:
             self._written = self._carried
             try:
@@ -70,16 +69,16 @@ class LatestTime:
                 log.error("the latest time can't be kept, so a clock set back goes unnoticed: %s", error)  # noqa: TRY400
 
     def accept(self, now: float) -> None:
-        """Have this time count from now on, an earlier one too; ``FileError`` if it can't be written.
+        """Set the latest time, even to an earlier one; raise ``FileError`` if it can't be written.
 
-        Another process that has the file in use takes it up by itself.
+        Other processes that use the file notice the change.
         """
         files.make_folder(self._path.parent, 0o755)
         files.replace(self._path, datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds").encode(), 0o644)
         self._stamp = files.stamp(self._path)
 
     def read(self) -> float:
-        """What the file says, 0 if there is none; raise ``FileError`` or ``UsageError`` if it can't be read."""
+        """The stored time, 0 if there is none; raise ``FileError`` or ``UsageError`` if it can't be read."""
         content = files.read_trusted(self._path, MAX_FILE)
         if content is None:
             return 0.0
@@ -89,14 +88,14 @@ class LatestTime:
             raise files.FileError(self._path, "this is not a time.", f"rm {self._path}") from error
 
     def stored(self) -> float | None:
-        """As ``read``, but ``None`` where there is no time that can be read."""
+        """As ``read``, but ``None`` if there is no time that can be read."""
         try:
             return self.read() or None
         except UsageError:
             return None
 
-    def _take_up(self) -> None:
-        """Take what the file says, if that is not what was read or written last. Without it, everything begins anew."""
+    def _reload(self) -> None:
+        """Read the file if it has changed; if it is missing, begin again without a time."""
         try:
             stamp = files.stamp(self._path)
             if stamp == self._stamp:
@@ -109,5 +108,5 @@ class LatestTime:
 
 
 def moment(seconds: float) -> str:
-    """A time for people."""
+    """A time, in words for people."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

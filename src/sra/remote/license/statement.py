@@ -1,7 +1,7 @@
-"""A license: a signed statement of who may use the product, from when to when, and where.
+"""A license: a signed statement of who may use the product, when, and where; and what can be wrong with one.
 
 A compact JWS (RFC 7515) with one algorithm, Ed25519 (RFC 8037), and an explicit type (RFC 8725, 3.11). Nothing in it is
-believed before its signature is one of an issuer that is trusted here.
+trusted before its signature is verified by the key of a trusted issuer.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 
@@ -18,35 +19,45 @@ import jwt
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from sra.remote.license.problems import LicenseError, LicenseProblem
+from sra.errors import RefusalCode, RefusedError
 
 ALGORITHM = "EdDSA"
+
 TYPE = "sra-license+jwt"
+
 MAX_STATEMENT = 16 * 1024
 """Characters: a license with 64 host patterns takes some 6,000."""
+
 ANY = "any"
+
 REMOTE_ACCESS = "remote-access"
+
 SCREEN_SHARING = "screen-sharing"
+
 FEATURES = (REMOTE_ACCESS, SCREEN_SHARING)
 """What a license can include."""
 
 LicenseText = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
 HostPattern = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9_*]([a-z0-9_.*-]{0,251}[a-z0-9_*])?\Z")]
+
 Hosts = Annotated[tuple[HostPattern, ...], msgspec.Meta(min_length=1, max_length=64)]
+
 Seconds = Annotated[int, msgspec.Meta(ge=0, lt=253_402_300_800)]
 """A NumericDate (RFC 7519) before the year 10000."""
 
 _NAMES = {"licensee": "sub", "serial": "jti", "issued": "iat", "begins": "nbf", "ends": "exp"}
 """The registered claims (RFC 7519, 4.1) that mean what ours mean."""
+
 _UNREADABLE = (jwt.PyJWTError, msgspec.MsgspecError, ValueError, TypeError, LookupError, RecursionError)
 
 _jws = jwt.PyJWS(algorithms=[ALGORITHM])
 
 
 class License(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_NAMES):
-    """What an issuer states. Times are seconds since 1970; a host's name is matched in lower case, ``*`` is anything.
+    """The statement. Times are seconds since 1970; host names are compared in lower case, ``*`` matches any characters.
 
-    ``machines`` is how many the licensee may use it on: a remote knows only itself, so that is for people to count.
+    ``machines`` is how many machines the licensee may use. A remote knows only itself, so no program checks it.
     """
 
     licensee: LicenseText
@@ -63,7 +74,7 @@ class License(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_N
         return self.hosts == ANY or any(fnmatchcase(host.lower(), pattern) for pattern in self.hosts)
 
     def check(self, host: str, clock: float, seen: float) -> None:
-        """Raise ``LicenseError`` unless it holds on this machine at ``seen``: the latest time that ``clock`` showed."""
+        """Raise ``LicenseError`` unless it is valid for ``host`` at ``seen``, the latest time of the clock."""
         begins, ends, now = day(self.begins), day(self.ends), day(seen)
         if seen >= self.ends:
             problem = LicenseProblem.EXPIRED if clock >= self.ends else LicenseProblem.CLOCK_SET_BACK
@@ -85,9 +96,9 @@ def sign(license_: License, key: Ed25519PrivateKey) -> str:
 
 
 def verify(statement: str, issuers: Mapping[str, Ed25519PublicKey], host: str) -> License:
-    """What is stated, once an issuer has been found to vouch for it; raise ``LicenseError`` (naming ``host``) if none.
+    """The license, if a trusted issuer has signed it; otherwise raise ``LicenseError``, naming ``host``.
 
-    ``issuers``: the keys that are trusted, by ``key_id``.
+    ``issuers``: the trusted keys by ``key_id``.
     """
     try:
         issuer = issuers.get(_key_id_of(statement))
@@ -113,7 +124,7 @@ def day(seconds: float) -> str:
 
 
 def _key_id_of(statement: str) -> str:
-    """The key that it says to be signed with; raise ``ValueError`` if it is no license at all."""
+    """The identifier of the key that it names; raise ``ValueError`` if it is no license."""
     if len(statement) > MAX_STATEMENT:
         raise ValueError("it is too long")
     header = jwt.get_unverified_header(statement)
@@ -127,3 +138,57 @@ def _key_id_of(statement: str) -> str:
 
 def _base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+class LicenseProblem(StrEnum):
+    """Why a license is not valid, the nearest to a valid one first."""
+
+    EXPIRED = "expired"
+    CLOCK_SET_BACK = "clock-set-back"
+    NOT_YET_VALID = "not-yet-valid"
+    OTHER_HOST = "other-host"
+    OTHER_FEATURE = "other-feature"
+    UNKNOWN_ISSUER = "unknown-issuer"
+    BAD_SIGNATURE = "bad-signature"
+    DAMAGED = "damaged"
+    NONE = "none"
+
+
+_INSTALL = "Its administrator installs {what} there: sra license install FILE"
+
+
+_ONE, _NEW, _OWN = (_INSTALL.format(what=what) for what in ("one", "a new one", "one of its own"))
+
+
+TEXTS = {
+    LicenseProblem.NONE: f"{{host}} has no license, so nobody can connect to it. {_ONE}",
+    LicenseProblem.EXPIRED: f"The license of {{host}} expired on {{ends}}. {_NEW}",
+    LicenseProblem.CLOCK_SET_BACK: (
+        f"The license of {{host}} expired on {{ends}}: the clock of that machine was set back since it showed {{now}}. "
+        f"{_NEW}; or, if the clock was wrong then: sra license clock --accept"
+    ),
+    LicenseProblem.NOT_YET_VALID: (
+        "The license of {host} is not valid before {begins}, and there it is {now}. "
+        "Its administrator sets the clock, or waits."
+    ),
+    LicenseProblem.OTHER_HOST: f"The license on {{host}} is for other machines. {_OWN}",
+    LicenseProblem.OTHER_FEATURE: f"The license of {{host}} does not include remote access. {_NEW}",
+    LicenseProblem.UNKNOWN_ISSUER: (
+        "The license of {host} is signed by no issuer that this machine trusts. "
+        "Its administrator installs it with its issuer's key: sra license install FILE --issuer KEY"
+    ),
+    LicenseProblem.BAD_SIGNATURE: (
+        f"The license of {{host}} is forged: its signature is not its issuer's, or it was changed afterwards. {_NEW}"
+    ),
+    LicenseProblem.DAMAGED: f"The license of {{host}} is damaged and can't be read. {_NEW}",
+}
+"""Strangers may read these texts: they name the machine and dates, but no customer and no file."""
+
+
+class LicenseError(RefusedError):
+    """There is no valid license; ``detail`` is for the remote's administrator, not for strangers."""
+
+    def __init__(self, problem: LicenseProblem, host: str, detail: str = "", **facts: str) -> None:
+        super().__init__(RefusalCode.LICENSE, TEXTS[problem].format(host=host, **facts))
+        self.problem = problem
+        self.detail = detail

@@ -1,7 +1,6 @@
-"""The licenses that are installed on this machine, and whether one of them holds.
+"""The licenses that are installed on this machine, and whether one of them is valid.
 
-Signatures are checked once and again when a file changes; each connection costs a look at the files' times and a
-comparison with the clock.
+Signatures are verified again only when a file has changed; each connection only checks the files' times and the clock.
 """
 
 from __future__ import annotations
@@ -20,17 +19,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sra.errors import UsageError
 from sra.remote.license import issuers, profile, statement
 from sra.remote.license.latest_time import LatestTime
-from sra.remote.license.problems import LicenseError, LicenseProblem
-from sra.remote.license.statement import License
+from sra.remote.license.statement import License, LicenseError, LicenseProblem
 from sra.system import files
 
 MAX_PROFILE = 256 * 1024
 """Bytes: a profile with one license takes 3 KiB, and an envelope with a chain of certificates some 10 more."""
 INSTALLED_NAME = "license.mobileconfig"
 LOOK_AT_CLOCK = 60.0
-"""Seconds between two looks at the clock: it is written down every few minutes, and soon after a license expired."""
+"""Seconds between two checks of the clock: its time is written every few minutes, and soon after a license expires."""
 PROFILES, KEYS = ".mobileconfig", ".pem"
-"""How the files are called that are read."""
+"""The endings of the files that are read."""
 
 _RANKS = {problem: rank for rank, problem in enumerate(LicenseProblem)}
 
@@ -47,7 +45,7 @@ class Installed:
 
 @dataclass(frozen=True)
 class _Snapshot:
-    """What was found when the files had these stamps (``None``: look again)."""
+    """The content of the files when they had these stamps (``None``: read them again)."""
 
     stamps: tuple[object, ...] | None
     trusted: dict[str, Ed25519PublicKey]
@@ -57,7 +55,7 @@ class _Snapshot:
 
 @dataclass(frozen=True)
 class LicensePlaces:
-    """Where licenses are (``managed``: what macOS leaves of a profile), and the keys of those who may issue them."""
+    """The folders of licenses and of issuers' keys; ``managed``: the file that macOS makes of a profile."""
 
     profiles: Path
     issuers: Path
@@ -75,9 +73,9 @@ class LicenseStore:
         self._watching: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Remember the time also while nobody connects, as long as the event loop runs and this exists."""
+        """Remember the time even without connections, as long as the event loop runs and this object exists."""
         self._watching = asyncio.create_task(self._watch_clock())
-        self._watching.add_done_callback(_look_at)
+        self._watching.add_done_callback(_log_failure)
 
     def now(self) -> datetime:
         """The time, or the latest that counts if the clock was set back."""
@@ -85,18 +83,21 @@ class LicenseStore:
 
     async def _watch_clock(self) -> None:
         while True:
-            with contextlib.suppress(UsageError):  # whoever connects is told
+            with contextlib.suppress(UsageError):  # the next connection reports it
                 self.installed()
             self._latest.seen(time.time())
             await self._remember()
             await asyncio.sleep(LOOK_AT_CLOCK)
 
     async def _remember(self) -> None:
-        if self._latest.is_due(self._last_end()):
+        found = () if self._snapshot is None else self._snapshot.found
+        if self._latest.is_due(
+            max((each.outcome.ends for each in found if isinstance(each.outcome, License)), default=0)
+        ):
             await asyncio.to_thread(self._latest.keep)
 
     async def admit(self) -> None:
-        """Raise ``LicenseError`` unless a license holds now; the time is remembered every few minutes."""
+        """Raise ``LicenseError`` unless a license is valid now; remember the time every few minutes."""
         try:
             self.check(time.time())
         except LicenseError as error:
@@ -109,14 +110,15 @@ class LicenseStore:
             await self._remember()
 
     def check(self, clock: float) -> License:
-        """The license that holds (of several the last to expire); raise ``LicenseError`` if none does.
+        """The valid license (of several the last to expire); raise ``LicenseError`` if there is none.
 
         ``clock``: the time, in seconds since 1970.
         """
-        return self._last_to_expire([each.outcome for each in self.installed()] or [self._none()], clock)
+        none = LicenseError(LicenseProblem.NONE, self._host, f"no profile in {self._places.profiles} has one")
+        return self._last_to_expire([each.outcome for each in self.installed()] or [none], clock)
 
     def installed(self) -> tuple[Installed, ...]:
-        """Everything that is installed, read again only if a file has changed."""
+        """All installed licenses; the files are read again only if one has changed."""
         return self._current().found
 
     def problems(self) -> tuple[UsageError, ...]:
@@ -124,10 +126,10 @@ class LicenseStore:
         return self._current().problems
 
     def judge(self, data: bytes, key: Ed25519PublicKey | None, clock: float) -> License:
-        """The license in a profile that is to be installed, together with its issuer's key if that is new here.
+        """The valid license in a profile before its installation, together with its issuer's key if that is new here.
 
-        Of several in one profile, one has to hold, as for ``check``. Raises ``ProfileError``, or ``LicenseError`` if
-        none would.
+        Of several in one profile, one has to be valid, as in ``check``. Raises ``ProfileError``, or ``LicenseError`` if
+        none is.
         """
         trusted = self._current().trusted | ({} if key is None else {statement.key_id(key): key})
         outcomes = [self._verified(text, trusted) for text in profile.statements_in(data)]
@@ -136,7 +138,7 @@ class LicenseStore:
         return self._last_to_expire(outcomes, clock)
 
     def install(self, data: bytes, key: Ed25519PublicKey | None) -> Path:
-        """Put a profile that was judged in its place, and its issuer's key, if given, among those trusted here."""
+        """Store a profile that was judged, and trust its issuer's key, if one is given."""
         if key is not None:
             files.make_folder(self._places.issuers, 0o755)
             files.replace(self._places.issuers / f"{statement.key_id(key)}{KEYS}", issuers.pem(key), 0o644)
@@ -146,7 +148,7 @@ class LicenseStore:
         return path
 
     def remove(self) -> list[Path]:
-        """Delete every license in the folder of profiles, a damaged one too; what is gone."""
+        """Delete every license in the folder of profiles, even damaged ones; return the deleted files."""
         found = dict.fromkeys(each.path for each in self.installed())
         gone = [path for path in found if path.parent == self._places.profiles]
         for path in gone:
@@ -157,7 +159,7 @@ class LicenseStore:
         return gone
 
     def _last_to_expire(self, outcomes: Sequence[License | LicenseError], clock: float) -> License:
-        """Of those that hold; if none does, raise the error that says most."""
+        """The valid license that expires last; if none is valid, raise the error of the one nearest to a valid one."""
         seen = self._latest.seen(clock)
         holding: list[License] = []
         errors: list[LicenseError] = []
@@ -169,13 +171,6 @@ class LicenseStore:
         if not holding:
             raise min(errors, key=lambda error: _RANKS[error.problem])
         return max(holding, key=lambda license_: license_.ends)
-
-    def _last_end(self) -> float:
-        found = () if self._snapshot is None else self._snapshot.found
-        return max((each.outcome.ends for each in found if isinstance(each.outcome, License)), default=0)
-
-    def _none(self) -> LicenseError:
-        return LicenseError(LicenseProblem.NONE, self._host, f"no profile in {self._places.profiles} has one")
 
     def _current(self) -> _Snapshot:
         profiles, keys = self._paths()
@@ -195,7 +190,10 @@ class LicenseStore:
         for problem in problems:
             log.error("the key of an issuer of licenses is left out: %s", problem)
         found = tuple(each for path in profiles for each in self._parse(path, contents[path], trusted))
-        return _Snapshot(_stamps(contents), trusted, found, tuple(problems))
+        # A file that could not be read, or could change without a new stamp, is read again the next time.
+        stamps = [(path, each.stamp) for path, each in contents.items() if isinstance(each, files.FileContent)]
+        is_settled = len(stamps) == len(contents) and all(stamp is not None for _, stamp in stamps)
+        return _Snapshot(tuple(stamps) if is_settled else None, trusted, found, tuple(problems))
 
     def _parse(self, path: Path, content: _Content, trusted: dict[str, Ed25519PublicKey]) -> Iterator[Installed]:
         try:
@@ -213,7 +211,7 @@ class LicenseStore:
 
 
 _Content = files.FileContent | UsageError
-"""What is in a file, or why it is not known."""
+"""The content of a file, or why it can't be read."""
 
 
 def _content(path: Path) -> _Content:
@@ -227,13 +225,6 @@ def _data(content: _Content) -> bytes:
     if isinstance(content, UsageError):
         raise content.with_traceback(None)
     return content.data
-
-
-def _stamps(contents: dict[Path, _Content]) -> tuple[object, ...] | None:
-    """The stamps of the files that were read; ``None`` if any of them could change without one."""
-    stamps = [(path, content.stamp) for path, content in contents.items() if isinstance(content, files.FileContent)]
-    is_settled = len(stamps) == len(contents) and all(stamp is not None for _, stamp in stamps)
-    return tuple(stamps) if is_settled else None
 
 
 def _trusted(contents: dict[Path, _Content]) -> tuple[dict[str, Ed25519PublicKey], list[UsageError]]:
@@ -256,9 +247,9 @@ def _checked(outcome: License | LicenseError, host: str, clock: float, seen: flo
     return outcome
 
 
-def _look_at(watching: asyncio.Task[None]) -> None:
+def _log_failure(watching: asyncio.Task[None]) -> None:
     if not watching.cancelled() and (error := watching.exception()) is not None:
-        log.error("a clock that is set back while nobody connects goes unnoticed from now on: %s", error)
+        log.error("from now on, a clock that is set back goes unnoticed until the next connection: %s", error)
 
 
 def _list(folder: Path, ending: str) -> list[Path]:

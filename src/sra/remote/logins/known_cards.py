@@ -1,8 +1,8 @@
-"""The certificates of cards that were paired or have come in: what a mapping by certificate can be made of.
+"""Folders of certificates of cards that were paired or seen, from which the login's mapping is made.
 
-A certificate in such a folder is no permission: which account it opens, if any, is decided anew by the process that
-makes the mapping, and one that was only seen needs an authority besides. So it does no harm that the daemon, which may
-be broken into, can write one.
+A certificate in such a folder is no permission: the process that makes the mapping decides again which account it
+opens, if any, and one that was only seen also needs an authority. So it is safe that the daemon, which an attacker may
+take over, can write to one of the folders.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from sra.errors import SraError
@@ -20,25 +21,27 @@ from sra.identity.certificates import MAX_CERTIFICATE, CardCertificate
 from sra.system import files
 
 MAX_CARDS = 2000
-"""Certificates in one folder: more people than share a machine. The one that was seen longest ago goes first."""
+"""Certificates in one folder: more people than share a machine. The one that was seen longest ago is deleted first."""
 
 _SUFFIX = ".der"
 _SEEN_EVERY = 24 * 60 * 60
-"""Seconds: how exactly it has to be known when a card was seen last."""
+"""Seconds between two updates of the time at which a card was last seen."""
 
 log = logging.getLogger("sra.logins")
 
 
 class KnownCards:
-    """The folder at ``path``; whoever makes it owns it."""
+    """The folder at ``path``; it belongs to the user that creates it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def add(self, card: CardCertificate) -> bool:
-        """Keep the certificate; whether it is new here. Raises ``FileError``."""
+        """Store the certificate; whether it is new. Raises ``FileError``."""
         path = self._file(card.der)
-        if self._is_kept(path):
+        with suppress(OSError):  # it is not stored yet
+            if time.time() - path.lstat().st_mtime > _SEEN_EVERY:
+                os.utime(path, follow_symlinks=False)
             return False
         files.make_folder(self.path, 0o755)
         for oldest in self._newest_first()[MAX_CARDS - 1 :]:
@@ -47,15 +50,15 @@ class KnownCards:
         return True
 
     def add_again(self, card: CardCertificate) -> None:
-        """Write the certificate anew, for whoever watches the folder. Raises ``FileError``."""
+        """Write the certificate again, for processes that watch the folder. Raises ``FileError``."""
         files.replace(self._file(card.der), card.der, 0o644)
 
     def remove(self, card: CardCertificate) -> None:
-        """Forget the certificate."""
+        """Delete the certificate."""
         self._file(card.der).unlink(missing_ok=True)
 
     def cards(self) -> Iterator[CardCertificate]:
-        """Those that can be read, the newest first."""
+        """The certificates that can be read, the newest first."""
         for path in self._newest_first()[:MAX_CARDS]:
             card = _read(path)
             if isinstance(card, CardCertificate):
@@ -64,20 +67,12 @@ class KnownCards:
                 log.warning("%s is not used: %s", path, card)
 
     def problems(self) -> list[str]:
-        """What is wrong with those that can't be read."""
+        """What is wrong with the certificates that can't be read."""
         found = [(path, _read(path)) for path in self._newest_first()[:MAX_CARDS]]
         return [f"{path} is not used: {problem}" for path, problem in found if isinstance(problem, SraError)]
 
     def _file(self, der: bytes) -> Path:
         return self.path / f"{hashlib.sha256(der).hexdigest()}{_SUFFIX}"
-
-    def _is_kept(self, path: Path) -> bool:
-        try:
-            if time.time() - path.lstat().st_mtime > _SEEN_EVERY:
-                os.utime(path, follow_symlinks=False)
-        except OSError:
-            return False
-        return True
 
     def _newest_first(self) -> list[Path]:
         try:

@@ -1,9 +1,9 @@
-"""What the login knows of cards, kept true to the pairings and the policy: by root, whenever one of them changes.
+"""The login's files, made again by root from the pairings and the policy whenever one of them changes.
 
-``srad`` has no right to say who may log in. It only leaves the certificates that it has seen and that an authority
-vouches for; from those, and from what root has written, root works out again which account each one opens
-(docs/decisions/0012-the-logins-map.md). What nobody vouches for is never added to what root paired
-(docs/decisions/0024-names-that-nobody-vouches-for.md).
+``srad`` has no right to say who may log in. It only stores the certificates that it has seen and that an authority
+vouches for; from those, and from root's own files, root computes which account each certificate opens
+(docs/decisions/0012-the-logins-map.md). A certificate that no authority vouches for is never added to those that root
+paired (docs/decisions/0024-names-that-nobody-vouches-for.md).
 """
 
 from __future__ import annotations
@@ -25,14 +25,12 @@ from sra.identity.certificates import CardCertificate
 from sra.paths import Paths
 from sra.remote.accounts.pairing import PairingStore
 from sra.remote.build import open_finder, open_trust, policy_of
-from sra.remote.logins import mapping, marks, sssd
-from sra.remote.logins import pam_pkcs11 as settings
+from sra.remote.logins import pam_pkcs11, sssd
 from sra.remote.logins.known_cards import KnownCards
 from sra.remote.logins.login_paths import MODULE, PROGRAMS, LoginPaths
 from sra.remote.logins.pam_pkcs11 import Pkcs11Settings
 from sra.remote.logins.sssd import SssdSettings
 from sra.remote.logins.stack_files import StackFiles
-from sra.remote.logins.stacks import StackState
 from sra.remote.revocation import export
 from sra.remote.revocation.cache import Cache
 from sra.remote.revocation.checker import PolicyChecker
@@ -43,25 +41,25 @@ from sra.system.machine import BOOTED
 MAX_FILE = 8 * 1024 * 1024
 """Bytes of a mapping, or of SSSD's settings: some 50,000 cards."""
 RESTART_SSSD = ("systemctl", "try-restart", "sssd.service")
-"""It reads its settings only when it starts."""
+"""SSSD reads its settings only when it starts."""
 SECONDS = 60.0
-"""For asking directories about all cards; whoever is left then has to wait for the next time."""
+"""Seconds for asking directories about all cards; the cards that are left then wait for the next refresh."""
 
 log = logging.getLogger("sra.logins")
 
 
 def paired_cards(paths: Paths) -> KnownCards:
-    """The certificates that root has paired."""
+    """The folder of the certificates that root has paired."""
     return KnownCards(paths.etc / "certificates")
 
 
 def seen_cards(paths: Paths) -> KnownCards:
-    """The certificates that ``srad`` has let in: its own folder."""
+    """The folder of the certificates that ``srad`` has let in; it belongs to ``srad``."""
     return KnownCards(paths.state / "certificates")
 
 
 def is_enabled(login: LoginPaths) -> bool:
-    """Whether pam_pkcs11 is set up by us here; no for whom its files are closed, who would wait for them in vain."""
+    """Whether ``sra pam enable`` has set pam_pkcs11 up here; false for a user who can't read its files."""
     try:
         return login.mapping.exists()
     except PermissionError:
@@ -69,7 +67,7 @@ def is_enabled(login: LoginPaths) -> bool:
 
 
 def refresh(paths: Paths) -> bool:
-    """Make the login's files anew, where ``sra pam enable`` has set it up; whether anything changed (as root)."""
+    """Make the login's files again if ``sra pam enable`` has set it up (as root); whether anything changed."""
     login = LoginPaths(paths.root)
     return is_enabled(login) and write(paths, login, load_daemon_config(paths.config))
 
@@ -77,62 +75,59 @@ def refresh(paths: Paths) -> bool:
 def write(paths: Paths, login: LoginPaths, config: DaemonConfig) -> bool:
     """Make the login's files; whether anything changed. Raises ``SraError``.
 
-    One at a time, so that whoever has changed a pairing last also makes the last map.
+    The lock lets one process do this at a time, so that the last change of a pairing is always in the last mapping.
     """
     for folder in (login.ours, login.trust):
         files.make_folder(folder, 0o755)
-        folder.chmod(0o755)  # in case that it was there
+        folder.chmod(0o755)  # it may have existed with another mode
     with files.locked(login.mapping):
-        return _write(paths, login, config)
-
-
-def _write(paths: Paths, login: LoginPaths, config: DaemonConfig) -> bool:
-    accounts = accounts_now(paths, config)
-    set_up = _policy_settings(login, config)
-    trusted = open_trust(paths, config.policy).read()
-    trust = export.login_trust(trusted, Cache(paths.revocation), policy_of(config.policy).max_age, datetime.now(UTC))
-    export.write_folder(login.trust, trust.folder)
-    changed = [
-        _replace(login.mapping, mapping.text_of(accounts), 0o644),
-        _replace(login.ours / "lists.pem", trust.lists_file, 0o644),
-        _write_configuration(login, set_up.pam_pkcs11),
-    ]
-    if login.sssd.is_dir():
-        changed += [
-            _replace(login.ours / "trusted.pem", trust.authorities_file, 0o644),
-            _write_sssd(login, set_up.sssd, accounts),
+        accounts = accounts_now(paths, config)
+        settings = _policy_settings(login, config)
+        trusted = open_trust(paths, config.policy).read()
+        max_age = policy_of(config.policy).max_age
+        trust = export.login_trust(trusted, Cache(paths.revocation), max_age, datetime.now(UTC))
+        export.write_folder(login.trust, trust.folder)
+        changed = [
+            _replace(login.mapping, pam_pkcs11.mapping_of(accounts), 0o644),
+            _replace(login.ours / "lists.pem", trust.lists_file, 0o644),
+            _write_configuration(login, settings.pam_pkcs11),
         ]
-    return any(changed)
+        if login.sssd.is_dir():
+            changed += [
+                _replace(login.ours / "trusted.pem", trust.authorities_file, 0o644),
+                _write_sssd(login, settings.sssd, accounts),
+            ]
+        return any(changed)
 
 
 def withdraw(paths: Paths, account: str) -> None:
-    """Take everything away by which a card opens this account at the login (as root); ``refresh`` puts the rest back.
+    """Remove everything by which a card opens this account at the login (as root); ``refresh`` adds the rest again.
 
-    Nothing is read here but the files that are changed: what may go wrong with other cards comes after it.
+    This reads only the files that it changes, so no problem with another card can delay the removal.
     """
     login = LoginPaths(paths.root)
     if not is_enabled(login):
         return
     with files.locked(login.mapping):
-        _replace(login.mapping, mapping.without(text_of(login.mapping), account), 0o644)
+        _replace(login.mapping, pam_pkcs11.mapping_without(text_of(login.mapping), account), 0o644)
         content = files.read(login.sssd_pairings, MAX_FILE)
         if content is not None and _replace(login.sssd_pairings, sssd.without(content.data, account), 0o600):
             _restart_sssd(login)
 
 
 def mapped_accounts(login: LoginPaths) -> frozenset[str]:
-    """Every account that some card opens at the login."""
-    return mapping.accounts_in(text_of(login.mapping))
+    """Every account that a card opens at the login."""
+    return pam_pkcs11.mapped_accounts(text_of(login.mapping))
 
 
 def text_of(path: Path) -> str:
-    """What the file says, as far as it is text; nothing if it is not there."""
+    """The file's text, with replacements for bytes that are not UTF-8; empty if the file is missing."""
     content = files.read(path, MAX_FILE)
     return "" if content is None else content.data.decode(errors="replace")
 
 
 def cert_policy(login: LoginPaths, config: DaemonConfig) -> str:
-    """What pam_pkcs11 is to be told by ``cert_policy``."""
+    """The value of pam_pkcs11's ``cert_policy`` under this certificate policy."""
     return _policy_settings(login, config).pam_pkcs11
 
 
@@ -141,23 +136,21 @@ def _policy_settings(login: LoginPaths, config: DaemonConfig) -> policy.PolicySe
 
 
 def accounts_now(paths: Paths, config: DaemonConfig) -> dict[bytes, str]:
-    """Certificate -> account, as worked out now."""
-    return asyncio.run(_accounts(paths, config))
+    """Certificate (DER) -> account, for every card that ``srad`` would let in now; no server is asked for evidence."""
 
+    async def decide_all() -> dict[bytes, str]:
+        finder = open_finder(paths, config.accounts)
+        paired = vouched = _path_check(paths, config.policy)
+        if config.policy.certificates == "paired-key":
+            vouched = _path_check(paths, msgspec.structs.replace(config.policy, certificates="ca"))
+        accounts: dict[bytes, str] = {}
+        for folder, check in ((paired_cards(paths), paired), (seen_cards(paths), vouched)):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SECONDS):
+                    await _decide(folder.cards(), check, finder.find_account, accounts)
+        return accounts
 
-async def _accounts(paths: Paths, config: DaemonConfig) -> dict[bytes, str]:
-    """Certificate -> account, for every card that ``srad`` would let in now, by what is at hand."""
-    finder = open_finder(paths, config.accounts)
-    is_paired_enough = config.policy.certificates == "paired-key"
-    paired = vouched = _path_check(paths, config.policy)
-    if is_paired_enough:
-        vouched = _path_check(paths, msgspec.structs.replace(config.policy, certificates="ca"))
-    accounts: dict[bytes, str] = {}
-    for folder, check in ((paired_cards(paths), paired), (seen_cards(paths), vouched)):
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SECONDS):
-                await _decide(folder.cards(), check, finder.find_account, accounts)
-    return accounts
+    return asyncio.run(decide_all())
 
 
 async def _decide(
@@ -166,7 +159,7 @@ async def _decide(
     find_account: Callable[[CardCertificate], Awaitable[str]],
     accounts: dict[bytes, str],
 ) -> None:
-    """Add each card that opens an account to ``accounts``, at once: a slow directory takes away none before it."""
+    """Add each card that opens an account to ``accounts`` immediately: a timeout later must not lose it."""
     for card in cards:
         try:
             card.check_validity(datetime.now(UTC))
@@ -179,55 +172,48 @@ async def _decide(
 
 
 def _path_check(paths: Paths, config: PolicyConfig) -> Callable[[CardCertificate], Awaitable[object]]:
-    """The policy by what is at hand: nobody on the network is asked.
+    """The policy's check by the evidence on this machine; no server is asked.
 
-    The login looks into its lists itself when somebody comes, but pam_pkcs11 into one only, whatever that list is for.
+    The login reads its lists itself at each login, but pam_pkcs11 reads only one of them, whatever its scope.
     """
     rules = policy_of(config)
-    shelf = OfflineEvidenceStore(Cache(paths.revocation), rules.max_age, rules.timeout)
-    checker = PolicyChecker(rules, open_trust(paths, config), shelf)
+    evidence = OfflineEvidenceStore(Cache(paths.revocation), rules.max_age, rules.timeout)
+    checker = PolicyChecker(rules, open_trust(paths, config), evidence)
     return lambda card: checker.check(card, datetime.now(UTC))
 
 
 def module_of(login: LoginPaths) -> str:
-    """The one PKCS #11 module that a login may load: ours, which takes the caller's environment from OpenSC."""
+    """The only PKCS #11 module that a login may load: ours, which hides the caller's environment from OpenSC."""
     return login.program(MODULE) or f"/{PROGRAMS}/{MODULE}"
 
 
 def check_module(login: LoginPaths) -> None:
     """Raise ``UsageError`` if our settings were edited so that a login loads another library as root."""
     text = text_of(login.configuration)
-    others = settings.modules_in(text) - {module_of(login)}
-    if marks.is_edited(settings.HEAD, text) and others:
+    others = pam_pkcs11.modules_in(text) - {module_of(login)}
+    if pam_pkcs11.is_edited(text) and others:
         raise UsageError(
             f"{login.configuration} was edited by hand and names {', '.join(sorted(others))}, which would obey the "
-            f"environment of whoever runs su. Put {module_of(login)} in its place, or remove the file."
+            f"environment of the user who runs su. Put {module_of(login)} in its place, or remove the file."
         )
 
 
 def _write_configuration(login: LoginPaths, cert_policy: str) -> bool:
-    """Replace pam_pkcs11's settings; those in the default file too, where a former version has put ours there."""
-    text = Pkcs11Settings(
-        module_of(login), login.named(login.trust), login.named(login.mapping), cert_policy
-    ).text  # fmt: skip
+    """Replace pam_pkcs11's settings, unless they were edited; in the default file too if a former version used it."""
+    text = Pkcs11Settings(module_of(login), login.named(login.trust), login.named(login.mapping), cert_policy).text
     former = login.default_configuration
-    paths = [login.configuration, *([former] if marks.is_signed(settings.HEAD, text_of(former)) else [])]
-    changed = [_write_settings(path, text, cert_policy) for path in paths]
-    return any(changed)
-
-
-def _write_settings(path: Path, text: str, cert_policy: str) -> bool:
-    """Replace the file, unless it is ours and was edited."""
-    old = text_of(path)
-    if not marks.is_edited(settings.HEAD, old):
-        return _replace(path, text.encode(), 0o644)
-    if f"cert_policy = {cert_policy};" not in old:
-        log.warning("%s was edited by hand; the policy wants cert_policy = %s", path, cert_policy)
-    return False
+    is_changed = False
+    for path in (login.configuration, *([former] if pam_pkcs11.is_ours(text_of(former)) else [])):
+        old = text_of(path)
+        if not pam_pkcs11.is_edited(old):
+            is_changed |= _replace(path, text.encode(), 0o644)
+        elif f"cert_policy = {cert_policy};" not in old:
+            log.warning("%s was edited by hand; the policy needs cert_policy = %s", path, cert_policy)
+    return is_changed
 
 
 def forget_unpaired(paths: Paths) -> None:
-    """Forget the certificates that root had paired and that are paired no longer (as root)."""
+    """Delete the certificates that root had paired and that are no longer paired (as root)."""
     store, kept = PairingStore(paths.pairings), paired_cards(paths)
     for card in list(kept.cards()):
         try:
@@ -238,12 +224,14 @@ def forget_unpaired(paths: Paths) -> None:
 
 
 def _write_sssd(login: LoginPaths, verification: str, accounts: dict[bytes, str]) -> bool:
-    """Write SSSD's file, or remove it where no authority vouches for the names in certificates."""
+    """Write SSSD's file, or remove it if no authority vouches for the names in certificates."""
     if verification:
         stacks = StackFiles(login)
-        on = [service for service, state in stacks.states().items() if state is not StackState.OFF]
-        # pam_sss, in the password's stack, asks for a card wherever the login comes from.
-        services = tuple(each.name for each in on if not each.is_reached or stacks.asks_from_network(each))
+        # pam_sss, in the password's stack, asks for a card wherever the login comes from, so a service that other
+        # machines reach is named only if the administrator has allowed that.
+        services = tuple(
+            each.name for each in stacks.using_cards() if not each.is_reached or stacks.asks_from_network(each)
+        )
         wanted = SssdSettings(verification, login.named(login.ours / "trusted.pem"), services)
         files.make_folder(login.sssd_pairings.parent, 0o711)
         changed = _replace(login.sssd_pairings, sssd.text_of(wanted, accounts), 0o600)
@@ -261,6 +249,7 @@ def _restart_sssd(login: LoginPaths) -> None:
 
 
 def _replace(path: Path, data: bytes, mode: int) -> bool:
+    """Replace the file unless it has this content and mode already; whether it was replaced."""
     content = files.read(path, MAX_FILE)
     if content is not None and (content.data, content.mode) == (data, mode):
         return False
@@ -269,19 +258,15 @@ def _replace(path: Path, data: bytes, mode: int) -> bool:
 
 
 def sources(paths: Paths) -> tuple[object, ...]:
-    """A value that changes whenever something does that the login's files are made from.
+    """A value that changes whenever anything changes from which the login's files are made.
 
-    Where programs write, by renaming, the folder's time tells; where people do, each file's.
+    Programs replace files by renaming, which changes the folder's time; people edit in place, so each file counts.
     """
-    folders = (paths.etc, paths.trust, seen_cards(paths).path, paired_cards(paths).path, paths.revocation)
-    edited = [path for folder in (paths.etc, paths.trust) for path in _plain(folder)]
-    return tuple((path, _stamp(path)) for path in (*folders, *edited))
-
-
-def _plain(folder: Path) -> list[Path]:
-    with contextlib.suppress(OSError):
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    return []
+    watched = [paths.etc, paths.trust, seen_cards(paths).path, paired_cards(paths).path, paths.revocation]
+    for folder in (paths.etc, paths.trust):
+        with contextlib.suppress(OSError):
+            watched += sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    return tuple((path, _stamp(path)) for path in watched)
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
@@ -292,7 +277,7 @@ def _stamp(path: Path) -> tuple[int, ...]:
 
 
 def refresh_until_true(paths: Paths) -> None:
-    """Make the login's files anew, and again for what has changed meanwhile (as root)."""
+    """Make the login's files again until nothing has changed in the meantime (as root)."""
     before = None
     while (now := sources(paths)) != before:
         before = now

@@ -6,77 +6,78 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sra.errors import UsageError
-from sra.remote.logins import marks
-from sra.remote.logins import pam_pkcs11 as settings
-from sra.remote.logins import refresh as logins
-from sra.remote.logins import units as login_units
+from sra.remote.logins import pam_pkcs11, refresh
 from sra.remote.logins.login_paths import LoginPaths
-from sra.remote.logins.services import Service
 from sra.remote.logins.stack_files import StackFiles
+from sra.remote.logins.stacks import Service
+from sra.remote.logins.watch import remove_units
 from sra.system import files
 
 TellPerson = Callable[[str], None]
-"""Tells the person what was done, or could not be."""
+"""Tells the user what was done, or could not be done."""
 
 
 def disable(login: LoginPaths, services: Sequence[Service], note: TellPerson) -> None:
-    """Take the card's turn out of these stacks, or of all; what was edited by hand stays.
+    """Take the card's lines out of these stacks, or of all; a stack that was edited by hand stays.
 
-    Raises ``UsageError`` if there was one such, after all the others are done.
+    Raises ``UsageError`` if there was an edited one, after all the others are done.
     """
     stacks = StackFiles(login)
 
-    def one(service: Service) -> str:
+    def disable_one(service: Service) -> str:
         return "is as it was" if stacks.disable(service) else "did not ask for a card"
 
-    problems = _each(services or stacks.ours(), one, note)
-    if logins.is_enabled(login) and not stacks.ours():
-        _end_watching(login, note)
+    problems = _each(services or stacks.ours(), disable_one, note)
+    if refresh.is_enabled(login) and not stacks.ours():
         withdraw(login, note)
-    _raise(problems)
+    if problems:
+        raise UsageError(problems)
 
 
 def put_back(login: LoginPaths, note: TellPerson) -> bool:
-    """Leave every login as it was before, also what was edited by hand; whether there was anything.
+    """Leave every login as it was before, even if it was edited by hand; whether there was anything to do.
 
-    Raises ``UsageError`` if a stack can't be, after all the others are done; then nothing else is removed.
+    Raises ``UsageError`` if a stack can't be restored, after all the others are done; then nothing else is removed.
     """
     stacks = StackFiles(login)
     wanted = stacks.ours()
-    if not (wanted or logins.is_enabled(login) or login.former_configuration.exists()):
+    if not (wanted or refresh.is_enabled(login) or login.former_configuration.exists()):
         return False
 
-    def one(service: Service) -> str:
+    def put_back_one(service: Service) -> str:
         edited = stacks.put_back(service)
-        return f"is as it was before; it was edited by hand, which is kept in {edited}" if edited else "is as it was"
+        return (
+            f"is as it was before; it was edited by hand, and the edited file is in {edited}"
+            if edited
+            else "is as it was"
+        )
 
-    _raise(_each(wanted, one, note))
-    _end_watching(login, note)
+    problems = _each(wanted, put_back_one, note)
+    if problems:
+        raise UsageError(problems)
     withdraw(login, note)
     return True
 
 
 def withdraw(login: LoginPaths, note: TellPerson) -> None:
-    """Remove what only the login needs; settings of ours that were edited are kept aside."""
+    """Remove everything that only the login needs; move edited settings of ours aside."""
+    if login.root == Path("/"):
+        remove_units(note)  # first: otherwise they would make the login's files again
     for path in (login.configuration, login.default_configuration):
-        _keep_if_edited(login, path, note)
+        # Edited settings would name files that are gone, so they can't stay where they are.
+        content = files.read(path, refresh.MAX_FILE)
+        if content is not None and pam_pkcs11.is_edited(content.data.decode(errors="replace")):
+            edited = login.keep_edited(str(path.relative_to(login.ours.parent)), content.data)
+            note(f"{path} was edited by hand, and the edited file is in {edited}")
     _restore_default(login)
     login.remove_ours()
 
 
-def _keep_if_edited(login: LoginPaths, path: Path, note: TellPerson) -> None:
-    """Settings of ours that were edited would name files that are gone: they are kept elsewhere."""
-    content = files.read(path, logins.MAX_FILE)
-    if content is not None and marks.is_edited(settings.HEAD, content.data.decode(errors="replace")):
-        edited = login.keep_edited(str(path.relative_to(login.ours.parent)), content.data)
-        note(f"{path} was edited by hand, which is kept in {edited}")
-
-
 def _restore_default(login: LoginPaths) -> None:
-    """The default settings as they were, where a former version has put ours; what others have put there stays."""
-    text = logins.text_of(login.default_configuration)
-    former = files.read(login.former_configuration, logins.MAX_FILE)
-    if not text or marks.is_signed(settings.HEAD, text):
+    """Restore the default settings that a former version has replaced; settings of others stay."""
+    text = refresh.text_of(login.default_configuration)
+    former = files.read(login.former_configuration, refresh.MAX_FILE)
+    if not text or pam_pkcs11.is_ours(text):
         if former is not None:
             files.replace(login.default_configuration, former.data, 0o644)
         else:
@@ -84,23 +85,12 @@ def _restore_default(login: LoginPaths) -> None:
     login.former_configuration.unlink(missing_ok=True)
 
 
-def _end_watching(login: LoginPaths, note: TellPerson) -> None:
-    """First: what makes the login's files anew would do so once more."""
-    if login.root == Path("/"):
-        login_units.remove(note)
-
-
-def _each(services: Sequence[Service], do: Callable[[Service], str], note: TellPerson) -> list[str]:
-    """Do it for all of them, and tell what came of it; what went wrong."""
+def _each(services: Sequence[Service], do: Callable[[Service], str], note: TellPerson) -> str:
+    """Do it for all of them, and tell the outcomes; the problems in one text, empty if there were none."""
     problems = []
     for service in services:
         try:
             note(f"{service.name} {do(service)}")
         except UsageError as error:
             problems.append(str(error))
-    return problems
-
-
-def _raise(problems: Sequence[str]) -> None:
-    if problems:
-        raise UsageError(" ".join(problems))
+    return " ".join(problems)

@@ -1,4 +1,4 @@
-"""The answers to one question: is this certificate revoked? What is at hand first, then whoever can be asked."""
+"""The answers to one question: is this certificate revoked? Stored evidence comes first, then servers are asked."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ log = logging.getLogger("sra.revocation")
 
 @dataclass(frozen=True)
 class StatusQuestion:
-    """Whether a certificate of the path is revoked, asked now."""
+    """The question whether a certificate of the path is revoked at the time ``now``."""
 
     issued: Issued
     path: CertificatePath
@@ -40,7 +40,7 @@ class StatusQuestion:
     now: datetime
 
     def believed(self, found: RevocationList) -> RevocationList | None:
-        """The list as far as it may be believed about the path; ``None`` if not at all (RFC 5280, 6.3.3 (f)).
+        """The list as far as it is trusted for the path; ``None`` if it is not (RFC 5280, 6.3.3 (f)).
 
         Its signer has to be an authority of the path, or lead to the path's own anchor. A signer that is itself revoked
         may still revoke.
@@ -63,11 +63,11 @@ class StatusQuestion:
 
 
 class Answers:
-    """Gathers what is said of one certificate, and decides as soon as that is enough."""
+    """Gathers answers about one certificate, and decides as soon as they are enough."""
 
-    def __init__(self, question: StatusQuestion, shelf: EvidenceStore) -> None:
+    def __init__(self, question: StatusQuestion, evidence: EvidenceStore) -> None:
         self._question = question
-        self._shelf = shelf
+        self._evidence = evidence
         self._said: list[StatusAnswer] = []
         self._problems = question.trusted.problems_about(question.issued)
 
@@ -80,7 +80,8 @@ class Answers:
         self._said += self._believed(question.trusted.lists_about(question.issued))
         sources = self._sources()
         for source in sources:
-            await self._look(source)
+            self._take(await self._evidence.at_hand(source, question.now))
+            self._take(self._evidence.unfit(source))
         asked: set[str] = set()
         try:
             async with asyncio.timeout(DECISION_DEADLINE):
@@ -106,7 +107,7 @@ class Answers:
         return status.decide(question.issued, fit, question.now)
 
     def _is_fit(self, answer: StatusAnswer) -> bool:
-        """Whether the answer's responder, if it could be revoked, is known not to be. “Revoked” needs no such check."""
+        """Whether the answer's responder is known not to be revoked. An answer that revokes needs no such check."""
         if isinstance(answer, RevocationList) or answer.responder is None or answer.revocation is not None:
             return True
         question = self._question
@@ -121,7 +122,7 @@ class Answers:
             self._report(f"the OCSP responder “{name}” was itself revoked")
             return False
         if status.list_evidence(responder, believed, question.now) is None:
-            self._report(f"the OCSP responder “{name}” could itself be revoked, and no list here says that it is not")
+            self._report(f"the OCSP responder “{name}” may itself be revoked, and no list here says that it is not")
             return False
         return True
 
@@ -133,11 +134,6 @@ class Answers:
     def _believed(self, found: list[RevocationList]) -> list[RevocationList]:
         return [each for each in map(self._question.believed, found) if each is not None]
 
-    async def _look(self, source: Source) -> None:
-        """Take what is at hand of a source."""
-        self._take(await self._shelf.at_hand(source, self._question.now))
-        self._take(self._shelf.unfit(source))
-
     def _take(self, answer: StatusAnswer | None) -> None:
         if isinstance(answer, OcspAnswer):
             self._said.append(answer)
@@ -145,16 +141,16 @@ class Answers:
             self._said += self._believed([answer])
 
     async def _ask(self, source: Source, asked: set[str]) -> None:
-        """Take a new answer of a source, or what is wrong with it."""
+        """Take a new answer of a source, or note its problem."""
         asked.add(source.key)
         try:
-            self._take(await self._shelf.ask(source, self._question.now))
+            self._take(await self._evidence.ask(source, self._question.now))
         except EvidenceError as error:
             self._problems.append(str(error))
-            self._take(self._shelf.unfit(source))
+            self._take(self._evidence.unfit(source))
 
     async def _ask_for_deltas(self, asked: set[str]) -> None:
-        """Bring the lists at hand up to date; one that can't be had leaves them as they are until they are stale."""
+        """Update the lists by their deltas; if a delta is missing, the lists count unchanged until they are stale."""
         question = self._question
         if not question.policy.ask_distribution_points:
             return
@@ -169,13 +165,13 @@ class Answers:
             if source.key in asked:
                 continue
             asked.add(source.key)
-            held = await self._shelf.at_hand(source, question.now)
+            held = await self._evidence.at_hand(source, question.now)
             self._take(held)
             if held is None or held.fresh_until < question.now:
                 await self._ask(source, asked)
 
     def _sources(self) -> list[Source]:
-        """The smallest answers first."""
+        """The sources to ask, those with the smallest answers first."""
         question = self._question
         places = revocation.places(question.issued.certificate)
         responders = places.responders if question.policy.ask_ocsp else ()
@@ -187,7 +183,7 @@ class Answers:
         ]
 
     def _list_sources(self, points: Sequence[DistributionPoint]) -> list[ListSource]:
-        """Where the lists of these points can be had, each signed by its issuer, with whichever of its keys."""
+        """The sources of the lists at these points, each signed by any key of its issuer."""
         question = self._question
         finder = question.trusted.authorities.finder
         found = []

@@ -1,4 +1,4 @@
-"""Answers on the disk, so that a restart asks nobody: in bounded number and size. What is read is verified again."""
+"""Answers on the disk, in bounded number and size, for a restart. An answer is verified again after reading."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from sra.identity.crl import MAX_LIST
 from sra.system import files
 
 MAX_FILES = 1000
-"""Answers that are kept: a list of each authority, and an OCSP answer of each card that came lately."""
+"""Stored answers: a list of each authority, and an OCSP answer for each recent card."""
 
 MAX_BYTES = 256 * 1024 * 1024
-"""Of all of them: eight of the longest lists there may be."""
+"""Bytes of all answers: eight of the longest lists."""
 
 MAX_FILE = MAX_LIST + 64 * 1024
-"""One answer, and what is written beside it."""
+"""Bytes of one answer and its description."""
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 
@@ -31,7 +31,7 @@ log = logging.getLogger("sra.revocation")
 
 
 class CachedAnswer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An answer: where it came from, whose it has to be (SHA-256 of the issuer's certificate), and when it came.
+    """An answer, its address, the SHA-256 of the issuer's certificate, and the time at which it came.
 
     ``body`` was verified when it was written, and counts for nothing until it is verified again.
     """
@@ -69,22 +69,22 @@ class Cache:
                 yield path.name, kept
 
     def write(self, key: str, kept: CachedAnswer) -> None:
-        """Keep an answer, in place of the oldest ones where there is no room; a full disk is told in the log."""
+        """Store an answer, and remove the oldest ones if there is no room; a full disk is only logged."""
         data = msgspec.msgpack.encode(kept)
         try:
             self._make_folder()
             self._make_room(key, len(data))
             files.replace(self._folder / key, data, 0o600)
         except (SraError, OSError) as error:
-            log.warning("an answer could not be kept: %s", error)
+            log.warning("an answer could not be stored: %s", error)
 
     def remove(self, key: str) -> None:
-        """Keep this answer no longer."""
+        """Remove this answer."""
         with contextlib.suppress(OSError):
             (self._folder / key).unlink()
 
     def _make_folder(self) -> None:
-        """The folder belongs to whom the one above belongs to: root must not lock the service out."""
+        """Make the folder, with the owner of its parent: made by root, it would lock the service out."""
         if not self._folder.exists():
             files.make_folder(self._folder, 0o700)
             descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -94,7 +94,7 @@ class Cache:
                 os.close(descriptor)
 
     def _make_room(self, key: str, size: int) -> None:
-        """Remove the answers that were written longest ago until one more fits."""
+        """Remove the oldest answers until one more of this size fits."""
         others = {path: path.stat() for path in self._paths() if path.name != key}
         oldest_first = sorted(others, key=lambda path: others[path].st_mtime_ns)
         total = sum(status.st_size for status in others.values())

@@ -1,4 +1,4 @@
-"""The remote's policy, at work: slot, path, usage, revocation, in this order; the first that fails is the refusal."""
+"""The check of a certificate against the policy: slot, path, usage, revocation; the first failure is the refusal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
 
 from sra.errors import RefusalCode, RefusedError, SraError
-from sra.identity.authorities import Issued, steps
+from sra.identity.authorities import steps
 from sra.identity.certificate_paths import CertificatePath
 from sra.identity.certificates import CardCertificate
 from sra.identity.policy import CertificatePolicy, PolicyFinding
@@ -25,12 +25,12 @@ log = logging.getLogger("sra.revocation")
 
 
 class PolicyChecker:
-    """Checks certificates against one policy. ``check`` belongs into ``House.check_certificate``."""
+    """Checks certificates against one policy. ``check`` is ``Admission.check_certificate``."""
 
-    def __init__(self, policy: CertificatePolicy, trust: TrustFolder, shelf: EvidenceStore) -> None:
+    def __init__(self, policy: CertificatePolicy, trust: TrustFolder, evidence: EvidenceStore) -> None:
         self._policy = policy
         self._trust = trust
-        self._shelf = shelf
+        self._evidence = evidence
         self._renewing: asyncio.Task[None] | None = None
 
     async def check(self, card: CardCertificate, now: datetime) -> None:
@@ -46,7 +46,7 @@ class PolicyChecker:
             raise RefusedError(RefusalCode.INTERNAL, text) from error
 
     async def explain(self, card: CardCertificate, now: datetime) -> tuple[list[PolicyFinding], RefusedError | None]:
-        """The rules that ``check`` goes through, up to the one that fails, and the refusal if one does."""
+        """The rules that ``check`` applies, up to the first that fails, and its refusal."""
         findings: list[PolicyFinding] = []
         try:
             async for finding in self._rules(card, now):
@@ -56,24 +56,24 @@ class PolicyChecker:
         return findings, None
 
     def start(self, clock: Callable[[], datetime]) -> None:
-        """Keep what the policy relies on fresh, as long as the event loop runs and this exists."""
+        """Keep the evidence for the policy fresh, as long as the event loop runs and this object exists."""
         if self._policy.needs_revocation:
             self._renewing = asyncio.create_task(self._keep_fresh(clock))
-            self._renewing.add_done_callback(_look_at)
+            self._renewing.add_done_callback(_log_failure)
 
     async def _keep_fresh(self, clock: Callable[[], datetime]) -> None:
         try:
-            with contextlib.suppress(SraError):  # whoever logs in is told
+            with contextlib.suppress(SraError):  # the next login reports it
                 trusted = await self._trusted()
-                await self._shelf.recall_lists(trusted.authorities.all, clock())
-            await self._shelf.keep_fresh(clock)
+                await self._evidence.recall_lists(trusted.authorities.all, clock())
+            await self._evidence.keep_fresh(clock)
         except asyncio.CancelledError:
             self.close()
             raise
 
     def close(self) -> None:
-        """Ask nothing more."""
-        self._shelf.close()
+        """Ask no more sources."""
+        self._evidence.close()
 
     async def _rules(self, card: CardCertificate, now: datetime) -> AsyncIterator[PolicyFinding]:
         yield PolicyFinding("policy", str(self._policy.certificates))
@@ -81,15 +81,15 @@ class PolicyChecker:
         yield PolicyFinding("purpose", check_purpose(card, self._policy))
         if not self._policy.needs_authority:
             return
-        async for finding in self._ways(card, await self._trusted(), now):
+        async for finding in self._path_rules(card, await self._trusted(), now):
             yield finding
 
-    async def _ways(
+    async def _path_rules(
         self, card: CardCertificate, trusted: TrustedCertificates, now: datetime
     ) -> AsyncIterator[PolicyFinding]:
-        """What is found on the card's paths, up to the first that is good to its end; raise the first one's refusal.
+        """The findings on the card's paths, up to the first good path; raise the first path's refusal if none is good.
 
-        That one certificate of an authority is revoked ends that path only, except if its key may be known to others.
+        A revoked certificate of an authority ends only its own path, unless its key may have been stolen.
         """
         refusals: list[RefusedError] = []
         condemned: set[bytes] = set()
@@ -123,24 +123,18 @@ class PolicyChecker:
     async def _not_revoked(
         self, path: CertificatePath, trusted: TrustedCertificates, now: datetime
     ) -> list[PolicyFinding]:
-        """That nothing on the path is revoked, and what says so; raise ``RefusedError`` if that isn't known."""
+        """The evidence that nothing on the path is revoked; raise ``RefusedError`` if there is not enough."""
         if not self._policy.needs_revocation:
             return []
-        found = await _all([self._good(issued, path, trusted, now) for issued in steps(path)])
+        questions = [StatusQuestion(issued, path, trusted, self._policy, now) for issued in steps(path)]
+        found = await _all([Answers(question, self._evidence).good() for question in questions])
         outcomes = [f"no, says {each.source}; it counts until {each.fresh_until:%Y-%m-%d %H:%M} UTC" for each in found]
         names = [f"is “{shown(each.subject)}” revoked" for each in path[:-1]]
         return [PolicyFinding(name, outcome) for name, outcome in zip(names, outcomes, strict=True)]
 
-    async def _good(
-        self, issued: Issued, path: CertificatePath, trusted: TrustedCertificates, now: datetime
-    ) -> StatusEvidence:
-        """The evidence that one certificate isn't revoked."""
-        question = StatusQuestion(issued, path, trusted, self._policy, now)
-        return await Answers(question, self._shelf).good()
-
 
 async def _all(found: Sequence[Awaitable[StatusEvidence]]) -> list[StatusEvidence]:
-    """All of them, found side by side; raise the first refusal in the path's order: the card's before the others'."""
+    """The results of all, found at the same time; raise the first refusal in the path's order, the card's first."""
     outcomes = await asyncio.gather(*found, return_exceptions=True)
     for outcome in outcomes:
         if isinstance(outcome, BaseException):
@@ -148,6 +142,6 @@ async def _all(found: Sequence[Awaitable[StatusEvidence]]) -> list[StatusEvidenc
     return [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
 
 
-def _look_at(renewing: asyncio.Task[None]) -> None:
+def _log_failure(renewing: asyncio.Task[None]) -> None:
     if not renewing.cancelled() and (error := renewing.exception()) is not None:
-        log.error("nothing is renewed in the background any more: %s", error)
+        log.error("evidence is no longer renewed in the background: %s", error)

@@ -1,7 +1,11 @@
-"""What the login needs to check the same policy: folders and files as OpenSSL, pam_pkcs11 and SSSD read them.
+"""Authorities and lists for the login's programs, in folders and files as OpenSSL, pam_pkcs11 and SSSD read them.
 
-A folder's names are those that ``openssl rehash`` gives: eight digits of a hash of the name, and a number, with an
-``r`` before it for a list.
+A folder's names are those that ``openssl rehash`` makes (docs/decisions/0033-hashed-names-without-openssl-rehash.md):
+eight digits of a hash of the name, and a number, with an ``r`` before it for a list.
+
+These programs refuse some cards that srad lets in, and accept no others: they get whole lists only, follow one path,
+and accept a list only from the key that signed the card (tests/paths_corpus shows it for each). What they refuse, no
+card opens at the login, so ``sra doctor`` names each such difference.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from sra.identity import crl
 from sra.identity.authorities import Authorities
 from sra.identity.crl import RevocationList
 from sra.identity.revocation import CLOCK_TOLERANCE, EvidenceError
+from sra.identity.x509_reading import comparable, public_bytes, shown
 from sra.logs import clean
 from sra.piv import tlv
 from sra.remote.revocation.cache import Cache
@@ -42,6 +47,7 @@ _TEXTS = {
 """ASN.1 tags that OpenSSL compares as text (ASN1_MASK_CANON in its x_name.c), and their encodings."""
 
 _SPACES = re.compile(r"[ \t\n\v\f\r]+")
+
 _SMALL = {capital: capital + 32 for capital in range(ord("A"), ord("Z") + 1)}
 
 log = logging.getLogger("sra.revocation")
@@ -49,14 +55,14 @@ log = logging.getLogger("sra.revocation")
 
 @dataclass(frozen=True)
 class LoginTrust:
-    """The authorities, and of their lists the newest that are not stale."""
+    """The authorities, and the newest of their lists that are not stale."""
 
     authorities: Authorities
     lists: tuple[RevocationList, ...]
 
     @property
     def folder(self) -> dict[str, bytes]:
-        """Name -> PEM: ``ca_dir`` and ``crl_dir`` of pam_pkcs11 in one, since they never share a name."""
+        """Name -> PEM: ``ca_dir`` and ``crl_dir`` of pam_pkcs11 in one folder, since their names never collide."""
         certificates = [(each.subject, each.public_bytes(Encoding.PEM)) for each in self.authorities.all]
         return _numbered(certificates, ".") | _numbered([(each.issuer, _pem(each)) for each in self.lists], ".r")
 
@@ -72,10 +78,10 @@ class LoginTrust:
 
 
 def login_trust(trusted: TrustedCertificates, cache: Cache, max_age: timedelta, now: datetime) -> LoginTrust:
-    """What the login should trust now: the authorities, and for each the newest list, filed or kept. Blocks.
+    """What the login should trust now: the authorities, and the newest list of each, from a file or the cache. Blocks.
 
-    Only whole lists are handed on: pam_pkcs11 takes the first list of an authority for all that it has to say, a delta
-    as well. What the others revoke is taken out of the login's map instead.
+    Only whole lists are exported: pam_pkcs11 takes the first list of an authority for a whole one, even a delta. Cards
+    that other lists revoke are left out of the login's mapping instead.
     """
     newest: dict[tuple[str, bytes, bytes], RevocationList] = {}
     for found in [*trusted.lists, *_kept(trusted.authorities, cache, max_age)]:
@@ -87,7 +93,7 @@ def login_trust(trusted: TrustedCertificates, cache: Cache, max_age: timedelta, 
 
 
 def is_whole(found: RevocationList) -> bool:
-    """Whether the list says for every reason which certificates are revoked, as every program expects."""
+    """Whether the list covers every reason and is no delta, as every program expects."""
     is_part = found.scope is not None and (found.scope.indirect_crl or bool(found.scope.only_some_reasons))
     return found.base is None and not found.problem and not is_part
 
@@ -95,8 +101,8 @@ def is_whole(found: RevocationList) -> bool:
 def write_folder(folder: Path, content: Mapping[str, bytes]) -> None:
     """Make the folder hold exactly these hashed names; raise ``FileError`` if that can't be.
 
-    Each file is replaced in one step and what is too much goes last, so that whoever reads meanwhile finds every
-    authority, by its old name or its new one. Files with other names are left alone.
+    Each file is replaced in one step and surplus files are removed last, so that a program that reads in the meantime
+    finds every authority, by its old name or its new one. Files with other names are not touched.
     """
     files.make_folder(folder, 0o755)
     for name, data in content.items():
@@ -112,23 +118,22 @@ def write_folder(folder: Path, content: Mapping[str, bytes]) -> None:
 
 
 def name_hash(name: x509.Name) -> str:
-    """Eight hexadecimal digits: OpenSSL's X509_NAME_hash, which is what its folders are looked up by.
+    """OpenSSL's X509_NAME_hash, by which it searches its folders: eight hexadecimal digits.
 
     The SHA-1 of the name's canonical form (text as UTF-8, in small letters, with single spaces), first 4 bytes as a
     little-endian number.
     """
     (sequence,) = tlv.parse(name.public_bytes())
-    canonical = b"".join(tlv.encode(rdn.tag, _canonical(rdn.value)) for rdn in tlv.parse(sequence.value))
+    canonical = b""
+    for rdn in tlv.parse(sequence.value):
+        attributes = sorted(tlv.encode(each.tag, _canonical(each.value)) for each in tlv.parse(rdn.value))
+        canonical += tlv.encode(rdn.tag, b"".join(attributes))
     hashed = hashlib.sha1(canonical, usedforsecurity=False).digest()
     return f"{int.from_bytes(hashed[:4], 'little'):08x}"
 
 
-def _canonical(attributes: bytes) -> bytes:
-    """The attributes of a relative name, each in its canonical form, in the order of DER."""
-    return b"".join(sorted(tlv.encode(each.tag, _attribute(each.value)) for each in tlv.parse(attributes)))
-
-
-def _attribute(content: bytes) -> bytes:
+def _canonical(content: bytes) -> bytes:
+    """The canonical form of an attribute's type and value."""
     kind, value = tlv.parse(content)
     if value.tag not in _TEXTS:
         return content
@@ -137,7 +142,7 @@ def _attribute(content: bytes) -> bytes:
 
 
 def _numbered(items: Iterable[tuple[x509.Name, bytes]], separator: str) -> dict[str, bytes]:
-    """Hashed names, counted from 0 where several hash alike: OpenSSL looks no further than the first gap."""
+    """Hashed names, numbered from 0 without gaps, since OpenSSL stops at the first gap."""
     names: dict[str, bytes] = {}
     for name, data in items:
         hashed = name_hash(name)
@@ -147,7 +152,7 @@ def _numbered(items: Iterable[tuple[x509.Name, bytes]], separator: str) -> dict[
 
 
 def _kept(authorities: Authorities, cache: Cache, max_age: timedelta) -> Iterator[RevocationList]:
-    """The lists on the disk that one of these authorities has signed."""
+    """The lists in the cache that one of these authorities has signed."""
     issuers = {digest(issuer): issuer for issuer in authorities.all}
     for key, kept in cache.all():
         issuer = issuers.get(kept.issuer)
@@ -156,8 +161,44 @@ def _kept(authorities: Authorities, cache: Cache, max_age: timedelta) -> Iterato
                 named = authorities.finder.named(issuer.subject)
                 yield crl.verify(kept.body, *named).at_most_until(kept.fetched + max_age)
             except EvidenceError as error:
-                log.warning("what was kept of %s is not used: %s", clean(kept.address), error)
+                log.warning("the stored answer of %s is not used: %s", clean(kept.address), error)
 
 
 def _pem(found: RevocationList) -> bytes:
     return found.entries.public_bytes(Encoding.PEM)
+
+
+def login_differences(trusted: TrustedCertificates, *, needs_revocation: bool) -> tuple[str, ...]:
+    """What in the folder of trust only srad uses, in sentences for administrators."""
+    found = [*_certificates(trusted)]
+    if needs_revocation:
+        found += [*_lists(trusted), *_keys(trusted)]
+    return tuple(dict.fromkeys(found))
+
+
+def _certificates(trusted: TrustedCertificates) -> Iterator[str]:
+    for each in trusted.authorities.all:
+        named = trusted.authorities.finder.named(each.subject)
+        if sum(public_bytes(other) == public_bytes(each) for other in named) > 1:
+            name = shown(each.subject)
+            yield f"“{name}” has several certificates here; the login tries one of them, srad all."
+
+
+def _lists(trusted: TrustedCertificates) -> Iterator[str]:
+    for each in trusted.lists:
+        if each.base is not None:
+            yield f"The login does not read {each.source}: a card stays on hold there until the whole list releases it."
+        elif each.problem:
+            yield f"The login does not read {each.source}: {each.problem}."
+        elif not is_whole(each):
+            yield f"The login does not read {each.source}, which is for some reasons only or indirect."
+
+
+def _keys(trusted: TrustedCertificates) -> Iterator[str]:
+    """Authorities with keys that have signed no list: the login takes no list of another key for one of theirs."""
+    signing = {(comparable(each.issuer), public_bytes(signer)) for each in trusted.lists for signer in each.signers}
+    listed = {name for name, _ in signing}
+    for each in trusted.authorities.all:
+        name = comparable(each.subject)
+        if name in listed and (name, public_bytes(each)) not in signing:
+            yield f"The lists of “{shown(each.subject)}” are signed by another of its keys, which the login refuses."

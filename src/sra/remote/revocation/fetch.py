@@ -1,7 +1,7 @@
-"""One HTTP question to a server that nobody trusts: bounded in bytes, redirections and seconds. For a thread.
+"""One HTTP question to an untrusted server: bounded in bytes, redirections and seconds. Blocks.
 
-The addresses come from certificates whose path was verified, but what they lead to is not encrypted and can be anybody.
-So a redirection never leads to this machine or to what only its link reaches, unless it was asked there to begin with.
+The addresses come from certificates whose path was verified, but the connection is not encrypted, so any server may
+answer. So a redirection to this machine or to its link-local network is not followed, unless the question began there.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from sra.logs import clean
 MAX_REDIRECTIONS = 3
 
 MAX_ADDRESS = 2048
-"""Characters of an address: longer ones exist for nobody's good."""
+"""Characters of an address: real ones are much shorter."""
 
 MAX_ADDRESSES = 4
-"""Of one host: those that are tried."""
+"""Addresses of one host that are tried."""
 
 _PIECE = 64 * 1024
 _PORTS = {"http": 80, "https": 443}
@@ -39,7 +39,7 @@ class FetchError(EvidenceError):
 
 @dataclass(frozen=True)
 class FetchRequest:
-    """What to ask: GET, or POST where there is a ``body`` of this ``kind``. The answer has at most ``limit`` bytes."""
+    """The question: GET, or POST with a ``body`` of this ``kind``. The answer has at most ``limit`` bytes."""
 
     address: str
     limit: int
@@ -48,7 +48,7 @@ class FetchRequest:
 
 
 def fetch(question: FetchRequest, timeout: float) -> bytes:
-    """The answer's body; raise ``FetchError`` if there is none after ``timeout`` seconds, all in all.
+    """The answer's body; raise ``FetchError`` if there is none after ``timeout`` seconds in total.
 
     Only GET follows redirections.
     """
@@ -67,12 +67,12 @@ def fetch(question: FetchRequest, timeout: float) -> bytes:
 
 
 @dataclass(frozen=True)
-class _Elsewhere:
+class _Redirection:
     address: str
 
 
 def _checked(address: str) -> SplitResult:
-    """The address, if it is one that is asked: HTTP or HTTPS, with a host, without a user or a password."""
+    """The address, if it may be asked: HTTP or HTTPS, with a host, without a user or a password."""
     shown = clean(address, 100)
     try:
         parts = urlsplit(address)
@@ -80,44 +80,40 @@ def _checked(address: str) -> SplitResult:
     except ValueError as error:
         raise FetchError(f"“{shown}” is not an address") from error
     if parts.scheme.startswith("ldap"):
-        raise FetchError(f"“{shown}” is a directory (LDAP), and those are not asked")
+        raise FetchError(f"“{shown}” is a directory (LDAP), which is not asked")
     if parts.scheme not in _PORTS:
-        raise FetchError(f"“{shown}” is neither http nor https, and nothing else is asked")
+        raise FetchError(f"“{shown}” is neither http nor https, so it is not asked")
     if not host or port == 0 or parts.username is not None or len(address) > MAX_ADDRESS or not address.isprintable():
         raise FetchError(f"“{shown}” is not an address that is asked")
     return parts
 
 
-def _joined(address: str, elsewhere: str) -> str:
-    """Where a redirection leads from there."""
+def _joined(address: str, redirection: str) -> str:
+    """The address to which a redirection from ``address`` leads."""
     try:
-        return urljoin(address, elsewhere)
+        return urljoin(address, redirection)
     except ValueError as error:
-        raise FetchError(f"“{clean(elsewhere, 100)}” is not an address") from error
+        raise FetchError(f"“{clean(redirection, 100)}” is not an address") from error
 
 
-def _ask(question: FetchRequest, target: SplitResult, deadline: float, *, is_elsewhere: bool) -> bytes | _Elsewhere:
-    """The body, or where else to ask; raise ``FetchError`` or what ``http.client`` raises."""
+def _ask(question: FetchRequest, target: SplitResult, deadline: float, *, is_elsewhere: bool) -> bytes | _Redirection:
+    """The body, or the redirection; raise ``FetchError`` or an error of ``http.client``."""
     host, port = target.hostname or "", target.port or _PORTS[target.scheme]
     with contextlib.closing(_connect(host, port, deadline)) as plain:
         _check_peer(plain, host, is_elsewhere=is_elsewhere)
         with contextlib.closing(_secured(plain, target, deadline)) as secured:
             connection = http.client.HTTPConnection(host, port)
             connection.sock = _Connection(secured, deadline)
-            _send(connection, question, target)
+            path = target._replace(scheme="", netloc="", fragment="", path=target.path or "/").geturl()
+            headers = {"Content-Type": question.kind} if question.body is not None else {}
+            headers |= {"Connection": "close", "User-Agent": "srad"}
+            connection.request("GET" if question.body is None else "POST", path, question.body, headers)
             return _read(connection.getresponse(), question, target)
 
 
-def _send(connection: http.client.HTTPConnection, question: FetchRequest, target: SplitResult) -> None:
-    path = target._replace(scheme="", netloc="", fragment="", path=target.path or "/").geturl()
-    headers = {"Content-Type": question.kind} if question.body is not None else {}
-    headers |= {"Connection": "close", "User-Agent": "srad"}
-    connection.request("GET" if question.body is None else "POST", path, question.body, headers)
-
-
-def _read(response: http.client.HTTPResponse, question: FetchRequest, target: SplitResult) -> bytes | _Elsewhere:
+def _read(response: http.client.HTTPResponse, question: FetchRequest, target: SplitResult) -> bytes | _Redirection:
     if question.body is None and response.status in _FOUND_ELSEWHERE:
-        return _Elsewhere(response.getheader("Location") or "")
+        return _Redirection(response.getheader("Location") or "")
     if response.status != http.client.OK:
         raise FetchError(f"{_host(target)} answers with HTTP status {response.status}")
     body = bytearray()
@@ -126,14 +122,14 @@ def _read(response: http.client.HTTPResponse, question: FetchRequest, target: Sp
         if len(body) > question.limit:
             raise FetchError(f"{_host(target)} sends more than {question.limit} bytes")
     if response.length:
-        raise FetchError(f"{_host(target)} sends less than it announced")
+        raise FetchError(f"{_host(target)} sends less than it has announced")
     return bytes(body)
 
 
 def _connect(host: str, port: int, deadline: float) -> socket.socket:
-    """A connection to the first of the host's addresses that takes one; each is given half of the time that is left.
+    """A connection to the first of the host's addresses that accepts one; each may use half of the remaining time.
 
-    The name's resolution is bounded by the resolver alone; whoever waits for this has to stop waiting by itself.
+    Only the resolver limits the time for the name's resolution; the caller has to stop waiting by itself.
     """
     failure: OSError = OSError("the host has no address")
     for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[:MAX_ADDRESSES]:
@@ -164,7 +160,7 @@ def _secured(plain: socket.socket, target: SplitResult, deadline: float) -> sock
 
 
 class _Connection:
-    """A socket whose every operation ends with the deadline: a server that drips bytes gains no time by it."""
+    """A socket whose every operation ends at the deadline, so a server that sends byte by byte gains no time."""
 
     def __init__(self, plain: socket.socket, deadline: float) -> None:
         self._plain = plain
@@ -178,7 +174,7 @@ class _Connection:
         return io.BufferedReader(_Reader(self._plain, self._deadline))
 
     def close(self) -> None:
-        """Leave it open: ``http.client`` closes what it goes on reading from; ``_ask`` closes it in the end."""
+        """Do nothing: ``http.client`` closes its socket while it still reads from it; ``_ask`` closes it in the end."""
 
 
 class _Reader(io.RawIOBase):
@@ -195,7 +191,7 @@ class _Reader(io.RawIOBase):
 
 
 def _left(deadline: float) -> float:
-    """Seconds until the deadline; raise ``TimeoutError`` if it is over."""
+    """Seconds until the deadline; raise ``TimeoutError`` if it has passed."""
     left = deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError

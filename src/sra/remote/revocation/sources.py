@@ -1,4 +1,4 @@
-"""Where evidence about revocation comes from: an authority's list, or its OCSP responder."""
+"""The sources of evidence about revocation: an authority's list, or its OCSP responder."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from sra.remote.revocation.fetch import FetchRequest, fetch
 
 
 class Source(Protocol):
-    """A place where evidence can be had. Both verbs block."""
+    """A source of evidence. Both methods block."""
 
     @property
     def address(self) -> str:
-        """Where it is asked."""
+        """Its address."""
 
     @property
     def issuer(self) -> x509.Certificate:
-        """Whose evidence it is."""
+        """The issuer whose certificates it speaks about."""
 
     @property
     def key(self) -> str:
-        """Its name among what is kept: 64 hexadecimal digits."""
+        """Its name in the cache: 64 hexadecimal digits."""
 
     def ask(self, now: datetime, timeout: float) -> tuple[bytes, StatusAnswer]:
-        """What it answers, as it came and verified; raise ``EvidenceError`` if it can't be had or believed."""
+        """The answer, as bytes and verified; raise ``EvidenceError`` if there is none or it is not valid."""
 
     def verify(self, body: bytes, now: datetime) -> StatusAnswer:
-        """An answer that was kept, verified again; raise ``EvidenceError`` if it can't be believed."""
+        """A stored answer, verified again; raise ``EvidenceError`` if it is not valid."""
 
 
 @dataclass(frozen=True)
 class ListSource:
     """A CRL distribution point.
 
-    ``issuer`` is one certificate of the authority whose list is there; ``others`` are those of the same name, any of
-    whose keys may have signed it.
+    ``issuer`` is one certificate of the authority of the list; ``others`` are those of the same name, any of whose keys
+    may have signed it.
     """
 
     address: str
@@ -53,7 +53,7 @@ class ListSource:
 
     @property
     def key(self) -> str:
-        """One for each address and issuer."""
+        """A hash of the address and the issuer."""
         return _key("crl", self.address, digest(self.issuer))
 
     def ask(self, now: datetime, timeout: float) -> tuple[bytes, StatusAnswer]:
@@ -76,12 +76,12 @@ class ResponderSource:
 
     @property
     def issuer(self) -> x509.Certificate:
-        """The certificate's."""
+        """The issuer of the certificate."""
         return self.issued.issuer
 
     @property
     def key(self) -> str:
-        """One for each address and certificate."""
+        """A hash of the address and the certificate."""
         return _key("ocsp", self.address, digest(self.issuer), digest(self.issued.certificate))
 
     def ask(self, now: datetime, timeout: float) -> tuple[bytes, StatusAnswer]:
@@ -92,7 +92,7 @@ class ResponderSource:
         return answer, ocsp.verify(answer, self.issued, now, nonce, needs_nonce=self.needs_nonce)
 
     def verify(self, body: bytes, now: datetime) -> StatusAnswer:
-        """The answer, signed by the issuer or its responder; the question's nonce is not known any more."""
+        """The answer, signed by the issuer or its responder; the question's nonce is no longer known."""
         return ocsp.verify(body, self.issued, now, None, needs_nonce=False)
 
 

@@ -1,4 +1,4 @@
-"""What administrators put into the folder of trust: certificates of authorities, and revocation lists."""
+"""The folder of trust, into which administrators put certificates of authorities and revocation lists."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sra.identity.x509_reading import MALFORMED, comparable
 from sra.system import files
 
 MAX_FILES = 1000
-"""In one folder: the whole of a large public key infrastructure has some hundreds."""
+"""Files in one folder: a large public key infrastructure has some hundreds."""
 
 MAX_CERTIFICATES = 1024 * 1024
 """Bytes of one file of certificates: some 600 of them."""
@@ -33,7 +33,7 @@ _Stamps = tuple[tuple[Path, tuple[int, ...]], ...]
 
 @dataclass(frozen=True)
 class UnusedFile:
-    """A file that is not used, and why; of a list, the name of the issuer that it gives, if that could be read."""
+    """A file that is not used, and why; ``issuer`` is the issuer that a list names, if that could be read."""
 
     text: str
     issuer: str = ""
@@ -45,19 +45,19 @@ class UnusedFile:
 
 @dataclass(frozen=True)
 class TrustedCertificates:
-    """What the folders held. ``lists`` were verified, each by the certificates that it names itself."""
+    """The content of the folders. Each of ``lists`` was verified by the certificates of the issuer that it names."""
 
     authorities: Authorities = field(default_factory=Authorities)
     lists: tuple[RevocationList, ...] = ()
     problems: tuple[UnusedFile, ...] = ()
 
     def lists_about(self, issued: Issued) -> list[RevocationList]:
-        """The lists that say anything of the certificate, whoever of its issuer's name has signed them."""
+        """The lists that say anything about the certificate, signed by any certificate with its issuer's name."""
         own = self._by_issuer.get(comparable(issued.certificate.issuer), ())
         return [*own, *(each for each in self._of_others if each not in own and status.speaks_of(each, issued))]
 
     def problems_about(self, issued: Issued) -> list[str]:
-        """What is wrong with the lists of the certificate's issuer: another's are no reason to be told of here."""
+        """What is wrong with the lists of the certificate's issuer; those of other issuers have no effect on it."""
         issuer = comparable(issued.certificate.issuer)
         return [each.text for each in self.problems if each.issuer == issuer]
 
@@ -75,7 +75,7 @@ class TrustedCertificates:
 
 
 class TrustFolder:
-    """The folder of authorities and the folder of lists, which may be one. What was read is kept until it changes."""
+    """The folder of authorities and the folder of lists, which may be one. Their content is kept until it changes."""
 
     def __init__(self, authorities: Path, lists: Path) -> None:
         self._authorities = authorities
@@ -85,11 +85,11 @@ class TrustFolder:
 
     @property
     def current(self) -> TrustedCertificates | None:
-        """What is in the folders, if it was read and nothing has changed since: a system call for each file."""
+        """The content, if nothing has changed since it was read; that takes a system call for each file."""
         return self._trusted if self._stamps is not None and self._stamps == self._look() else None
 
     def read(self) -> TrustedCertificates:
-        """What is in the folders. Blocks: 0.4 s for a list of 100,000."""
+        """Read the folders. Blocks: 0.4 s for a list of 100,000."""
         stamps = self._look()
         problems: list[UnusedFile] = []
         authorities, others = sort_authorities(self._certificates(problems))
@@ -109,7 +109,10 @@ class TrustFolder:
             try:
                 content = files.read_trusted(path, MAX_CERTIFICATES)
                 for der in split(content.data) if content else ():
-                    found += _read_one(path, der, problems)
+                    try:
+                        found += read_certificates(der)
+                    except RefusedError as error:  # it says nothing against the others in the file
+                        problems.append(UnusedFile(f"a certificate in {path} is not used: {error}"))
             except (SraError, OSError) as error:
                 problems.append(UnusedFile(f"{path} is not used: {error}"))
         return found
@@ -133,17 +136,8 @@ class TrustFolder:
         return tuple((path, files.stamp(path)) for path in paths)
 
 
-def _read_one(path: Path, der: bytes, problems: list[UnusedFile]) -> tuple[x509.Certificate, ...]:
-    """A certificate of a file: one that can't be read says nothing against the others."""
-    try:
-        return read_certificates(der)
-    except RefusedError as error:
-        problems.append(UnusedFile(f"a certificate in {path} is not used: {error}"))
-        return ()
-
-
 def _issuer(data: bytes) -> str:
-    """The issuer of what could be a list, comparable."""
+    """The comparable name of the issuer of a list; raise ``EvidenceError`` if it can't be read."""
     try:
         return comparable(crl.read(data).issuer)
     except MALFORMED as error:
@@ -151,7 +145,7 @@ def _issuer(data: bytes) -> str:
 
 
 def _named(folder: Path, endings: tuple[str, ...]) -> list[Path]:
-    """The files with such names, in order of name. Links (as openssl rehash makes) have other ones."""
+    """The files with these endings, in order of name. Links that openssl rehash makes have others."""
     try:
         found = sorted(path for path in folder.iterdir() if path.suffix in endings)
     except FileNotFoundError:
@@ -160,5 +154,5 @@ def _named(folder: Path, endings: tuple[str, ...]) -> list[Path]:
         log.warning("%s can't be read: %s", folder, error.strerror)
         return []
     if len(found) > MAX_FILES:
-        log.warning("%s has more than %d such files; the rest is not used", folder, MAX_FILES)
+        log.warning("%s has more than %d such files; the others are not used", folder, MAX_FILES)
     return found[:MAX_FILES]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sra.checks import WrongError
-from sra.remote.checks import opensc
+from sra.remote.checks.card_checks import check_opensc, slots_in
 
 SAID = """\
 Available slots:
@@ -22,27 +22,25 @@ Slot 3 (0x8): Another reader 02 00
 
 
 def test_each_reader_has_a_card_that_is_known_or_none() -> None:
-    assert opensc.slots_in(SAID) == {
+    assert slots_in(SAID) == {
         "Secure Remote Access 00 00": True, "Secure Remote Access 01 00": False, "Another reader 02 00": False,
     }  # fmt: skip
-    assert opensc.slots_in("") == {}
+    assert slots_in("") == {}
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "opensc-pkcs11.so sees " in opensc.check_opensc()
-    monkeypatch.setattr(opensc, "MODULES", ("/nowhere/*.so",))
+    assert "opensc-pkcs11.so sees " in check_opensc()
     with pytest.raises(WrongError, match=r"opensc-pkcs11\.so is missing") as caught:
-        opensc.check_opensc()
+        check_opensc(["nowhere/*.so"])
     assert caught.value.command == "apt-get install opensc opensc-pkcs11"
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(WrongError, match="pkcs11-tool and opensc-tool"):
-        opensc.check_opensc()
+        check_opensc()
 
 
-def test_a_module_that_can_not_be_loaded_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_that_can_not_be_loaded_is_found_out(tmp_path: Path) -> None:
     module = tmp_path / "opensc-pkcs11.so"
     module.write_text("garbage")
-    monkeypatch.setattr(opensc, "MODULES", (str(module),))
     with pytest.raises(WrongError, match=r"can't be used: .*file too short") as caught:
-        opensc.check_opensc()
+        check_opensc([str(module.relative_to("/"))])
     assert caught.value.command == "apt-get install --reinstall opensc-pkcs11"
