@@ -143,7 +143,9 @@ def test_srad_killed(patient: Patient) -> None:
 def test_a_port_that_somebody_else_has_taken(patient: Patient) -> None:
     patient.service.process.kill()
     patient.remote.add_account("mallory", "secret")
-    thief = patient.remote.start(["openssl", "s_server", "-accept", "4116", "-nocert", "-cipher", "aNULL"], user="mallory")
+    thief = patient.remote.start(
+        ["openssl", "s_server", "-accept", "4116", "-nocert", "-cipher", "aNULL"], user="mallory"
+    )
     wait_until(lambda: ":4116 " in patient.remote.run(["ss", "-ltn"]).stdout, "the port to be taken", 10)
     found = doctor(patient.remote)
     assert found["admins' port"]["text"] == "Port 4116 is taken by a program of mallory."
@@ -164,9 +166,7 @@ def test_a_virtual_card_that_hangs_back(patient: Patient) -> None:
     pid = re.findall(r"sra-card 1 runs as process ([0-9]+)", patient.service.process.output)[-1]
     gone = patient.service.process.output.count("reader 1 is gone")
     patient.remote.run(["kill", "-STOP", pid])
-    wait_until(
-        lambda: patient.service.process.output.count("reader 1 is gone") > gone, "srad to give reader 1 up", 15
-    )
+    wait_until(lambda: patient.service.process.output.count("reader 1 is gone") > gone, "srad to give reader 1 up", 15)
     found = doctor(patient.remote)
     assert wrong(found) == {"virtual cards": "sra remote run"}
     assert found["virtual cards"]["text"] == "1 of 2 virtual cards are attached to srad."
