@@ -30,6 +30,7 @@ from sra.remote.activation.this_machine import (
     wait_for_srad,
 )
 from sra.remote.activation.undo import LOGIN_WINDOW
+from sra.remote.logins import units as login_units
 from sra.remote.logins import withdrawal as logins_undo
 from sra.remote.logins.login_paths import LoginPaths
 from sra.remote.screen_sharing import templates as screen_templates
@@ -127,6 +128,8 @@ def _activate(machine: Machine, paths: Paths, options: ActivateOptions) -> None:
         pcscd_asks_polkit=machine.path(POLKIT_POLICY).exists(),
     )
     changed = runner.activate(machine, steps(setup), wanted, print_note)
+    if machine.root == Path("/"):
+        login_units.renew(print_note)
     identity = tls_identity.load(paths.identity)
     wait_for_srad(config.local_port, identity.certificate, lambda: _start_again(machine))
     if wanted.virtual_screen:
