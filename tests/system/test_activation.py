@@ -42,11 +42,19 @@ def activated() -> Iterator[SystemdMachine]:
         yield machine
 
 
+@pytest.fixture(scope="module")
+def installed() -> Iterator[SystemdMachine]:
+    """A machine with the package, which is not activated."""
+    with installed_machine() as machine:
+        yield machine
+
+
 @pytest.fixture
-def machine() -> Iterator[SystemdMachine]:
-    """A machine of the test's own, with the package."""
-    with installed_machine() as made:
-        yield made
+def machine(installed: SystemdMachine) -> Iterator[SystemdMachine]:
+    """The same machine for every test that activates, without what ``sra deactivate`` leaves on purpose."""
+    yield installed
+    installed.run(["sra", "deactivate"])
+    installed.run(["rm", "-rf", "/var/log/sra"])
 
 
 def states(machine: SystemdMachine) -> list[str]:

@@ -15,10 +15,19 @@ from lab.systemd import SystemdMachine
 from tests.system.installed import Admin, give_license, installed_machine
 
 Finding = dict[str, str | bool]
+KEEP = f"""\
+mkdir -p /root/.config /etc/sra /var/lib/sra {CARDS}
+tar -C / -cf /root/kept.tar root/.config etc/sra var/lib/sra {CARDS.removeprefix("/")}
+"""
+BRING_BACK = f"""\
+umount /usr/lib/*/opensc-pkcs11.so 2>/dev/null
+rm -rf /root/.config {CARDS} /etc/sra/srad.toml /var/lib/sra/latest-time
+tar -C / -xpf /root/kept.tar
+"""
 
 
 class Patient:
-    """Two machines, of which the remote is made ill and well again."""
+    """Two machines that are broken and mended again."""
 
     def __init__(self, admin: Host, remote: Host, pcscd: Process, service: Service) -> None:
         self.admin, self.remote, self.pcscd, self.service = admin, remote, pcscd, service
@@ -27,13 +36,36 @@ class Patient:
     def world(self) -> World:
         return World(self.admin, self.remote, self.service)
 
+    def keep(self) -> None:
+        """Keep the files as they are now, for ``mend``."""
+        for host in (self.admin, self.remote):
+            host.run(["sh", "-c", KEEP])
+
+    def mend(self) -> None:
+        """Bring the files back, and start what doesn't run."""
+        self.admin.cable(up=True)
+        for host in (self.admin, self.remote):
+            host.run(["sh", "-c", BRING_BACK])
+        if not self.pcscd.is_running:
+            self.pcscd = self.remote.pcscd()
+        if not self.service.process.is_running:
+            self.service = product.start_remote(self.remote)
+
+
+@pytest.fixture(scope="module")
+def healthy() -> Iterator[Patient]:
+    with two_hosts() as (admin, remote):
+        made = Patient(admin, remote, remote.pcscd(), product.start_remote(remote))
+        made.world.add_person("ann")
+        made.keep()
+        yield made
+
 
 @pytest.fixture
-def patient() -> Iterator[Patient]:
-    with two_hosts() as (admin, remote):
-        ill = Patient(admin, remote, remote.pcscd(), product.start_remote(remote))
-        ill.world.add_person("ann")
-        yield ill
+def patient(healthy: Patient) -> Iterator[Patient]:
+    """The same machines for every test, in order again after each."""
+    yield healthy
+    healthy.mend()
 
 
 def doctor(host: Host, *words: str) -> dict[str, Finding]:
@@ -104,19 +136,22 @@ def test_srad_killed(patient: Patient) -> None:
     assert found["admins' port"]["text"] == "127.0.0.1 port 4116 can't be reached: Connection refused."
     assert wrong(doctor(patient.admin, "remote")) == {"reached": "sra doctor  (on remote, as root)"}
     assert "running        no" in patient.remote.run([SRA, "status"], check=False).stdout
-    product.start_remote(patient.remote)
+    patient.service = product.start_remote(patient.remote)
     assert wrong(doctor(patient.remote)) == {}
 
 
 def test_a_port_that_somebody_else_has_taken(patient: Patient) -> None:
     patient.service.process.kill()
     patient.remote.add_account("mallory", "secret")
-    patient.remote.start(["openssl", "s_server", "-accept", "4116", "-nocert", "-cipher", "aNULL"], user="mallory")
+    thief = patient.remote.start(
+        ["openssl", "s_server", "-accept", "4116", "-nocert", "-cipher", "aNULL"], user="mallory"
+    )
     wait_until(lambda: ":4116 " in patient.remote.run(["ss", "-ltn"]).stdout, "the port to be taken", 10)
     found = doctor(patient.remote)
     assert found["admins' port"]["text"] == "Port 4116 is taken by a program of mallory."
     command = str(found["admins' port"]["command"])
     assert ("openssl" in patient.remote.run(command.split()).stdout) is True
+    thief.kill()
 
 
 def test_who_is_not_root_is_told_to_be(patient: Patient) -> None:
@@ -129,11 +164,13 @@ def test_who_is_not_root_is_told_to_be(patient: Patient) -> None:
 
 def test_a_virtual_card_that_hangs_back(patient: Patient) -> None:
     pid = re.findall(r"sra-card 1 runs as process ([0-9]+)", patient.service.process.output)[-1]
+    gone = patient.service.process.output.count("reader 1 is gone")
     patient.remote.run(["kill", "-STOP", pid])
-    wait_until(lambda: "reader 1 is gone" in patient.service.process.output, "srad to give reader 1 up", 15)
+    wait_until(lambda: patient.service.process.output.count("reader 1 is gone") > gone, "srad to give reader 1 up", 15)
     found = doctor(patient.remote)
     assert wrong(found) == {"virtual cards": "sra remote run"}
     assert found["virtual cards"]["text"] == "1 of 2 virtual cards are attached to srad."
+    patient.service.process.kill()
 
 
 def test_a_broken_pairing_file(patient: Patient) -> None:
@@ -158,10 +195,11 @@ def test_pcscd_stopped(patient: Patient) -> None:
 
 def test_a_reader_missing_in_pcscd(patient: Patient) -> None:
     patient.pcscd.kill()
-    patient.remote.pcscd(readers=1)
+    one_reader = patient.remote.pcscd(readers=1)
     found = doctor(patient.remote)
     assert wrong(found) == {"readers": "systemctl restart pcscd.service"}
     assert found["readers"]["text"] == "pcscd has 1 of 2 virtual readers."
+    one_reader.kill()
 
 
 def test_a_license_that_has_expired(patient: Patient) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,18 +20,28 @@ MAPPING = "/etc/pam_pkcs11/sra/mapping"
 PASSWORD = "a password of ann's"
 
 
-@pytest.fixture
-def fresh() -> Iterator[SystemdMachine]:
+@contextmanager
+def fresh_machine() -> Iterator[SystemdMachine]:
+    """A machine that could log people in with cards, without the package."""
     with systemd_machine(debian_root([*DEPENDENCIES, *LOOKING, "libpam-pkcs11", "pamtester"])) as machine:
         yield machine
 
 
+@pytest.fixture(scope="module")
+def activated() -> Iterator[SystemdMachine]:
+    with fresh_machine() as machine:
+        install(machine)
+        machine.run(["secure_remote_access.sh", "-a", "-g"])
+        give_license(machine)
+        yield machine
+
+
 @pytest.fixture
-def machine(fresh: SystemdMachine) -> SystemdMachine:
-    install(fresh)
-    fresh.run(["secure_remote_access.sh", "-a", "-g"])
-    give_license(fresh)
-    return fresh
+def machine(activated: SystemdMachine) -> Iterator[SystemdMachine]:
+    """The same machine for every test that needs it activated; no login asks for the card at first."""
+    yield activated
+    activated.run(["sra", "pam", "disable"])
+    activated.run(["systemctl", "reset-failed"])
 
 
 def mapped(machine: SystemdMachine, account: str) -> bool:
@@ -130,6 +141,12 @@ def edit_su(machine: SystemdMachine) -> None:
     """By hand, in the lines of ours."""
     stack = machine.path("/etc/pam.d/su").read_text()
     machine.write("/etc/pam.d/su", stack.replace("default=die] pam_pkcs11.so", "default=bad] pam_pkcs11.so"))
+
+
+@pytest.fixture
+def fresh() -> Iterator[SystemdMachine]:
+    with fresh_machine() as machine:
+        yield machine
 
 
 def test_with_the_product_its_logins_go_too_and_passwords_are_taken_again(
