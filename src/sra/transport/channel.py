@@ -19,17 +19,7 @@ from sra.logs import clean, of_session
 from sra.transport.tls_trust import verification_failed
 from sra.wire.connection import Connection
 from sra.wire.frames import Frame
-from sra.wire.messages import (
-    ANSWER_TYPES,
-    ANSWERS,
-    MAX_TEXT,
-    Cancel,
-    Goodbye,
-    Message,
-    Ping,
-    Pong,
-    Refusal,
-)
+from sra.wire.messages import ANSWER_TYPES, ANSWERS, MAX_TEXT, Cancel, Goodbye, Message, Ping, Pong, Refusal
 from sra.wire.rates import LATE, MessageMeter, refusal_to
 from sra.wire.states import Role
 
