@@ -9,7 +9,7 @@ import msgspec
 from sra.remote.activation import journal
 from sra.remote.activation.changed_machine import Machine
 from sra.remote.activation.journal import Journal, LostError, Requested
-from sra.remote.activation.steps import PCSCD_AGAIN, RELOAD, Step
+from sra.remote.activation.steps import PCSCD_AGAIN, RELOAD, Step, trace
 from sra.remote.activation.undo import Before, Kind
 
 Tell = Callable[[str], None]
@@ -74,5 +74,5 @@ def rebuild(machine: Machine, steps: Sequence[Step], tell: Tell) -> None:
         journal.read(machine)
     except LostError as error:
         tell(f"{error.what}: what an activation leaves on any machine is taken back; the identity stays")
-        found = tuple(before for step in steps if (before := step.lost(machine)))
+        found = tuple(before for step in steps if (before := trace(machine, step)))
         journal.write(machine, Journal(entries=found))

@@ -42,10 +42,6 @@ class Step:
         """What is there before it is done; ``None`` if there is nothing to take back."""
         return Before(self.kind, self.name) if self.kind else None
 
-    def lost(self, machine: Machine) -> Before | None:
-        """What takes it back when the journal is lost, and with it what was there before; ``None`` if not done."""
-        return Before(self.kind, self.name) if self.kind and os.path.lexists(machine.path(self.name)) else None
-
 
 @dataclass(frozen=True)
 class Folder(Step):
@@ -117,12 +113,6 @@ class File(Step):
         """The file that is there, which is kept."""
         return Before(self.kind, self.name, keep_file(machine, self.name))
 
-    def lost(self, machine: Machine) -> Before | None:
-        """The file that was kept; root's, as nearly all are."""
-        if backup(machine, self.name).exists():
-            return Before(Kind.FILE, self.name, FileState(self.mode, 0, 0))
-        return super().lost(machine)
-
     def do(self, machine: Machine) -> None:
         """Write it as a whole."""
         files.replace(machine.path(self.name), self.data, self.mode)
@@ -146,11 +136,6 @@ class ExistingFile(File):
         content(machine.path(self.name))
         return Before(self.kind, self.name, FileState.of(machine.path(self.name)))
 
-    def lost(self, machine: Machine) -> Before | None:
-        """The file that was kept, or this one as root's."""
-        found = super().lost(machine)
-        return Before(found.kind, found.name, FileState(self.mode, 0, 0)) if found else None
-
     def do(self, machine: Machine) -> None:
         """Give it away; it is a plain file, or this raises ``FileError``."""
         path = machine.path(self.name)
@@ -169,10 +154,6 @@ class Group(Step):
         """Whether there is such a group."""
         return machine.group(self.name) is not None
 
-    def lost(self, machine: Machine) -> Before | None:
-        """Nothing, if there is one."""
-        return Before(self.kind, self.name) if machine.group(self.name) is not None else None
-
     def do(self, machine: Machine) -> None:
         """Add it."""
         machine.run(["groupadd", "--system", self.name])
@@ -188,11 +169,6 @@ class SystemUser(Step):
     def is_done(self, machine: Machine, *, changed: bool) -> bool:
         """Whether there are such a user and group."""
         return machine.user(self.name) is not None and machine.group(self.name) is not None
-
-    def lost(self, machine: Machine) -> Before | None:
-        """Nothing, if there is one of both."""
-        is_there = machine.user(self.name) is not None or machine.group(self.name) is not None
-        return Before(self.kind, self.name) if is_there else None
 
     def do(self, machine: Machine) -> None:
         """Add it; useradd makes it locked."""
@@ -256,12 +232,29 @@ class Enabled(Step):
         was_enabled = machine.succeeds(["systemctl", "--quiet", "is-enabled", self.name])
         return None if was_enabled else Before(self.kind, self.name, members=self.members)
 
-    def lost(self, machine: Machine) -> Before | None:
-        """That it was not enabled, if its file is there."""
-        is_there = os.path.lexists(machine.path(f"{UNITS}/{self.name}"))
-        return Before(self.kind, self.name, members=self.members) if is_there else None
-
     def do(self, machine: Machine) -> None:
         """Enable it, and start it anew."""
         machine.run(["systemctl", "enable", self.name])
         machine.run(["systemctl", "restart", self.name])
+
+
+def trace(machine: Machine, step: Step) -> Before | None:
+    """What takes a step back whose record is lost, and with it what was there before; ``None`` if it was not done.
+
+    Nothing was there, then, but for a file of which there is a copy; a file that was given away is root's again.
+    """
+    name = step.name
+    match step.kind:
+        case None:
+            return None
+        case Kind.USER | Kind.GROUP:
+            is_there = machine.user(name) is not None or machine.group(name) is not None
+        case Kind.UNIT:
+            is_there = os.path.lexists(machine.path(f"{UNITS}/{name}"))
+        case _:
+            is_there = os.path.lexists(machine.path(name))
+    if isinstance(step, File) and backup(machine, name).exists():
+        return Before(Kind.FILE, name, FileState(step.mode, 0, 0))
+    was = FileState(step.mode, 0, 0) if isinstance(step, ExistingFile) else None
+    members = step.members if isinstance(step, Enabled) else ()
+    return Before(step.kind, name, was, members) if is_there else None
