@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from tests.admin.connecting import remote_at
 from tests.admin.guard_scene import KEYS, request_for
 from tests.admin.scripted_remote import let_in, take_card
 from tests.admin.watching import Watching
-from tests.loopback import Door, listening, run
+from tests.loopback import Door, listening
 from tests.memory_card import PIN, MemoryCard
 
 SIGN = request_for(Slot.AUTHENTICATION)
@@ -73,7 +73,7 @@ class Scene:
 
 
 @asynccontextmanager
-async def opened(folder: Path, entry: PinEntry, rules: tuple[KeyRule, ...]) -> AsyncIterator[Scene]:
+async def _opened(folder: Path, entry: PinEntry, rules: tuple[KeyRule, ...]) -> AsyncIterator[Scene]:
     door, card, person, log = Door(), MemoryCard(KEYS), Slow(), folder / "audit.jsonl"
     ledger = Ledger(log, rule_for)
     watcher = AuditTrail(ledger.record, "remote", Watching())
@@ -106,18 +106,16 @@ class Silent:
         """Say nothing, whatever it is: an ejection is not confirmed either."""
 
 
-def play(
-    folder: Path, body: Callable[[Scene], Awaitable[None]], *, entry: PinEntry = PinEntry.PAD,
-    rules: tuple[KeyRule, ...] = ALLOW,
-) -> None:  # fmt: skip
-    async def whole() -> None:
-        async with opened(folder, entry, rules) as scene:
-            await body(scene)
-            assert scene.card.tries == 3
-            assert set(scene.card.verifications) <= {PIN}
-        scene.ledger.write_counts(at_once=True)
-        assert audit.verify(scene.log) is None
-        if refusals_path(scene.log).exists():
-            assert audit.verify(refusals_path(scene.log)) is None
-
-    run(whole())
+@asynccontextmanager
+async def playing(
+    folder: Path, *, entry: PinEntry = PinEntry.PAD, rules: tuple[KeyRule, ...] = ALLOW
+) -> AsyncIterator[Scene]:
+    """A scene, in which no try may be lost; afterwards what was written down is whole."""
+    async with _opened(folder, entry, rules) as scene:
+        yield scene
+        assert scene.card.tries == 3
+        assert set(scene.card.verifications) <= {PIN}
+    scene.ledger.write_counts(at_once=True)
+    assert audit.verify(scene.log) is None
+    if refusals_path(scene.log).exists():
+        assert audit.verify(refusals_path(scene.log)) is None

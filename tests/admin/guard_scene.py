@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -76,16 +73,6 @@ class Scene:
             f"{request.operation} with slot {request.slot:02X}", str(refused.value)
         )
         return f"{refused.value.code}: {refused.value.text}"
-
-
-Body = Callable[[Scene], Awaitable[None]]
-
-
-def play(body: Body, scene: Callable[[], Scene] = Scene) -> None:
-    async def run() -> None:
-        await body(scene())
-
-    asyncio.run(run())
 
 
 def request_for(slot: Slot, algorithm: Algorithm | None = None) -> KeyRequest:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from sra.admin.guard.guard import Guard
 from sra.admin.guard.key_rules import KeyRule
@@ -46,16 +45,11 @@ class SlowScene:
         return asking
 
 
-def play(
-    body: Callable[[SlowScene], Awaitable[None]], *rules: KeyRule, card: MemoryCard | None = None, known: bool = True
-) -> None:
-    async def run() -> None:
-        async with asyncio.timeout(5):
-            scene = SlowScene(*rules, card=card, known=known)
-            await scene.card.verify_pin(PIN)
-            await body(scene)
-
-    asyncio.run(run())
+async def unlocked_scene(*rules: KeyRule, card: MemoryCard | None = None, known: bool = True) -> SlowScene:
+    """A scene whose card has its PIN."""
+    scene = SlowScene(*rules, card=card, known=known)
+    await scene.card.verify_pin(PIN)
+    return scene
 
 
 def why(asking: asyncio.Task[KeyReply | PinReply]) -> str:

@@ -23,7 +23,7 @@ from sra.wire.frames import Frame
 from sra.wire.messages import Attach, Challenge, EjectCard, Hello, Message, Proof, Remark
 from sra.wire.states import TABLE, Role, State
 from tests.admin.asking import NO, typing
-from tests.admin.attack_scene import SIGN, Scene, play
+from tests.admin.attack_scene import SIGN, playing
 from tests.admin.connecting import connect
 from tests.admin.guard_scene import changed, request_for
 from tests.admin.scripted_remote import WELCOME
@@ -32,8 +32,8 @@ from tests.memory_card import PIN, MemoryCard
 from tests.memory_remote import running_remote
 
 
-def test_a_thousand_questions_a_second_are_slowed_down(tmp_path: Path) -> None:
-    async def body(scene: Scene) -> None:
+async def test_a_thousand_questions_a_second_are_slowed_down(tmp_path: Path) -> None:
+    async with playing(tmp_path) as scene:
         await scene.gives_pin()
         loop = asyncio.get_running_loop()
         begun, outcomes = loop.time(), []
@@ -44,12 +44,10 @@ def test_a_thousand_questions_a_second_are_slowed_down(tmp_path: Path) -> None:
         assert outcomes.count("done") + outcomes.count("not-allowed") == 1000
         assert len(scene.facts("key-use")) == outcomes.count("done")
 
-    play(tmp_path, body)
-
 
 @pytest.mark.parametrize("entry", PinEntry)
-def test_guessing_for_ever_closes_the_card_for_that_remote(entry: PinEntry, tmp_path: Path) -> None:
-    async def body(scene: Scene) -> None:
+async def test_guessing_for_ever_closes_the_card_for_that_remote(entry: PinEntry, tmp_path: Path) -> None:
+    async with playing(tmp_path, entry=entry) as scene:
         await scene.gives_pin()
         outcomes = [await scene.tries_one(PinRequest(b"%06d" % number)) for number in range(60)]
         assert outcomes[:TRIES] == ["wrong"] * (TRIES - 1) + ["blocked"]
@@ -58,11 +56,9 @@ def test_guessing_for_ever_closes_the_card_for_that_remote(entry: PinEntry, tmp_
         scene.session.lending.lender.meter._recent.clear()
         assert await scene.tries(SIGN, PinRequest(None), PinRequest(PIN)) == ["not-allowed", "blocked", "blocked"]
 
-    play(tmp_path, body, entry=entry)
-
 
 @pytest.mark.parametrize("typed", [PIN, b"000000"], ids=["the real PIN", "another"])
-def test_that_it_was_the_real_pin_is_recorded_after_the_answer_has_left(
+async def test_that_it_was_the_real_pin_is_recorded_after_the_answer_has_left(
     typed: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
@@ -76,18 +72,16 @@ def test_that_it_was_the_real_pin_is_recorded_after_the_answer_has_left(
         done.append(type(message).__name__)
         write(self, data, number, message)
 
-    async def body(scene: Scene) -> None:
+    async with playing(tmp_path, entry=PinEntry.CODE) as scene:
         monkeypatch.setattr(AuditTrail, "notice", noticed)
         monkeypatch.setattr(Channel, "_write", written)
         assert await scene.tries(PinRequest(typed)) == ["wrong"]
         await until(lambda: len(done) == 3 + (typed == PIN))
         assert done == ["PinRequest", "pin", "PinReply", *(["real-pin-typed"] if typed == PIN else [])]
 
-    play(tmp_path, body, entry=PinEntry.CODE)
 
-
-def test_keys_that_are_not_inserted_and_the_wrong_purposes_are_refused(tmp_path: Path) -> None:
-    async def body(scene: Scene) -> None:
+async def test_keys_that_are_not_inserted_and_the_wrong_purposes_are_refused(tmp_path: Path) -> None:
+    async with playing(tmp_path) as scene:
         await scene.gives_pin()
         uses = len(scene.card.uses)
         asked = [request_for(slot) for slot in (Slot.SIGNATURE, Slot.CARD_AUTHENTICATION, Slot.RETIRED_1)]
@@ -97,11 +91,9 @@ def test_keys_that_are_not_inserted_and_the_wrong_purposes_are_refused(tmp_path:
         assert len(scene.card.uses) == uses
         assert [fact["what"] for fact in scene.facts("refused")][-1] == "sign with slot 9D"
 
-    play(tmp_path, body)
 
-
-def test_a_remote_that_asks_while_the_person_answers_gets_no_answer_to_anything_else(tmp_path: Path) -> None:
-    async def body(scene: Scene) -> None:
+async def test_a_remote_that_asks_while_the_person_answers_gets_no_answer_to_anything_else(tmp_path: Path) -> None:
+    async with playing(tmp_path) as scene:
         scene.session.lending.lender.queue._calm = 0
         first = asyncio.create_task(scene.tries_one(PinRequest(None)))
         await until(lambda: bool(scene.person.shown))
@@ -118,11 +110,9 @@ def test_a_remote_that_asks_while_the_person_answers_gets_no_answer_to_anything_
         assert outcomes.count("not-allowed") == 12 - MAX_NOES
         assert [fact["questions"] for fact in scene.facts("asked-in-vain")] == [MAX_NOES]
 
-    play(tmp_path, body)
 
-
-def test_a_remote_that_never_gets_a_yes_asks_for_a_while_and_no_more(tmp_path: Path) -> None:
-    async def body(scene: Scene) -> None:
+async def test_a_remote_that_never_gets_a_yes_asks_for_a_while_and_no_more(tmp_path: Path) -> None:
+    async with playing(tmp_path, rules=(KeyRule("*", ("9A",), "allow"),)) as scene:
         lender = scene.session.lending.lender
         lender.queue._calm = 0
         await scene.gives_pin()
@@ -140,11 +130,9 @@ def test_a_remote_that_never_gets_a_yes_asks_for_a_while_and_no_more(tmp_path: P
         lender.resume()
         await scene.gives_pin()
 
-    play(tmp_path, body, rules=(KeyRule("*", ("9A",), "allow"),))
 
-
-def test_an_answer_is_for_the_question_that_was_shown_and_no_other(tmp_path: Path) -> None:
-    async def body(scene: Scene) -> None:
+async def test_an_answer_is_for_the_question_that_was_shown_and_no_other(tmp_path: Path) -> None:
+    async with playing(tmp_path, rules=(KeyRule("*", ("9A", "9D"), "ask"),)) as scene:
         await scene.gives_pin()
         assert await scene.tries_one(SIGN) == "done", "which the PIN was for"
         decrypting = request_for(Slot.KEY_MANAGEMENT)
@@ -161,11 +149,9 @@ def test_an_answer_is_for_the_question_that_was_shown_and_no_other(tmp_path: Pat
         assert await swapped == "not-allowed"
         assert decrypting not in scene.card.uses
 
-    play(tmp_path, body, rules=(KeyRule("*", ("9A", "9D"), "ask"),))
 
-
-def test_floods_of_questions_and_cancels_leave_nothing_on_the_screen_and_are_written_down(tmp_path: Path) -> None:
-    async def body(scene: Scene) -> None:
+async def test_floods_of_questions_and_cancels_leave_nothing_on_the_screen_and_are_written_down(tmp_path: Path) -> None:
+    async with playing(tmp_path) as scene:
         for _ in range(20):
             asking = [asyncio.create_task(scene.channel.ask(PinRequest(None))) for _ in range(2)]
             await asyncio.sleep(0)
@@ -182,8 +168,6 @@ def test_floods_of_questions_and_cancels_leave_nothing_on_the_screen_and_are_wri
         assert scene.facts("refused")[-1]["reason"] == "Nobody waits for it any more."
         await scene.gives_pin()
 
-    play(tmp_path, body)
-
 
 @pytest.mark.parametrize(
     "said",
@@ -197,8 +181,8 @@ def test_floods_of_questions_and_cancels_leave_nothing_on_the_screen_and_are_wri
     ],
     ids=["a reply to nothing", "a PIN reply", "another challenge", "a virtual card's word", "a hello", "no number"],
 )
-def test_replies_and_messages_out_of_turn_end_the_connection(said: Frame, tmp_path: Path) -> None:
-    async def body(scene: Scene) -> None:
+async def test_replies_and_messages_out_of_turn_end_the_connection(said: Frame, tmp_path: Path) -> None:
+    async with playing(tmp_path) as scene:
         await scene.gives_pin()
         uses = len(scene.card.uses)
         transport = scene.channel._transport
@@ -208,11 +192,9 @@ def test_replies_and_messages_out_of_turn_end_the_connection(said: Frame, tmp_pa
             await scene.session.hold()
         assert len(scene.card.uses) == uses
 
-    play(tmp_path, body)
 
-
-def test_a_question_number_is_taken_once(tmp_path: Path) -> None:
-    async def body(scene: Scene) -> None:
+async def test_a_question_number_is_taken_once(tmp_path: Path) -> None:
+    async with playing(tmp_path) as scene:
         await scene.gives_pin()
         transport = scene.channel._transport
         assert transport is not None
@@ -221,15 +203,12 @@ def test_a_question_number_is_taken_once(tmp_path: Path) -> None:
         with pytest.raises((ProtocolError, LinkError)):
             await scene.session.hold()
 
-    play(tmp_path, body)
 
-
-def test_a_card_that_is_pulled_is_gone_though_the_remote_keeps_the_link_and_says_nothing(
+async def test_a_card_that_is_pulled_is_gone_though_the_remote_keeps_the_link_and_says_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session_module, "EJECT_DEADLINE", 0.3)
-
-    async def body(scene: Scene) -> None:
+    async with playing(tmp_path) as scene:
         await scene.gives_pin()
         holding = asyncio.create_task(scene.session.hold())
         await asyncio.sleep(0)
@@ -244,11 +223,9 @@ def test_a_card_that_is_pulled_is_gone_though_the_remote_keeps_the_link_and_says
         assert len(scene.card.uses) == uses
         assert scene.channel.is_lost or scene.session._channel.is_lost
 
-    play(tmp_path, body)
 
-
-def test_what_a_remote_calls_its_account_and_its_reason_is_only_written_down(tmp_path: Path) -> None:
-    async def body(scene: Scene) -> None:
+async def test_what_a_remote_calls_its_account_and_its_reason_is_only_written_down(tmp_path: Path) -> None:
+    async with playing(tmp_path) as scene:
         scene.channel.notify(Remark("\x1b[2Jaccount root"))
         scene.channel.notify(EjectCard("\x1b[2J"))
         await scene.session.hold()
@@ -259,8 +236,6 @@ def test_what_a_remote_calls_its_account_and_its_reason_is_only_written_down(tmp
             "reason": "?[2J",
             "wished": False,
         }
-
-    play(tmp_path, body)
 
 
 # Another admin on the same, honest remote.

@@ -14,14 +14,14 @@ from sra.admin.guard.rate import MAX_RATE
 from sra.piv.keys import KeyReply, KeyRequest, PinRequest, Slot
 from sra.wire.messages import Cancel, Message
 from tests.admin.asking import NO, YES
-from tests.admin.attack_scene import SIGN, Scene, play
+from tests.admin.attack_scene import SIGN, playing
 from tests.admin.guard_scene import changed, request_for
 from tests.loopback import until
 from tests.memory_card import MemoryCard
 
 
-def test_questions_that_are_taken_back_in_the_same_packet_are_counted_and_written_down(tmp_path: Path) -> None:
-    async def body(scene: Scene) -> None:
+async def test_questions_that_are_taken_back_in_the_same_packet_are_counted_and_written_down(tmp_path: Path) -> None:
+    async with playing(tmp_path) as scene:
         await scene.gives_pin()
         connection, transport = scene.channel._connection, scene.channel._transport
         assert transport is not None
@@ -41,16 +41,13 @@ def test_questions_that_are_taken_back_in_the_same_packet_are_counted_and_writte
         assert any(fact["reason"] == "The remote asks too often." for fact in scene.facts("refused"))
         assert given_up + total(scene.facts("flood")) == asked
 
-    play(tmp_path, body)
-
 
 @pytest.mark.parametrize("seed", range(2))
-def test_whatever_a_remote_asks_and_takes_back_the_audit_is_complete(seed: int, tmp_path: Path) -> None:
+async def test_whatever_a_remote_asks_and_takes_back_the_audit_is_complete(seed: int, tmp_path: Path) -> None:
     chance = random.Random(seed)  # noqa: S311 - what the test does, again and again the same
     keys: list[Message] = [SIGN, SIGN, request_for(Slot.KEY_MANAGEMENT), changed(SIGN, input=b"")]
     choices = [*keys, PinRequest(None), PinRequest(b"1")]
-
-    async def body(scene: Scene) -> None:
+    async with playing(tmp_path) as scene:
         await scene.gives_pin()
         before, uses = len(scene.records()), len(scene.card.uses)
         lender = scene.session.lending.lender
@@ -77,8 +74,6 @@ def test_whatever_a_remote_asks_and_takes_back_the_audit_is_complete(seed: int, 
         assert told["key-use"] == len(scene.card.uses) - uses
         assert told["key-use"] > 0
         assert told["key-use"] + told["refused"] + told["pin"] - too_fast + total(floods) == len(asked)
-
-    play(tmp_path, body)
 
 
 def counted(facts: Iterable[dict[str, audit.Fact]]) -> int:

@@ -12,7 +12,7 @@ from sra.errors import ProtocolError
 from sra.ledger import refusals_path
 from sra.wire.messages import Cancel, Message, Ping, Remark
 from sra.wire.rates import ENDURED, RATES, FloodError, Rate
-from tests.admin.attack_scene import Scene, play
+from tests.admin.attack_scene import playing
 from tests.loopback import raw, until
 
 
@@ -23,10 +23,10 @@ def burst(kind: type[Message]) -> int:
 
 
 @pytest.mark.parametrize(("kind", "notice"), [(Remark, Remark("sudo for ann")), (Cancel, Cancel(7))])
-def test_a_flood_of_notices_ends_the_connection_after_a_known_number(
+async def test_a_flood_of_notices_ends_the_connection_after_a_known_number(
     kind: type[Message], notice: Message, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def body(scene: Scene) -> None:
+    async with playing(tmp_path) as scene:
         acted: list[str] = []
         monkeypatch.setattr(scene.session.lending, "hear_remark", acted.append)
         transport = scene.channel._transport
@@ -39,11 +39,9 @@ def test_a_flood_of_notices_ends_the_connection_after_a_known_number(
         assert len(acted) <= burst(Remark) + 5
         assert scene.session.channel._frames.qsize() <= burst(kind) + 100
 
-    play(tmp_path, body)
 
-
-def test_remarks_that_are_too_many_are_passed_over_and_one_line_tells_it(tmp_path: Path) -> None:
-    async def body(scene: Scene) -> None:
+async def test_remarks_that_are_too_many_are_passed_over_and_one_line_tells_it(tmp_path: Path) -> None:
+    async with playing(tmp_path) as scene:
         transport = scene.channel._transport
         assert transport is not None
         number = burst(Remark) * (ENDURED // 2)
@@ -56,11 +54,9 @@ def test_remarks_that_are_too_many_are_passed_over_and_one_line_tells_it(tmp_pat
         assert all(facts["message"] == "Remark" for facts in told)
         assert number - burst(Remark) - 20 <= 1 + int(str(told[1]["repeated"])) <= number - burst(Remark)
 
-    play(tmp_path, body)
 
-
-def test_pings_without_end_get_no_more_than_the_rate_and_end_the_connection(tmp_path: Path) -> None:
-    async def body(scene: Scene) -> None:
+async def test_pings_without_end_get_no_more_than_the_rate_and_end_the_connection(tmp_path: Path) -> None:
+    async with playing(tmp_path) as scene:
         connection, transport = scene.channel._connection, scene.channel._transport
         assert transport is not None
         for _ in range(burst(Ping) + 200):
@@ -70,15 +66,11 @@ def test_pings_without_end_get_no_more_than_the_rate_and_end_the_connection(tmp_
         await until(lambda: scene.session.channel.is_lost)
         assert isinstance(scene.session.channel.reason, ProtocolError)
 
-    play(tmp_path, body)
 
-
-def test_the_machine_of_the_remote_holds_its_own_remarks_back(tmp_path: Path) -> None:
-    async def body(scene: Scene) -> None:
+async def test_the_machine_of_the_remote_holds_its_own_remarks_back(tmp_path: Path) -> None:
+    async with playing(tmp_path) as scene:
         for _ in range(burst(Remark) * (ENDURED + 5)):
             scene.channel.notify(Remark("su for ann, a hundred times a second"))
         await scene.gives_pin()
         assert not scene.session.channel.is_lost
         assert scene.facts("too-many") == []
-
-    play(tmp_path, body)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +33,7 @@ from tests.admin.connecting import remote_at
 from tests.admin.guard_scene import KEYS, Clock, changed, request_for
 from tests.admin.scripted_remote import WELCOME, let_in, take_card
 from tests.admin.watching import Watching
-from tests.loopback import Door, listening, run, until
+from tests.loopback import Door, listening, until
 from tests.memory_card import PIN, MemoryCard
 
 SIGN = request_for(Slot.AUTHENTICATION)
@@ -110,23 +109,16 @@ class Liar:
         return "done"
 
 
-@asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[Scene]:
-    scene = Scene(folder)
-    async with listening(scene.door.welcome) as scene.port:
-        yield scene
-
-
-def play(folder: Path, body: Callable[[Scene], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        async with opened(folder) as scene:
-            await body(scene)
-            await scene.over()
-            assert scene.card.tries == 3
-            assert set(scene.card.verifications) <= {PIN}
-        assert audit.verify(scene.log) is None
-
-    run(whole())
+@pytest.fixture
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    """A scene, in which no try may be lost; afterwards what was written down is whole."""
+    made = Scene(tmp_path)
+    async with listening(made.door.welcome) as made.port:
+        yield made
+        await made.over()
+        assert made.card.tries == 3
+        assert set(made.card.verifications) <= {PIN}
+    assert audit.verify(made.log) is None
 
 
 async def ends(stay: asyncio.Task[None]) -> str:
@@ -141,19 +133,16 @@ async def ends(stay: asyncio.Task[None]) -> str:
 
 
 @pytest.mark.parametrize("name", ["root", "Ann", "ann2"])
-def test_a_remote_that_names_another_account_at_the_next_link_gets_no_card(name: str, tmp_path: Path) -> None:
-    async def body(scene: Scene) -> None:
-        stay = scene.stay()
-        first = await scene.takes_card()
-        first.channel.abort(LinkError("so that the admin comes back"))
-        second = await scene.door.next()
-        await let_in(second, msgspec.structs.replace(WELCOME, account=name))
-        assert f"The remote says “{name}” is your account now, and said “ann” before." in await ends(stay)
-        assert isinstance((await second.next_question(1)).message, Goodbye), "and no card"
-        assert scene.card.verifications == [PIN], "nothing was asked again"
-        assert [record.event for record in audit.read(scene.log)].count("connected") == 1
-
-    play(tmp_path, body)
+async def test_a_remote_that_names_another_account_at_the_next_link_gets_no_card(scene: Scene, name: str) -> None:
+    stay = scene.stay()
+    first = await scene.takes_card()
+    first.channel.abort(LinkError("so that the admin comes back"))
+    second = await scene.door.next()
+    await let_in(second, msgspec.structs.replace(WELCOME, account=name))
+    assert f"The remote says “{name}” is your account now, and said “ann” before." in await ends(stay)
+    assert isinstance((await second.next_question(1)).message, Goodbye), "and no card"
+    assert scene.card.verifications == [PIN], "nothing was asked again"
+    assert [record.event for record in audit.read(scene.log)].count("connected") == 1
 
 
 # Lies about time.
@@ -167,57 +156,46 @@ LIES = {
 
 @pytest.mark.parametrize("limit", ["idle", "total"])
 @pytest.mark.parametrize("lie", LIES)
-def test_what_a_remote_says_of_its_limits_makes_ours_no_longer(lie: str, limit: str, tmp_path: Path) -> None:
-    async def body(scene: Scene) -> None:
-        stay = scene.stay(**{limit: LIMIT})
-        liar = await scene.takes_card(LIES[lie])
-        scene.clock.now += LIMIT - 1
-        await asyncio.sleep(0.03)
-        assert not stay.done()
-        scene.clock.now += 1
-        assert "connect again to go on" in await ends(stay)
-        await until(lambda: liar.channel.is_lost)
-
-    play(tmp_path, body)
+async def test_what_a_remote_says_of_its_limits_makes_ours_no_longer(scene: Scene, lie: str, limit: str) -> None:
+    stay = scene.stay(**{limit: LIMIT})
+    liar = await scene.takes_card(LIES[lie])
+    scene.clock.now += LIMIT - 1
+    await asyncio.sleep(0.03)
+    assert not stay.done()
+    scene.clock.now += 1
+    assert "connect again to go on" in await ends(stay)
+    await until(lambda: liar.channel.is_lost)
 
 
-def test_a_remote_that_keeps_the_link_busy_is_idle_all_the_same(tmp_path: Path) -> None:
+async def test_a_remote_that_keeps_the_link_busy_is_idle_all_the_same(scene: Scene) -> None:
     """Only a use of the card counts, not what is refused, nor what is said."""
-
-    async def body(scene: Scene) -> None:
-        stay = scene.stay(idle=LIMIT)
-        liar = await scene.takes_card()
-        for _ in range(4):
-            scene.clock.now += LIMIT / 4 - 1
-            assert await liar.tries(changed(SIGN, slot=Slot.CARD_AUTHENTICATION)) == "not-allowed"
-            assert await liar.tries(SIGN) == "pin-needed"
-            liar.channel.notify(Remark("busy"))
-        scene.clock.now += 4
-        assert "was not used for as long" in await ends(stay)
-
-    play(tmp_path, body)
+    stay = scene.stay(idle=LIMIT)
+    liar = await scene.takes_card()
+    for _ in range(4):
+        scene.clock.now += LIMIT / 4 - 1
+        assert await liar.tries(changed(SIGN, slot=Slot.CARD_AUTHENTICATION)) == "not-allowed"
+        assert await liar.tries(SIGN) == "pin-needed"
+        liar.channel.notify(Remark("busy"))
+    scene.clock.now += 4
+    assert "was not used for as long" in await ends(stay)
 
 
 @pytest.mark.parametrize("asked", [SIGN, PinRequest(None)], ids=lambda asked: type(asked).__name__)
-def test_a_remote_that_claims_to_be_idle_has_no_card_to_use(asked: Message, tmp_path: Path) -> None:
+async def test_a_remote_that_claims_to_be_idle_has_no_card_to_use(scene: Scene, asked: Message) -> None:
     """It says that its reader is empty, so that nobody looks, and asks on."""
-
-    async def body(scene: Scene) -> None:
-        stay = scene.stay()
-        liar = await scene.takes_card()
-        scene.person.answer(typing(PIN))
-        assert await liar.tries(PinRequest(None)) == "done"
-        assert await liar.tries(SIGN) == "done"
-        uses, questions = len(scene.card.uses), len(scene.person.asked)
-        liar.channel.notify(EjectCard("unused"))
-        await until(lambda: scene.staying.session is None or not scene.staying.session.is_inserted)
-        transport = liar.channel._transport
-        assert transport is not None
-        transport.write(frames.encode(Frame(500, asked)))
-        with pytest.raises(ProtocolError):
-            async with asyncio.timeout(5):
-                await stay
-        assert (len(scene.card.uses), len(scene.person.asked)) == (uses, questions)
-        assert [record.facts["reason"] for record in audit.read(scene.log) if record.event == "ejected"] == ["unused"]
-
-    play(tmp_path, body)
+    stay = scene.stay()
+    liar = await scene.takes_card()
+    scene.person.answer(typing(PIN))
+    assert await liar.tries(PinRequest(None)) == "done"
+    assert await liar.tries(SIGN) == "done"
+    uses, questions = len(scene.card.uses), len(scene.person.asked)
+    liar.channel.notify(EjectCard("unused"))
+    await until(lambda: scene.staying.session is None or not scene.staying.session.is_inserted)
+    transport = liar.channel._transport
+    assert transport is not None
+    transport.write(frames.encode(Frame(500, asked)))
+    with pytest.raises(ProtocolError):
+        async with asyncio.timeout(5):
+            await stay
+    assert (len(scene.card.uses), len(scene.person.asked)) == (uses, questions)
+    assert [record.facts["reason"] for record in audit.read(scene.log) if record.event == "ejected"] == ["unused"]

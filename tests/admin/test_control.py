@@ -61,32 +61,24 @@ async def listening(folder: Path) -> AsyncIterator[Connection]:
         await taking.close()
 
 
-def play(folder: Path, body: Callable[[Connection], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with asyncio.timeout(10), listening(folder / "sessions") as connection:
-            await body(connection)
-
-    asyncio.run(run())
+@pytest.fixture
+async def connection(tmp_path: Path) -> AsyncIterator[Connection]:
+    async with listening(tmp_path / "sessions") as opened:
+        yield opened
 
 
 @pytest.mark.parametrize("order", ControlRequest)
-def test_every_order_is_done_and_answered(order: ControlRequest, tmp_path: Path) -> None:
-    async def body(connection: Connection) -> None:
-        standing = await tell(connection.path, order)
-        assert standing == msgspec.structs.replace(STANDING, paused=order is ControlRequest.PAUSE)
-        assert connection.orders == [order]
-
-    play(tmp_path, body)
+async def test_every_order_is_done_and_answered(connection: Connection, order: ControlRequest) -> None:
+    standing = await tell(connection.path, order)
+    assert standing == msgspec.structs.replace(STANDING, paused=order is ControlRequest.PAUSE)
+    assert connection.orders == [order]
 
 
-def test_folder_and_socket_are_their_users_alone(tmp_path: Path) -> None:
+async def test_folder_and_socket_are_their_users_alone(tmp_path: Path) -> None:
     (tmp_path / "sessions").mkdir(mode=0o777)
-
-    async def body(connection: Connection) -> None:
+    async with listening(tmp_path / "sessions") as connection:
         assert stat.S_IMODE(connection.folder.stat().st_mode) == 0o700
         assert stat.S_IMODE(connection.path.stat().st_mode) == 0o600
-
-    play(tmp_path, body)
 
 
 GARBAGE = {
@@ -103,17 +95,14 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("said", GARBAGE.values(), ids=GARBAGE)
-def test_garbage_gets_no_answer_and_does_nothing(said: bytes, tmp_path: Path) -> None:
-    async def body(connection: Connection) -> None:
-        reader, writer = await asyncio.open_unix_connection(connection.path)
-        writer.write(said)
-        writer.write_eof()
-        assert await _all_of(reader) == b""
-        writer.close()
-        assert connection.orders == []
-        assert (await tell(connection.path, ControlRequest.STATUS)).remote == "remote"
-
-    play(tmp_path, body)
+async def test_garbage_gets_no_answer_and_does_nothing(connection: Connection, said: bytes) -> None:
+    reader, writer = await asyncio.open_unix_connection(connection.path)
+    writer.write(said)
+    writer.write_eof()
+    assert await _all_of(reader) == b""
+    writer.close()
+    assert connection.orders == []
+    assert (await tell(connection.path, ControlRequest.STATUS)).remote == "remote"
 
 
 async def _all_of(reader: asyncio.StreamReader) -> bytes:
@@ -124,25 +113,19 @@ async def _all_of(reader: asyncio.StreamReader) -> bytes:
         return b""
 
 
-def test_one_order_is_taken_on_each_connection(tmp_path: Path) -> None:
-    async def body(connection: Connection) -> None:
-        reader, writer = await asyncio.open_unix_connection(connection.path)
-        writer.write(b'"pause"\n"eject"\n')
-        assert (await _all_of(reader)).count(b"\n") <= 1
-        writer.close()
-        assert connection.orders == [ControlRequest.PAUSE]
-
-    play(tmp_path, body)
+async def test_one_order_is_taken_on_each_connection(connection: Connection) -> None:
+    reader, writer = await asyncio.open_unix_connection(connection.path)
+    writer.write(b'"pause"\n"eject"\n')
+    assert (await _all_of(reader)).count(b"\n") <= 1
+    writer.close()
+    assert connection.orders == [ControlRequest.PAUSE]
 
 
-def test_an_order_that_fails_gets_no_answer(tmp_path: Path) -> None:
-    async def body(connection: Connection) -> None:
-        connection.broken = True
-        with pytest.raises(LinkError, match="did not answer"):
-            await tell(connection.path, ControlRequest.EJECT)
-        assert connection.orders == [ControlRequest.EJECT]
-
-    play(tmp_path, body)
+async def test_an_order_that_fails_gets_no_answer(connection: Connection) -> None:
+    connection.broken = True
+    with pytest.raises(LinkError, match="did not answer"):
+        await tell(connection.path, ControlRequest.EJECT)
+    assert connection.orders == [ControlRequest.EJECT]
 
 
 AS_NOBODY = """
@@ -162,27 +145,25 @@ with socket.socket(socket.AF_UNIX) as there:
 
 
 @pytest.mark.parametrize("let_in", [False, True], ids=["as it is", "where the modes were opened by mistake"])
-def test_another_user_is_not_obeyed(let_in: bool) -> None:
-    async def body(connection: Connection) -> None:
-        if let_in:
-            connection.folder.chmod(0o755)
-            connection.path.chmod(0o666)
-        command = [sys.executable, "-c", AS_NOBODY, str(connection.path), str(NOBODY)]
-        tried = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
-        assert ("no permission" in tried.stderr, tried.stdout) == (not let_in, "b''\n" if let_in else "")
-        assert connection.orders == []
-
-    if os.geteuid() == 0:
-        with tempfile.TemporaryDirectory() as folder:
-            Path(folder).chmod(0o755)
-            play(Path(folder), body)
-    else:
+async def test_another_user_is_not_obeyed(let_in: bool) -> None:
+    if os.geteuid() != 0:
         with pytest.raises(PermissionError):
             os.setuid(NOBODY)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        await asyncio.to_thread(Path(folder).chmod, 0o755)
+        async with listening(Path(folder) / "sessions") as connection:
+            if let_in:
+                connection.folder.chmod(0o755)
+                connection.path.chmod(0o666)
+            command = [sys.executable, "-c", AS_NOBODY, str(connection.path), str(NOBODY)]
+            tried = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+            assert ("no permission" in tried.stderr, tried.stdout) == (not let_in, "b''\n" if let_in else "")
+            assert connection.orders == []
 
 
-def test_what_a_killed_connection_has_left_is_removed_and_the_others_are_found(tmp_path: Path) -> None:
-    async def body(connection: Connection) -> None:
+async def test_what_a_killed_connection_has_left_is_removed_and_the_others_are_found(tmp_path: Path) -> None:
+    async with listening(tmp_path / "sessions") as connection:
         left = connection.folder / "1.socket"
         with socket.socket(socket.AF_UNIX) as gone:
             gone.bind(str(left))
@@ -190,8 +171,6 @@ def test_what_a_killed_connection_has_left_is_removed_and_the_others_are_found(t
         assert running(connection.folder) == [connection.path]
         assert not left.exists()
         assert (connection.folder / "notes.txt").exists()
-
-    play(tmp_path, body)
     assert running(tmp_path / "sessions") == []
 
 
@@ -232,37 +211,28 @@ async def test_an_answer_that_is_none_is_an_error(said: bytes, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("platform", ["plan9", "freebsd14"])
-def test_on_a_system_that_does_not_tell_who_asks_no_order_is_taken(
-    platform: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_on_a_system_that_does_not_tell_who_asks_no_order_is_taken(
+    connection: Connection, platform: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def body(connection: Connection) -> None:
-        reader, writer = await asyncio.open_unix_connection(connection.path)
-        monkeypatch.setattr(sys, "platform", platform)
-        writer.write(b'"eject"\n')
-        assert await _all_of(reader) == b""
-        writer.close()
-        assert connection.orders == []
-
-    play(tmp_path, body)
+    reader, writer = await asyncio.open_unix_connection(connection.path)
+    monkeypatch.setattr(sys, "platform", platform)
+    writer.write(b'"eject"\n')
+    assert await _all_of(reader) == b""
+    writer.close()
+    assert connection.orders == []
 
 
-def test_a_program_of_another_user_that_listens_there_is_told_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_program_of_another_user_that_listens_there_is_told_nothing(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def body(connection: Connection) -> None:
-        monkeypatch.setattr(control, "is_ours", lambda _: False)
-        with pytest.raises(LinkError, match="another user"):
-            await tell(connection.path, ControlRequest.EJECT)
-        assert connection.orders == []
-
-    play(tmp_path, body)
+    monkeypatch.setattr(control, "is_ours", lambda _: False)
+    with pytest.raises(LinkError, match="another user"):
+        await tell(connection.path, ControlRequest.EJECT)
+    assert connection.orders == []
 
 
-def test_a_flood_of_orders_gets_no_more_than_the_rate(tmp_path: Path) -> None:
-    async def body(connection: Connection) -> None:
-        for _ in range(control.RATE.burst + 50):
-            with contextlib.suppress(LinkError):
-                await tell(connection.path, ControlRequest.STATUS)
-        assert control.RATE.burst <= len(connection.orders) < control.RATE.burst + 50
-
-    play(tmp_path, body)
+async def test_a_flood_of_orders_gets_no_more_than_the_rate(connection: Connection) -> None:
+    for _ in range(control.RATE.burst + 50):
+        with contextlib.suppress(LinkError):
+            await tell(connection.path, ControlRequest.STATUS)
+    assert control.RATE.burst <= len(connection.orders) < control.RATE.burst + 50

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,97 +24,79 @@ from sra.errors import (
     PinWrongError,
 )
 from sra.piv.keys import PinOutcome, PinRequest, Slot
-from tests.admin.guard_scene import KEYS, PAD, TYPED, WRONG, Scene, play, request_for
+from tests.admin.guard_scene import KEYS, PAD, TYPED, WRONG, Scene, request_for
 from tests.admin.watching import Watching, lender
 from tests.memory_card import PIN, MemoryCard
 
 
-def test_the_right_pin_may_be_typed_padded_or_not() -> None:
-    async def body(scene: Scene) -> None:
-        assert await scene.outcome(TYPED) == (PinOutcome.VERIFIED, TYPED_TRIES)
-        assert await scene.outcome(PinRequest(PIN + b"\xff\xff")) == (PinOutcome.VERIFIED, TYPED_TRIES)
-        assert scene.watching.of(PinAsked) == [PinAsked(True, PinOutcome.VERIFIED)] * 2
-        assert scene.person.asked == []
-
-    play(body)
+async def test_the_right_pin_may_be_typed_padded_or_not() -> None:
+    scene = Scene()
+    assert await scene.outcome(TYPED) == (PinOutcome.VERIFIED, TYPED_TRIES)
+    assert await scene.outcome(PinRequest(PIN + b"\xff\xff")) == (PinOutcome.VERIFIED, TYPED_TRIES)
+    assert scene.watching.of(PinAsked) == [PinAsked(True, PinOutcome.VERIFIED)] * 2
+    assert scene.person.asked == []
 
 
-def test_after_three_wrong_pins_even_the_right_one_is_blocked() -> None:
-    async def body(scene: Scene) -> None:
-        assert await scene.outcome(WRONG) == (PinOutcome.WRONG, 2)
-        assert await scene.outcome(WRONG) == (PinOutcome.WRONG, 1)
-        assert await scene.outcome(WRONG) == (PinOutcome.BLOCKED, 0)
-        assert await scene.outcome(TYPED) == (PinOutcome.BLOCKED, 0)
-        assert await scene.outcome(PAD) == (PinOutcome.BLOCKED, 0)
-        assert "not-allowed" in await scene.refusal(request_for(Slot.AUTHENTICATION))
-
-    play(body)
+async def test_after_three_wrong_pins_even_the_right_one_is_blocked() -> None:
+    scene = Scene()
+    assert await scene.outcome(WRONG) == (PinOutcome.WRONG, 2)
+    assert await scene.outcome(WRONG) == (PinOutcome.WRONG, 1)
+    assert await scene.outcome(WRONG) == (PinOutcome.BLOCKED, 0)
+    assert await scene.outcome(TYPED) == (PinOutcome.BLOCKED, 0)
+    assert await scene.outcome(PAD) == (PinOutcome.BLOCKED, 0)
+    assert "not-allowed" in await scene.refusal(request_for(Slot.AUTHENTICATION))
 
 
-def test_a_remote_that_has_the_card_inserted_anew_gets_no_new_tries() -> None:
-    async def body(scene: Scene) -> None:
-        await scene.outcome(WRONG)
-        scene.guard = scene.new_guard()
-        assert await scene.outcome(WRONG) == (PinOutcome.WRONG, 1)
-        scene.guard = scene.new_guard()
-        assert await scene.outcome(WRONG) == (PinOutcome.BLOCKED, 0)
-        scene.guard = scene.new_guard()
-        assert await scene.outcome(TYPED) == (PinOutcome.BLOCKED, 0)
-
-    play(body)
+async def test_a_remote_that_has_the_card_inserted_anew_gets_no_new_tries() -> None:
+    scene = Scene()
+    await scene.outcome(WRONG)
+    scene.guard = scene.new_guard()
+    assert await scene.outcome(WRONG) == (PinOutcome.WRONG, 1)
+    scene.guard = scene.new_guard()
+    assert await scene.outcome(WRONG) == (PinOutcome.BLOCKED, 0)
+    scene.guard = scene.new_guard()
+    assert await scene.outcome(TYPED) == (PinOutcome.BLOCKED, 0)
 
 
-def test_a_card_inserted_anew_wants_its_pin_anew() -> None:
-    async def body(scene: Scene) -> None:
-        await scene.guard.answer(TYPED)
-        scene.guard = scene.new_guard()
-        assert "pin-needed" in await scene.refusal(request_for(Slot.AUTHENTICATION))
-
-    play(body)
+async def test_a_card_inserted_anew_wants_its_pin_anew() -> None:
+    scene = Scene()
+    await scene.guard.answer(TYPED)
+    scene.guard = scene.new_guard()
+    assert "pin-needed" in await scene.refusal(request_for(Slot.AUTHENTICATION))
 
 
-def test_the_right_pin_gives_the_tries_back() -> None:
-    async def body(scene: Scene) -> None:
-        await scene.outcome(WRONG)
-        await scene.outcome(WRONG)
-        assert await scene.outcome(TYPED) == (PinOutcome.VERIFIED, TYPED_TRIES)
-
-    play(body)
+async def test_the_right_pin_gives_the_tries_back() -> None:
+    scene = Scene()
+    await scene.outcome(WRONG)
+    await scene.outcome(WRONG)
+    assert await scene.outcome(TYPED) == (PinOutcome.VERIFIED, TYPED_TRIES)
 
 
-def test_a_wrong_pin_ends_what_the_right_one_had_allowed() -> None:
-    async def body(scene: Scene) -> None:
-        await scene.guard.answer(TYPED)
-        await scene.guard.answer(WRONG)
-        assert "pin-needed" in await scene.refusal(request_for(Slot.AUTHENTICATION))
-
-    play(body)
+async def test_a_wrong_pin_ends_what_the_right_one_had_allowed() -> None:
+    scene = Scene()
+    await scene.guard.answer(TYPED)
+    await scene.guard.answer(WRONG)
+    assert "pin-needed" in await scene.refusal(request_for(Slot.AUTHENTICATION))
 
 
 @pytest.mark.parametrize("typed", [b"1", b"12345", b"1234567", b"\xff" * 8, b"\x00" * 8, b"123456\x00\x00"])
-def test_what_is_almost_the_pin_is_wrong(typed: bytes) -> None:
-    async def body(scene: Scene) -> None:
-        assert await scene.outcome(PinRequest(typed)) == (PinOutcome.WRONG, 2)
-
-    play(body)
+async def test_what_is_almost_the_pin_is_wrong(typed: bytes) -> None:
+    scene = Scene()
+    assert await scene.outcome(PinRequest(typed)) == (PinOutcome.WRONG, 2)
 
 
-def test_the_person_agrees_at_the_pad() -> None:
-    async def body(scene: Scene) -> None:
-        assert await scene.outcome(PAD) == (PinOutcome.VERIFIED, TYPED_TRIES)
-        await scene.guard.answer(request_for(Slot.AUTHENTICATION))
-        assert len(scene.person.asked) == 1
-
-    play(body)
+async def test_the_person_agrees_at_the_pad() -> None:
+    scene = Scene()
+    assert await scene.outcome(PAD) == (PinOutcome.VERIFIED, TYPED_TRIES)
+    await scene.guard.answer(request_for(Slot.AUTHENTICATION))
+    assert len(scene.person.asked) == 1
 
 
-def test_the_person_declines_at_the_pad() -> None:
-    async def body(scene: Scene) -> None:
-        assert await scene.outcome(PAD) == (PinOutcome.CANCELLED, TYPED_TRIES)
-        assert scene.watching.of(PinAsked) == [PinAsked(False, PinOutcome.CANCELLED)]
-        assert "pin-needed" in await scene.refusal(request_for(Slot.AUTHENTICATION))
-
-    play(body, lambda: Scene(agrees=False))
+async def test_the_person_declines_at_the_pad() -> None:
+    scene = Scene(agrees=False)
+    assert await scene.outcome(PAD) == (PinOutcome.CANCELLED, TYPED_TRIES)
+    assert scene.watching.of(PinAsked) == [PinAsked(False, PinOutcome.CANCELLED)]
+    assert "pin-needed" in await scene.refusal(request_for(Slot.AUTHENTICATION))
 
 
 @pytest.fixture(scope="module")
@@ -125,36 +107,29 @@ def softcards(tmp_path_factory: pytest.TempPathFactory) -> CardFolder:
     return folder
 
 
-def with_softcard(folder: Path, body: Callable[[Card, Guard], Awaitable[None]]) -> None:
-    async def run() -> None:
-        card = await SoftwareBackend(folder).open("software:ann")
-        watching = Watching()
-        guard = Guard(LendingState(lender(card, watching=watching, known=True), "remote", "ann"), card.contents.keys)
-        await body(card, guard)
-        await card.close()
-
-    asyncio.run(run())
+@asynccontextmanager
+async def on_softcard(folder: Path) -> AsyncIterator[tuple[Card, Guard]]:
+    card = await SoftwareBackend(folder).open("software:ann")
+    guard = Guard(LendingState(lender(card, watching=Watching(), known=True), "remote", "ann"), card.contents.keys)
+    yield card, guard
+    await card.close()
 
 
-def test_pins_typed_on_the_remote_never_cost_the_card_a_try(softcards: CardFolder) -> None:
-    async def body(card: Card, guard: Guard) -> None:
+async def test_pins_typed_on_the_remote_never_cost_the_card_a_try(softcards: CardFolder) -> None:
+    async with on_softcard(softcards.path) as (card, guard):
         before = await card.attempts_remaining()
         for _ in range(TYPED_TRIES + 1):
             await guard.answer(WRONG)
         assert await card.attempts_remaining() == before == 3
 
-    with_softcard(softcards.path, body)
 
-
-def test_a_card_that_was_reset_gets_its_pin_once_more(softcards: CardFolder) -> None:
-    async def body(card: Card, guard: Guard) -> None:
+async def test_a_card_that_was_reset_gets_its_pin_once_more(softcards: CardFolder) -> None:
+    async with on_softcard(softcards.path) as (card, guard):
         await guard.answer(TYPED)
         first = await guard.answer(request_for(Slot.AUTHENTICATION))
         await card.close()
         assert await guard.answer(request_for(Slot.AUTHENTICATION)) == first
         assert await card.attempts_remaining() == 3
-
-    with_softcard(softcards.path, body)
 
 
 async def test_a_card_that_wants_its_pin_again_and_again_is_asked_twice_and_no_more() -> None:
@@ -172,29 +147,25 @@ async def test_a_card_that_wants_its_pin_again_and_again_is_asked_twice_and_no_m
 
 
 @pytest.mark.parametrize("slot", [Slot.AUTHENTICATION, Slot.SIGNATURE], ids=lambda slot: slot.name)
-def test_a_pin_that_was_changed_meanwhile_is_tried_once_and_never_again(slot: Slot) -> None:
-    async def body(scene: Scene) -> None:
-        await scene.guard.answer(TYPED)
-        scene.card.pin = b"999999"
-        with pytest.raises(PinWrongError):
-            await scene.guard.answer(request_for(slot))
-        assert await scene.outcome(PAD) == (PinOutcome.WRONG, 2)
-        scene.guard = scene.new_guard()
-        assert await scene.outcome(PAD) == (PinOutcome.WRONG, 2)
-        assert scene.card.verifications == [PIN]
-        assert scene.card.tries == 2
-        assert await scene.outcome(TYPED) == (PinOutcome.WRONG, 2)
-
-    play(body)
+async def test_a_pin_that_was_changed_meanwhile_is_tried_once_and_never_again(slot: Slot) -> None:
+    scene = Scene()
+    await scene.guard.answer(TYPED)
+    scene.card.pin = b"999999"
+    with pytest.raises(PinWrongError):
+        await scene.guard.answer(request_for(slot))
+    assert await scene.outcome(PAD) == (PinOutcome.WRONG, 2)
+    scene.guard = scene.new_guard()
+    assert await scene.outcome(PAD) == (PinOutcome.WRONG, 2)
+    assert scene.card.verifications == [PIN]
+    assert scene.card.tries == 2
+    assert await scene.outcome(TYPED) == (PinOutcome.WRONG, 2)
 
 
-def test_a_card_that_is_blocked_is_left_alone() -> None:
-    async def body(scene: Scene) -> None:
-        await scene.guard.answer(TYPED)
-        scene.card.tries = 0
-        with pytest.raises(PinBlockedError):
-            await scene.guard.answer(request_for(Slot.AUTHENTICATION))
-        assert "pin-needed" in await scene.refusal(request_for(Slot.AUTHENTICATION))
-        assert scene.card.verifications == [PIN]
-
-    play(body)
+async def test_a_card_that_is_blocked_is_left_alone() -> None:
+    scene = Scene()
+    await scene.guard.answer(TYPED)
+    scene.card.tries = 0
+    with pytest.raises(PinBlockedError):
+        await scene.guard.answer(request_for(Slot.AUTHENTICATION))
+    assert "pin-needed" in await scene.refusal(request_for(Slot.AUTHENTICATION))
+    assert scene.card.verifications == [PIN]

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sra.errors import RefusedError
 from sra.piv.keys import Algorithm, KeyReply, KeyRequest, Operation, Slot
-from tests.admin.guard_scene import TYPED, Scene, play
+from tests.admin.guard_scene import TYPED, Scene
 from tests.memory_card import MemoryCard, private_key
 
 PRIMES = {
@@ -96,7 +96,7 @@ def test_the_attack_learns_the_key_of_a_card_that_does_not_look(algorithm: Algor
 
 
 @each_curve
-def test_the_guard_lets_no_point_of_another_curve_reach_the_card(algorithm: Algorithm) -> None:
+async def test_the_guard_lets_no_point_of_another_curve_reach_the_card(algorithm: Algorithm) -> None:
     p = PRIMES[algorithm]
     good = ec.derive_private_key(7, CURVES[algorithm]).public_key()
     numbers = good.public_numbers()
@@ -110,30 +110,24 @@ def test_the_guard_lets_no_point_of_another_curve_reach_the_card(algorithm: Algo
         encoded(algorithm, 2 ** (8 * algorithm.size) - 1, numbers.y),
         *(encoded(algorithm, numbers.x, numbers.y, bytes([first])) for first in (0, 2, 3, 5, 6, 7)),
     ]
-
-    async def body(scene: Scene) -> None:
-        await scene.guard.answer(TYPED)
-        for request in points:
-            assert "not on the key's curve" in await scene.refusal(request)
-        point = good.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-        reply = await scene.guard.answer(KeyRequest(Slot.KEY_MANAGEMENT, algorithm, Operation.DERIVE, point))
-        assert isinstance(reply, KeyReply)
-        assert len(reply.output) == algorithm.size
-
-    play(body, lambda: scene_of(algorithm))
+    scene = scene_of(algorithm)
+    await scene.guard.answer(TYPED)
+    for request in points:
+        assert "not on the key's curve" in await scene.refusal(request)
+    point = good.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    reply = await scene.guard.answer(KeyRequest(Slot.KEY_MANAGEMENT, algorithm, Operation.DERIVE, point))
+    assert isinstance(reply, KeyReply)
+    assert len(reply.output) == algorithm.size
 
 
 @each_curve
-def test_a_point_of_the_other_curve_is_none_of_this_one(algorithm: Algorithm) -> None:
+async def test_a_point_of_the_other_curve_is_none_of_this_one(algorithm: Algorithm) -> None:
     other = Algorithm.P384 if algorithm is Algorithm.P256 else Algorithm.P256
     point = ec.derive_private_key(7, CURVES[other]).public_key()
     data = point.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-
-    async def body(scene: Scene) -> None:
-        await scene.guard.answer(TYPED)
-        for spoilt in (data, data[: 1 + 2 * algorithm.size].ljust(1 + 2 * algorithm.size, b"\x00"), data[:-1], b""):
-            with pytest.raises(RefusedError):
-                await scene.guard.answer(KeyRequest(Slot.KEY_MANAGEMENT, algorithm, Operation.DERIVE, spoilt))
-        assert scene.card.uses == []
-
-    play(body, lambda: scene_of(algorithm))
+    scene = scene_of(algorithm)
+    await scene.guard.answer(TYPED)
+    for spoilt in (data, data[: 1 + 2 * algorithm.size].ljust(1 + 2 * algorithm.size, b"\x00"), data[:-1], b""):
+        with pytest.raises(RefusedError):
+            await scene.guard.answer(KeyRequest(Slot.KEY_MANAGEMENT, algorithm, Operation.DERIVE, spoilt))
+    assert scene.card.uses == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
@@ -19,7 +19,7 @@ from sra.wire.messages import NO_LIMITS
 from tests.admin.connecting import Pins, connect
 from tests.admin.guard_scene import Clock
 from tests.admin.watching import Watching
-from tests.loopback import run, until
+from tests.loopback import until
 from tests.memory_card import MemoryCard
 from tests.memory_remote import MemoryRemote, running_remote
 
@@ -77,15 +77,10 @@ class Scene:
         return bool(self.remote.readers[0].present)
 
 
-Body = Callable[[Scene], Awaitable[None]]
-
-
-def play(body: Body) -> None:
-    async def whole() -> None:
-        async with running_remote() as remote:
-            await body(Scene(remote))
-
-    run(whole())
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    async with running_remote() as remote:
+        yield Scene(remote)
 
 
 async def end(stay: asyncio.Task[None]) -> None:
@@ -111,174 +106,148 @@ OURS_AND_THEIRS = [(60, 0, 60), (0, 60, 60), (60, 3600, 60), (3600, 60, 60)]
 
 
 @pytest.mark.parametrize(("ours", "theirs", "seconds"), OURS_AND_THEIRS)
-def test_a_card_that_is_not_used_ends_the_connection_by_the_stricter_limit(
-    ours: float, theirs: int, seconds: float
+async def test_a_card_that_is_not_used_ends_the_connection_by_the_stricter_limit(
+    scene: Scene, ours: float, theirs: int, seconds: float
 ) -> None:
-    async def body(scene: Scene) -> None:
-        scene.limits = msgspec.structs.replace(NO_LIMITS, idle=theirs)
-        stay = scene.stay(idle=ours)
-        await scene.until_inserted()
-        scene.clock.now += seconds - 1
-        scene.sessions[0].lending.last_use = scene.clock()
-        scene.clock.now += seconds - 1
-        assert await goes_on(stay)
-        scene.clock.now += 1
-        assert "not used for as long as it may be unused; connect again" in await reason(stay)
-        assert not scene.is_present
-
-    play(body)
+    scene.limits = msgspec.structs.replace(NO_LIMITS, idle=theirs)
+    stay = scene.stay(idle=ours)
+    await scene.until_inserted()
+    scene.clock.now += seconds - 1
+    scene.sessions[0].lending.last_use = scene.clock()
+    scene.clock.now += seconds - 1
+    assert await goes_on(stay)
+    scene.clock.now += 1
+    assert "not used for as long as it may be unused; connect again" in await reason(stay)
+    assert not scene.is_present
 
 
 @pytest.mark.parametrize(("ours", "theirs", "seconds"), OURS_AND_THEIRS)
-def test_a_connection_ends_at_its_age_however_much_it_is_used(ours: float, theirs: int, seconds: float) -> None:
-    async def body(scene: Scene) -> None:
-        scene.limits = msgspec.structs.replace(NO_LIMITS, total=theirs)
-        stay = scene.stay(total=ours)
-        await scene.until_inserted()
-        scene.clock.now += seconds - 1
-        assert await goes_on(stay)
-        scene.sessions[0].lending.last_use = scene.clock()
-        scene.clock.now += 1
-        assert "lasted as long as it may" in await reason(stay)
-        assert not scene.is_present
+async def test_a_connection_ends_at_its_age_however_much_it_is_used(
+    scene: Scene, ours: float, theirs: int, seconds: float
+) -> None:
+    scene.limits = msgspec.structs.replace(NO_LIMITS, total=theirs)
+    stay = scene.stay(total=ours)
+    await scene.until_inserted()
+    scene.clock.now += seconds - 1
+    assert await goes_on(stay)
+    scene.sessions[0].lending.last_use = scene.clock()
+    scene.clock.now += 1
+    assert "lasted as long as it may" in await reason(stay)
+    assert not scene.is_present
 
-    play(body)
 
-
-def test_without_limits_it_stays_for_ever() -> None:
-    async def body(scene: Scene) -> None:
-        stay = scene.stay()
-        await scene.until_inserted()
-        scene.clock.now += 1e9
-        assert await goes_on(stay)
-        await end(stay)
-
-    play(body)
+async def test_without_limits_it_stays_for_ever(scene: Scene) -> None:
+    stay = scene.stay()
+    await scene.until_inserted()
+    scene.clock.now += 1e9
+    assert await goes_on(stay)
+    await end(stay)
 
 
 @pytest.mark.parametrize("limit", ["idle", "total"])
-def test_who_breaks_the_link_gains_no_time(limit: str) -> None:
-    async def body(scene: Scene) -> None:
-        stay = scene.stay(**{limit: 60})
-        for times in (1, 2, 3):
-            await scene.until_inserted(times)
-            scene.clock.now += 19
-            scene.cut()
-        await scene.until_inserted(4)
-        scene.clock.now += 4
-        assert "connect again" in await reason(stay)
-
-    play(body)
+async def test_who_breaks_the_link_gains_no_time(scene: Scene, limit: str) -> None:
+    stay = scene.stay(**{limit: 60})
+    for times in (1, 2, 3):
+        await scene.until_inserted(times)
+        scene.clock.now += 19
+        scene.cut()
+    await scene.until_inserted(4)
+    scene.clock.now += 4
+    assert "connect again" in await reason(stay)
 
 
 @pytest.mark.parametrize("limit", ["idle", "total"])
-def test_a_limit_that_is_reached_while_the_link_is_away_ends_it_and_asks_nothing(limit: str) -> None:
-    async def body(scene: Scene) -> None:
-        stay = scene.stay(**{limit: 60})
-        await scene.until_inserted()
-        scene.broken = True
-        scene.cut()
-        await until(lambda: len(scene.away) > 1)
-        scene.clock.now += 60
-        dialled = len(scene.away)
-        assert "connect again" in await reason(stay)
-        assert len(scene.away) <= dialled + 1
+async def test_a_limit_that_is_reached_while_the_link_is_away_ends_it_and_asks_nothing(
+    scene: Scene, limit: str
+) -> None:
+    stay = scene.stay(**{limit: 60})
+    await scene.until_inserted()
+    scene.broken = True
+    scene.cut()
+    await until(lambda: len(scene.away) > 1)
+    scene.clock.now += 60
+    dialled = len(scene.away)
+    assert "connect again" in await reason(stay)
+    assert len(scene.away) <= dialled + 1
 
-    play(body)
 
-
-def test_the_time_away_is_told_and_what_the_machine_slept_counts() -> None:
-    async def body(scene: Scene) -> None:
-        stay = scene.stay()
-        await scene.until_inserted()
-        scene.clock.now += 5000  # all at once, while the event loop's own clock stands still
-        scene.cut()
-        await scene.until_inserted(2)
-        assert scene.away[0] == 0
-        assert 4990 < scene.away[1] <= 5000
-        scene.cut()
-        await scene.until_inserted(3)
-        assert scene.away[2] < 1
-        await end(stay)
-
-    play(body)
+async def test_the_time_away_is_told_and_what_the_machine_slept_counts(scene: Scene) -> None:
+    stay = scene.stay()
+    await scene.until_inserted()
+    scene.clock.now += 5000  # all at once, while the event loop's own clock stands still
+    scene.cut()
+    await scene.until_inserted(2)
+    assert scene.away[0] == 0
+    assert 4990 < scene.away[1] <= 5000
+    scene.cut()
+    await scene.until_inserted(3)
+    assert scene.away[2] < 1
+    await end(stay)
 
 
 # Orders.
 
 
-def test_an_ejected_card_stays_out_until_it_is_wanted_again() -> None:
-    async def body(scene: Scene) -> None:
-        stay = scene.stay()
-        await scene.until_inserted()
-        await scene.staying.eject()
-        assert not scene.is_present
-        assert await goes_on(stay)
-        assert not scene.is_present
-        assert not scene.sessions[0]._channel.is_lost
-        scene.staying.insert()
-        await scene.until_inserted(2)
-        assert scene.is_present
-        assert len(scene.away) == 1
-        await end(stay)
-
-    play(body)
+async def test_an_ejected_card_stays_out_until_it_is_wanted_again(scene: Scene) -> None:
+    stay = scene.stay()
+    await scene.until_inserted()
+    await scene.staying.eject()
+    assert not scene.is_present
+    assert await goes_on(stay)
+    assert not scene.is_present
+    assert not scene.sessions[0]._channel.is_lost
+    scene.staying.insert()
+    await scene.until_inserted(2)
+    assert scene.is_present
+    assert len(scene.away) == 1
+    await end(stay)
 
 
-def test_an_ejected_card_stays_out_after_a_broken_link_too() -> None:
-    async def body(scene: Scene) -> None:
-        stay = scene.stay()
-        await scene.until_inserted()
-        await scene.staying.eject()
-        scene.cut()
-        await until(lambda: len(scene.sessions) == 2)
-        assert await goes_on(stay)
-        assert not scene.is_present
-        scene.staying.insert()
-        await scene.until_inserted(2)
-        await end(stay)
-
-    play(body)
+async def test_an_ejected_card_stays_out_after_a_broken_link_too(scene: Scene) -> None:
+    stay = scene.stay()
+    await scene.until_inserted()
+    await scene.staying.eject()
+    scene.cut()
+    await until(lambda: len(scene.sessions) == 2)
+    assert await goes_on(stay)
+    assert not scene.is_present
+    scene.staying.insert()
+    await scene.until_inserted(2)
+    await end(stay)
 
 
-def test_a_card_can_be_ejected_while_the_link_is_away() -> None:
-    async def body(scene: Scene) -> None:
-        stay = scene.stay()
-        await scene.until_inserted()
-        scene.broken = True
-        scene.cut()
-        await until(lambda: len(scene.away) > 1)
-        await scene.staying.eject()
-        scene.broken = False
-        await until(lambda: len(scene.sessions) == 2)
-        assert await goes_on(stay)
-        assert not scene.is_present
-        await end(stay)
-
-    play(body)
+async def test_a_card_can_be_ejected_while_the_link_is_away(scene: Scene) -> None:
+    stay = scene.stay()
+    await scene.until_inserted()
+    scene.broken = True
+    scene.cut()
+    await until(lambda: len(scene.away) > 1)
+    await scene.staying.eject()
+    scene.broken = False
+    await until(lambda: len(scene.sessions) == 2)
+    assert await goes_on(stay)
+    assert not scene.is_present
+    await end(stay)
 
 
-def test_an_ejection_in_the_middle_of_an_insertion_comes_after_it() -> None:
-    async def body(scene: Scene) -> None:
-        reader = scene.remote.readers[0]
-        reader.may_open.clear()
-        stay = scene.stay()
-        await reader.opening.wait()
-        ejecting = asyncio.create_task(scene.staying.eject())
-        await asyncio.sleep(0)
-        guard = scene.sessions[0]._guard
-        assert guard is not None
-        assert guard.has_ended, "nothing is answered from this moment on"
-        reader.may_open.set()
-        async with asyncio.timeout(5):
-            await ejecting
-        assert not scene.is_present
-        assert await goes_on(stay)
-        scene.staying.insert()
-        await until(lambda: scene.is_present)
-        await end(stay)
-
-    play(body)
+async def test_an_ejection_in_the_middle_of_an_insertion_comes_after_it(scene: Scene) -> None:
+    reader = scene.remote.readers[0]
+    reader.may_open.clear()
+    stay = scene.stay()
+    await reader.opening.wait()
+    ejecting = asyncio.create_task(scene.staying.eject())
+    await asyncio.sleep(0)
+    guard = scene.sessions[0]._guard
+    assert guard is not None
+    assert guard.has_ended, "nothing is answered from this moment on"
+    reader.may_open.set()
+    async with asyncio.timeout(5):
+        await ejecting
+    assert not scene.is_present
+    assert await goes_on(stay)
+    scene.staying.insert()
+    await until(lambda: scene.is_present)
+    await end(stay)
 
 
 @pytest.mark.parametrize(("limit", "reason"), [("idle", "was not used for as long"), ("total", "lasted as long")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from sra.piv.keys import Slot
 from sra.programs.run import print_error
 from tests.admin.connecting import Pins, connect
 from tests.admin.watching import Watching, lender
-from tests.loopback import run, until
+from tests.loopback import until
 from tests.memory_card import MemoryCard
 from tests.memory_remote import MemoryRemote, running_remote
 
@@ -48,59 +48,45 @@ class Scene:
         return await tell(self.folder / f"{os.getpid()}.socket", order)
 
 
-def play(folder: Path, body: Callable[[Scene], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        async with running_remote() as remote:
-            scene = Scene(remote, folder)
-            stay = asyncio.create_task(scene.staying.run())
-            await until(lambda: scene.is_present)
-            async with SessionControl(folder, scene.staying, scene.lender, "desk", print_error):
-                await body(scene)
-            stay.cancel()
-            await asyncio.gather(stay, return_exceptions=True)
-
-    run(whole())
+@pytest.fixture
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    async with running_remote() as remote:
+        made = Scene(remote, tmp_path)
+        stay = asyncio.create_task(made.staying.run())
+        await until(lambda: made.is_present)
+        async with SessionControl(tmp_path, made.staying, made.lender, "desk", print_error):
+            yield made
+        stay.cancel()
+        await asyncio.gather(stay, return_exceptions=True)
 
 
-def test_it_tells_how_it_stands(tmp_path: Path) -> None:
-    async def body(scene: Scene) -> None:
-        assert await scene.order(ControlRequest.STATUS) == ControlStatus(
-            "desk", "ann", "memory:ann", connected=True, inserted=True, paused=False, uses=0, process=os.getpid()
-        )
-
-    play(tmp_path, body)
+async def test_it_tells_how_it_stands(scene: Scene) -> None:
+    assert await scene.order(ControlRequest.STATUS) == ControlStatus(
+        "desk", "ann", "memory:ann", connected=True, inserted=True, paused=False, uses=0, process=os.getpid()
+    )
 
 
-def test_when_eject_is_answered_the_card_is_out(tmp_path: Path) -> None:
-    async def body(scene: Scene) -> None:
-        standing = await scene.order(ControlRequest.EJECT)
-        assert (standing.connected, standing.inserted, scene.is_present) == (True, False, False)
-        await scene.order(ControlRequest.INSERT)
-        await until(lambda: scene.is_present)
-
-    play(tmp_path, body)
+async def test_when_eject_is_answered_the_card_is_out(scene: Scene) -> None:
+    standing = await scene.order(ControlRequest.EJECT)
+    assert (standing.connected, standing.inserted, scene.is_present) == (True, False, False)
+    await scene.order(ControlRequest.INSERT)
+    await until(lambda: scene.is_present)
 
 
-def test_a_pause_is_one_until_it_is_resumed(tmp_path: Path) -> None:
-    async def body(scene: Scene) -> None:
-        assert (await scene.order(ControlRequest.PAUSE)).paused
-        assert scene.lender.switch.paused
-        assert (await scene.order(ControlRequest.STATUS)).paused
-        assert not (await scene.order(ControlRequest.RESUME)).paused
-
-    play(tmp_path, body)
+async def test_a_pause_is_one_until_it_is_resumed(scene: Scene) -> None:
+    assert (await scene.order(ControlRequest.PAUSE)).paused
+    assert scene.lender.switch.paused
+    assert (await scene.order(ControlRequest.STATUS)).paused
+    assert not (await scene.order(ControlRequest.RESUME)).paused
 
 
-def test_reopening_gives_a_new_code_that_no_other_order_tells(tmp_path: Path) -> None:
-    async def body(scene: Scene) -> None:
-        before = scene.lender.code.shown
-        standing = await scene.order(ControlRequest.REOPEN)
-        assert standing.code == scene.lender.code.shown != before
-        assert [(await scene.order(order)).code for order in ControlRequest if order is not ControlRequest.REOPEN] == [
-            ""
-        ] * 5
-
-    play(tmp_path, body)
+async def test_reopening_gives_a_new_code_that_no_other_order_tells(scene: Scene) -> None:
+    before = scene.lender.code.shown
+    standing = await scene.order(ControlRequest.REOPEN)
+    assert standing.code == scene.lender.code.shown != before
+    assert [(await scene.order(order)).code for order in ControlRequest if order is not ControlRequest.REOPEN] == [
+        ""
+    ] * 5
 
 
 async def test_where_nothing_can_listen_the_connection_runs_all_the_same(

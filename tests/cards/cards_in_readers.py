@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from sra.cards.base import Card
@@ -19,8 +19,6 @@ from tests.cards.private_pcscd import PrivatePcscd
 
 PATIENCE = 0.4
 """Seconds for which these tests wait for another program."""
-
-Body = Callable[[PcscCard], Awaitable[None]]
 
 
 async def wait_for_card(reader: str, *, there: bool = True) -> None:
@@ -46,14 +44,6 @@ async def opened(
         yield card
         await card.close()
     await wait_for_card(pcscd.name(0), there=False)
-
-
-def on_card(pcscd: PrivatePcscd, folder: CardFolder, body: Body) -> None:
-    async def run() -> None:
-        async with opened(pcscd, folder) as card:
-            await body(card)
-
-    asyncio.run(run())
 
 
 def other_program(pcscd: PrivatePcscd) -> ReaderConnection:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from sra.cards.pcsc import reader as pcsc_reader
+from sra.cards.pcsc.backend import PcscCard
 from sra.cards.software.card_certificates import CardHolder, parse_subject, validity
 from sra.cards.software.file import CardFolder
 from sra.cards.software.maker import CardOrder, make
 from sra.piv.keys import Algorithm, Slot
+from tests.cards.cards_in_readers import opened
 from tests.cards.private_pcscd import PrivatePcscd, environment, private_pcscd
 
 PIN, PUK = b"123456", b"PUKPUKPU"
@@ -58,3 +60,10 @@ def pcscd() -> Iterator[PrivatePcscd]:
         with environment(started.environment):
             pcsc_reader.list_readers()
         yield started
+
+
+@pytest.fixture
+async def card(pcscd: PrivatePcscd, folder: CardFolder) -> AsyncIterator[PcscCard]:
+    """The card ``ann`` in the first reader, open."""
+    async with opened(pcscd, folder) as made:
+        yield made

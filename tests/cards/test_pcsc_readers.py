@@ -29,7 +29,7 @@ from sra.piv.keys import Slot
 from sra.remote.virtual_card.applet import Applet
 from sra.remote.virtual_card.reader_link import ReaderLink
 from tests.cards.card_in_reader import applet_for, inserted
-from tests.cards.cards_in_readers import on_card, wait_for_card
+from tests.cards.cards_in_readers import wait_for_card
 from tests.cards.fuller_card import FullerCard
 from tests.cards.private_pcscd import PrivatePcscd, private_pcscd
 from tests.cards.software.test_backend import request_for
@@ -71,16 +71,13 @@ async def test_a_card_that_was_out_for_a_moment_is_gone(pcscd: PrivatePcscd, fol
         await card.close()
 
 
-def test_waiting_for_the_removal_can_be_given_up(pcscd: PrivatePcscd, folder: CardFolder) -> None:
-    async def body(card: PcscCard) -> None:
-        for pause in (0, 0, 0.001, 0.05):
-            waiting = asyncio.create_task(card.wait_removed())
-            await asyncio.sleep(pause)
-            waiting.cancel()
-            await asyncio.wait_for(asyncio.wait({waiting}), 1)
-            assert waiting.cancelled()
-
-    on_card(pcscd, folder, body)
+async def test_waiting_for_the_removal_can_be_given_up(card: PcscCard) -> None:
+    for pause in (0, 0, 0.001, 0.05):
+        waiting = asyncio.create_task(card.wait_removed())
+        await asyncio.sleep(pause)
+        waiting.cancel()
+        await asyncio.wait_for(asyncio.wait({waiting}), 1)
+        assert waiting.cancelled()
 
 
 class StuckCard:

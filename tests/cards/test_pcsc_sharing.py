@@ -19,81 +19,65 @@ from sra.errors import (
 )
 from sra.piv.keys import Slot
 from tests.cards.card_in_reader import inserted
-from tests.cards.cards_in_readers import PATIENCE, on_card, other_program, reset_by_other_program, wait_for_card
+from tests.cards.cards_in_readers import PATIENCE, other_program, reset_by_other_program, wait_for_card
 from tests.cards.conftest import PIN
 from tests.cards.private_pcscd import PrivatePcscd
 from tests.cards.software.test_backend import check, request_for
 
 
-def test_after_a_reset_by_another_program_the_pin_is_needed_again(pcscd: PrivatePcscd, folder: CardFolder) -> None:
-    async def body(card: PcscCard) -> None:
-        await card.verify_pin(PIN)
-        await reset_by_other_program(pcscd)
-        with pytest.raises(PinNeededError):
-            await card.use_key(request_for(Slot.AUTHENTICATION))
-        await card.verify_pin(PIN)
+async def test_after_a_reset_by_another_program_the_pin_is_needed_again(card: PcscCard, pcscd: PrivatePcscd) -> None:
+    await card.verify_pin(PIN)
+    await reset_by_other_program(pcscd)
+    with pytest.raises(PinNeededError):
         await card.use_key(request_for(Slot.AUTHENTICATION))
-
-    on_card(pcscd, folder, body)
-
-
-def test_after_a_reset_a_key_that_wants_no_pin_just_works(pcscd: PrivatePcscd, folder: CardFolder) -> None:
-    async def body(card: PcscCard) -> None:
-        await reset_by_other_program(pcscd)
-        request = request_for(Slot.CARD_AUTHENTICATION)
-        check(card, request, (await card.use_key(request)).output)
-
-    on_card(pcscd, folder, body)
+    await card.verify_pin(PIN)
+    await card.use_key(request_for(Slot.AUTHENTICATION))
 
 
-def test_closing_ends_the_pin_state_for_everybody(pcscd: PrivatePcscd, folder: CardFolder) -> None:
-    async def body(card: PcscCard) -> None:
-        other = await PcscBackend().open(card.name)
-        await card.verify_pin(PIN)
-        await card.close()
-        with pytest.raises(PinNeededError):
-            await other.use_key(request_for(Slot.AUTHENTICATION))
-        await other.close()
-
-    on_card(pcscd, folder, body)
+async def test_after_a_reset_a_key_that_wants_no_pin_just_works(card: PcscCard, pcscd: PrivatePcscd) -> None:
+    await reset_by_other_program(pcscd)
+    request = request_for(Slot.CARD_AUTHENTICATION)
+    check(card, request, (await card.use_key(request)).output)
 
 
-def test_a_card_that_another_program_keeps_is_busy_and_then_free_again(pcscd: PrivatePcscd, folder: CardFolder) -> None:
-    async def body(card: PcscCard) -> None:
-        other = other_program(pcscd)
-        with other.transaction():
-            begun = time.monotonic()
-            with pytest.raises(CardBusyError, match="Another program"):
-                await card.use_key(request_for(Slot.CARD_AUTHENTICATION))
-            assert PATIENCE <= time.monotonic() - begun < PATIENCE + 5
-        await card.use_key(request_for(Slot.CARD_AUTHENTICATION))
-        other.disconnect(forget=False)
-
-    on_card(pcscd, folder, body)
+async def test_closing_ends_the_pin_state_for_everybody(card: PcscCard) -> None:
+    other = await PcscBackend().open(card.name)
+    await card.verify_pin(PIN)
+    await card.close()
+    with pytest.raises(PinNeededError):
+        await other.use_key(request_for(Slot.AUTHENTICATION))
+    await other.close()
 
 
-def test_what_was_given_up_is_not_done_later(pcscd: PrivatePcscd, folder: CardFolder) -> None:
-    async def body(card: PcscCard) -> None:
-        other = other_program(pcscd)
-        with other.transaction(), pytest.raises(CardBusyError):
-            await card.verify_pin(b"654321")
-        assert await card.attempts_remaining() == 3
-        other.disconnect(forget=False)
+async def test_a_card_that_another_program_keeps_is_busy_and_then_free_again(
+    card: PcscCard, pcscd: PrivatePcscd
+) -> None:
+    other = other_program(pcscd)
+    with other.transaction():
+        begun = time.monotonic()
+        with pytest.raises(CardBusyError, match="Another program"):
+            await card.use_key(request_for(Slot.CARD_AUTHENTICATION))
+        assert PATIENCE <= time.monotonic() - begun < PATIENCE + 5
+    await card.use_key(request_for(Slot.CARD_AUTHENTICATION))
+    other.disconnect(forget=False)
 
-    on_card(pcscd, folder, body)
+
+async def test_what_was_given_up_is_not_done_later(card: PcscCard, pcscd: PrivatePcscd) -> None:
+    other = other_program(pcscd)
+    with other.transaction(), pytest.raises(CardBusyError):
+        await card.verify_pin(b"654321")
+    assert await card.attempts_remaining() == 3
+    other.disconnect(forget=False)
 
 
-def test_a_short_wait_for_another_program_is_no_error(pcscd: PrivatePcscd, folder: CardFolder) -> None:
-    async def body(card: PcscCard) -> None:
-        other = other_program(pcscd)
-        with other.transaction():
-            using = asyncio.create_task(card.use_key(request_for(Slot.CARD_AUTHENTICATION)))
-            await asyncio.sleep(PATIENCE / 4)
-            assert not using.done()
-        await using
-        other.disconnect(forget=False)
-
-    on_card(pcscd, folder, body)
+async def test_a_short_wait_for_another_program_is_no_error(card: PcscCard, pcscd: PrivatePcscd) -> None:
+    other = other_program(pcscd)
+    with other.transaction():
+        using = asyncio.create_task(card.use_key(request_for(Slot.CARD_AUTHENTICATION)))
+        await asyncio.sleep(PATIENCE / 4)
+        assert not using.done()
+    await using
+    other.disconnect(forget=False)
 
 
 def notices_while(pcscd: PrivatePcscd, folder: CardFolder, seconds: float, *, alone: bool) -> list[str]:
@@ -144,26 +128,18 @@ def test_nobody_is_told_of_a_moment(pcscd: PrivatePcscd, folder: CardFolder) -> 
     assert notices_while(pcscd, folder, NOTICE_AFTER / 4, alone=False) == []
 
 
-def test_the_pin_that_another_program_has_verified_is_no_obstacle(pcscd: PrivatePcscd, folder: CardFolder) -> None:
-    async def body(card: PcscCard) -> None:
-        other = await PcscBackend().open(card.name)
-        await other.verify_pin(PIN)
-        assert await card.attempts_remaining() == 3
-        await card.verify_pin(PIN)
-        await other.close()  # which resets the card
-        with pytest.raises(PinNeededError):
-            await card.use_key(request_for(Slot.AUTHENTICATION))
-
-    on_card(pcscd, folder, body)
-
-
-def test_closing_leaves_alone_the_pin_that_another_program_has_verified(
-    pcscd: PrivatePcscd, folder: CardFolder
-) -> None:
-    async def body(card: PcscCard) -> None:
-        other = await PcscBackend().open(card.name)
-        await card.verify_pin(PIN)
-        await other.close()
+async def test_the_pin_that_another_program_has_verified_is_no_obstacle(card: PcscCard) -> None:
+    other = await PcscBackend().open(card.name)
+    await other.verify_pin(PIN)
+    assert await card.attempts_remaining() == 3
+    await card.verify_pin(PIN)
+    await other.close()  # which resets the card
+    with pytest.raises(PinNeededError):
         await card.use_key(request_for(Slot.AUTHENTICATION))
 
-    on_card(pcscd, folder, body)
+
+async def test_closing_leaves_alone_the_pin_that_another_program_has_verified(card: PcscCard) -> None:
+    other = await PcscBackend().open(card.name)
+    await card.verify_pin(PIN)
+    await other.close()
+    await card.use_key(request_for(Slot.AUTHENTICATION))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -28,36 +29,29 @@ PAD_READER = 2
 """One that no other test puts a card in: OpenSC asks a reader once in a process whether it has a pad, and an empty
 reader offers what its last card did."""
 
-Body = Callable[[Pkcs11Card], Awaitable[None]]
 
-
-def on_card(pcscd: PrivatePcscd, folder: CardFolder, body: Body, typist: Typist | None = None) -> None:
+@asynccontextmanager
+async def opened(pcscd: PrivatePcscd, folder: CardFolder, typist: Typist | None = None) -> AsyncIterator[Pkcs11Card]:
     reader = PAD_READER if typist else 0
-
-    async def run() -> None:
-        async with inserted(folder.path, "ann", pcscd.socket(reader), typist=typist):
-            await wait_for_card(pcscd.name(reader))
-            card = await Pkcs11Backend([MODULE]).open("pkcs11:Ann")
-            await body(card)
-            await card.close()
-        await wait_for_card(pcscd.name(reader), there=False)
-
-    asyncio.run(run())
+    async with inserted(folder.path, "ann", pcscd.socket(reader), typist=typist):
+        await wait_for_card(pcscd.name(reader))
+        card = await Pkcs11Backend([MODULE]).open("pkcs11:Ann")
+        yield card
+        await card.close()
+    await wait_for_card(pcscd.name(reader), there=False)
 
 
-def test_a_piv_card_behind_opensc_has_the_slots_that_it_has(pcscd: PrivatePcscd, folder: CardFolder) -> None:
-    async def body(card: Pkcs11Card) -> None:
+async def test_a_piv_card_behind_opensc_has_the_slots_that_it_has(pcscd: PrivatePcscd, folder: CardFolder) -> None:
+    async with opened(pcscd, folder) as card:
         assert {key.slot: key.algorithm for key in card.contents.keys} == EVERY_ALGORITHM
         policies = {key.slot: key.pin_policy for key in card.contents.keys}
         assert policies[Slot.SIGNATURE] is PinPolicy.ALWAYS
         assert policies[Slot.CARD_AUTHENTICATION] is PinPolicy.NEVER
         assert not card.has_pin_pad
 
-    on_card(pcscd, folder, body)
 
-
-def test_every_key_does_its_work_through_opensc(pcscd: PrivatePcscd, folder: CardFolder) -> None:
-    async def body(card: Pkcs11Card) -> None:
+async def test_every_key_does_its_work_through_opensc(pcscd: PrivatePcscd, folder: CardFolder) -> None:
+    async with opened(pcscd, folder) as card:
         request = request_for(Slot.CARD_AUTHENTICATION)
         check(card, request, (await card.use_key(request)).output)
         with pytest.raises(PinNeededError):
@@ -69,11 +63,9 @@ def test_every_key_does_its_work_through_opensc(pcscd: PrivatePcscd, folder: Car
             request = request_for(slot)
             check(card, request, (await card.use_key(request)).output)
 
-    on_card(pcscd, folder, body)
 
-
-def test_the_signature_key_always_wants_the_pin(pcscd: PrivatePcscd, folder: CardFolder) -> None:
-    async def body(card: Pkcs11Card) -> None:
+async def test_the_signature_key_always_wants_the_pin(pcscd: PrivatePcscd, folder: CardFolder) -> None:
+    async with opened(pcscd, folder) as card:
         for _ in range(2):
             await card.verify_pin(PIN)
             await card.use_key(request_for(Slot.SIGNATURE))
@@ -81,16 +73,14 @@ def test_the_signature_key_always_wants_the_pin(pcscd: PrivatePcscd, folder: Car
                 await card.use_key(request_for(Slot.SIGNATURE))
         await card.use_key(request_for(Slot.AUTHENTICATION))
 
-    on_card(pcscd, folder, body)
 
-
-def test_the_pin_is_typed_on_the_readers_pad(pcscd: PrivatePcscd, folder: CardFolder) -> None:
+async def test_the_pin_is_typed_on_the_readers_pad(pcscd: PrivatePcscd, folder: CardFolder) -> None:
     typed: list[PinOutcome | bytes] = [PIN, b"000000", PinOutcome.CANCELLED, PIN]
 
     async def typist() -> PinOutcome | bytes:
         return typed.pop(0)
 
-    async def body(card: Pkcs11Card) -> None:
+    async with opened(pcscd, folder, typist) as card:
         assert card.has_pin_pad
         await card.verify_on_pad()
         request = request_for(Slot.AUTHENTICATION)
@@ -104,17 +94,13 @@ def test_the_pin_is_typed_on_the_readers_pad(pcscd: PrivatePcscd, folder: CardFo
             await card.use_key(request_for(Slot.SIGNATURE))
         assert typed == []
 
-    on_card(pcscd, folder, body, typist)
-
 
 @pytest.mark.parametrize("pin", [b"1", b"123456789"])
-def test_what_can_be_no_pin_costs_no_try(pcscd: PrivatePcscd, folder: CardFolder, pin: bytes) -> None:
-    async def body(card: Pkcs11Card) -> None:
+async def test_what_can_be_no_pin_costs_no_try(pcscd: PrivatePcscd, folder: CardFolder, pin: bytes) -> None:
+    async with opened(pcscd, folder) as card:
         with pytest.raises(PinUnfitError, match="too long or too short"):
             await card.verify_pin(pin)
         assert await card.attempts_remaining() == 3
-
-    on_card(pcscd, folder, body)
 
 
 async def test_removal_is_seen(pcscd: PrivatePcscd, folder: CardFolder) -> None:
@@ -133,13 +119,11 @@ async def test_removal_is_seen(pcscd: PrivatePcscd, folder: CardFolder) -> None:
     await card.close()
 
 
-def test_another_program_may_reset_the_card(pcscd: PrivatePcscd, folder: CardFolder) -> None:
-    async def body(card: Pkcs11Card) -> None:
+async def test_another_program_may_reset_the_card(pcscd: PrivatePcscd, folder: CardFolder) -> None:
+    async with opened(pcscd, folder) as card:
         await card.verify_pin(PIN)
         await card.use_key(request_for(Slot.AUTHENTICATION))
         await reset_by_other_program(pcscd)
         await card.verify_pin(PIN)
         request = request_for(Slot.AUTHENTICATION)
         check(card, request, (await card.use_key(request)).output)
-
-    on_card(pcscd, folder, body)

@@ -22,7 +22,7 @@ from sra.transport.listener import CROWDED, Listener
 from sra.wire.connection import Connection
 from sra.wire.messages import Ping, Pong
 from sra.wire.states import Role, State
-from tests.loopback import DEADLINE, HOST, PLENTY, Door, dial, listening, run, server_context, until
+from tests.loopback import DEADLINE, HOST, PLENTY, Door, dial, listening, server_context, until
 
 
 class Waiting:
@@ -150,23 +150,19 @@ async def test_who_does_not_speak_tls_is_gone_and_makes_room(sent: bytes) -> Non
         (await dial(port)).abort(LinkError("gone"))
 
 
-def test_a_welcome_that_fails_ends_its_connection_and_no_other(caplog: pytest.LogCaptureFixture) -> None:
-    async def body() -> None:
-        async def fail(channel: Channel, leave: Callable[[], None]) -> None:
-            raise ZeroDivisionError
+async def test_a_welcome_that_fails_ends_its_connection_and_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail(channel: Channel, leave: Callable[[], None]) -> None:
+        raise ZeroDivisionError
 
-        async with listening(
-            fail, state=State.INSERTED, limits=GateLimits(strangers=1, per_address=100, crowded=1.0)
-        ) as port:
+    limits = GateLimits(strangers=1, per_address=100, crowded=1.0)
+    with caplog.at_level(logging.CRITICAL, "sra.link"):
+        async with listening(fail, state=State.INSERTED, limits=limits) as port:
             for _ in range(3):
                 channel = await dial(port, state=State.INSERTED)
                 await channel.wait_lost()
                 assert channel.goodbye is not None
                 assert "error inside" in channel.goodbye.reason
                 await asyncio.sleep(0.01)
-
-    with caplog.at_level(logging.CRITICAL, "sra.link"):
-        run(body())
 
 
 async def test_a_connection_that_can_not_be_counted_ends_and_no_other(caplog: pytest.LogCaptureFixture) -> None:

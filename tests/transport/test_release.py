@@ -26,7 +26,7 @@ from sra.transport import listener, tls_trust
 from sra.transport.stream import join, open_stream
 from sra.wire.messages import SCREEN_ALPN, Hello
 from tests.admin.connecting import connect
-from tests.loopback import DEADLINE, HOST, dial, dial_raw, run, until
+from tests.loopback import DEADLINE, HOST, dial, dial_raw, until
 from tests.memory_card import PIN, MemoryCard
 from tests.memory_remote import MemoryRemote, running_remote
 from tests.piv_blocks import signing_input
@@ -247,31 +247,25 @@ MOST_BYTES = 1024
 """Of a visit; what the first visits fill is not quite full, which makes up to some hundred bytes."""
 
 
-def python_and_native_bytes_that_stay(visit: Visit) -> list[float]:
-    found = []
-
-    async def body() -> None:
-        found.append(await bytes_that_stay(native_bytes, visit))
-        tracemalloc.start()
-        try:
-            found.append(await bytes_that_stay(python_bytes, visit))
-        finally:
-            tracemalloc.stop()
-
-    run(body())
-    return found
+async def python_and_native_bytes_that_stay(visit: Visit) -> list[float]:
+    native = await bytes_that_stay(native_bytes, visit)
+    tracemalloc.start()
+    try:
+        return [native, await bytes_that_stay(python_bytes, visit)]
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("visit", [serve, speak_no_tls], ids=lambda visit: visit.__name__)
-def test_a_visit_leaves_no_bytes(visit: Visit) -> None:
-    assert max(python_and_native_bytes_that_stay(visit)) < MOST_BYTES
+async def test_a_visit_leaves_no_bytes(visit: Visit) -> None:
+    assert max(await python_and_native_bytes_that_stay(visit)) < MOST_BYTES
 
 
-def test_two_kibibytes_that_stay_of_each_visit_are_noticed() -> None:
+async def test_two_kibibytes_that_stay_of_each_visit_are_noticed() -> None:
     kept = []
 
     async def leak(remote: MemoryRemote) -> None:
         await serve(remote)
         kept.append(bytes(2048))
 
-    assert min(python_and_native_bytes_that_stay(leak)) > MOST_BYTES
+    assert min(await python_and_native_bytes_that_stay(leak)) > MOST_BYTES

@@ -23,7 +23,7 @@ from tests.admin.connecting import connect
 from tests.admin.scripted_remote import let_in, take_card
 from tests.admin.watching import Watching
 from tests.chains import usage
-from tests.loopback import Door, listening, run
+from tests.loopback import Door, listening
 from tests.memory_card import MemoryCard, make_certificate, private_key, sign, usual_usage
 
 KIND = Algorithm.RSA_2048
@@ -95,54 +95,48 @@ async def stolen(channel: Channel, slot: Slot, certificate: certificates.CardCer
     return (int.from_bytes(reply.output, "big") * pow(factor, -1, numbers.n) % numbers.n).to_bytes(size, "big")
 
 
-def outcome(card: MemoryCard, slot: Slot, of: Slot, terms: GuardSettings) -> tuple[str, Watching]:
+async def outcome(card: MemoryCard, slot: Slot, of: Slot, terms: GuardSettings) -> tuple[str, Watching]:
     """What comes of the attack on a card: a proof by the key of the slot ``of``, or why not."""
     watching = Watching()
     certificate = certificates.parse(make_certificate(private_key(KIND, card.owner, of)))
-
-    outcomes: list[str] = []
-
-    async def body() -> None:
-        door = Door()
-        async with listening(door.welcome) as port:
-            connecting = asyncio.create_task(connect(port, card, watching=watching, terms=terms))
-            channel = await door.next()
-            await let_in(channel)
-            session = await connecting
-            inserting = asyncio.create_task(session.insert({Slot.AUTHENTICATION, slot}))
-            await take_card(channel)
-            await inserting
-            try:
-                forged = await stolen(channel, slot, certificate)
-                outcomes.append("proven" if challenges.is_proven(certificate, STATEMENT, forged) else "not proven")
-            except RefusedError as error:
-                outcomes.append(error.text)
-            await channel.close("over")
-            await session.close("over")
-
-    run(body())
-    return outcomes[0], watching
+    door = Door()
+    async with listening(door.welcome) as port:
+        connecting = asyncio.create_task(connect(port, card, watching=watching, terms=terms))
+        channel = await door.next()
+        await let_in(channel)
+        session = await connecting
+        inserting = asyncio.create_task(session.insert({Slot.AUTHENTICATION, slot}))
+        await take_card(channel)
+        await inserting
+        try:
+            forged = await stolen(channel, slot, certificate)
+            said = "proven" if challenges.is_proven(certificate, STATEMENT, forged) else "not proven"
+        except RefusedError as error:
+            said = error.text
+        await channel.close("over")
+        await session.close("over")
+    return said, watching
 
 
 @each_slot
 @pytest.mark.parametrize("way", WAYS)
-def test_no_proof_is_decrypted(way: str, slot: Slot) -> None:
+async def test_no_proof_is_decrypted(way: str, slot: Slot) -> None:
     holding = WAYS[way]
-    said, watching = outcome(OddCard(slot, holding), slot, holding.key_of or slot, GuardSettings(rules=ALLOW))
+    said, watching = await outcome(OddCard(slot, holding), slot, holding.key_of or slot, GuardSettings(rules=ALLOW))
     assert "was not inserted" in said or "has a key that signs" in said, said
     told = [event for event in watching.events if type(event).__name__ in ("Withheld", "Refused")]
     assert told, "the person is told"
 
 
-def test_where_the_person_lets_any_block_be_signed_such_a_key_decrypts_too() -> None:
+async def test_where_the_person_lets_any_block_be_signed_such_a_key_decrypts_too() -> None:
     slot = Slot.KEY_MANAGEMENT
-    said, _ = outcome(OddCard(slot, Holding()), slot, slot, GuardSettings(rules=ALLOW, allow_raw_rsa=True))
+    said, _ = await outcome(OddCard(slot, Holding()), slot, slot, GuardSettings(rules=ALLOW, allow_raw_rsa=True))
     assert said == "proven", "the attack works where nothing is in its way"
 
 
-def test_a_key_that_only_decrypts_is_lent() -> None:
+async def test_a_key_that_only_decrypts_is_lent() -> None:
     slot = Slot.KEY_MANAGEMENT
-    said, watching = outcome(OddCard(slot, Holding(usage=DECRYPTS)), slot, slot, GuardSettings(rules=ALLOW))
+    said, watching = await outcome(OddCard(slot, Holding(usage=DECRYPTS)), slot, slot, GuardSettings(rules=ALLOW))
     assert said == "proven", "by a certificate that every remote refuses: it has no digitalSignature"
     assert not [event for event in watching.events if type(event).__name__ == "Withheld"]
 

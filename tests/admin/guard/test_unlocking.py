@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 
 import pytest
 
@@ -37,160 +36,124 @@ class Scene:
         await self.card.use_key(request_for(Slot.AUTHENTICATION, Algorithm.P256))
 
 
-def play(body: Callable[[Scene], Awaitable[None]], *answers: PinGiven, **options: object) -> None:
-    async def run() -> None:
-        await body(Scene(answers, **options))  # type: ignore[arg-type]
-
-    asyncio.run(run())
-
-
-def test_the_pin_is_asked_once() -> None:
-    async def body(scene: Scene) -> None:
-        for _ in range(3):
-            await scene.unlocking.unlock("host")
-            await scene.use()
-        assert len(scene.person.pins) == 1
-        (question,) = scene.person.pins
-        assert (question.asker.remote, question.asker.account, question.kept) == ("host", "", False)
-
-    play(body, typing(PIN))
+async def test_the_pin_is_asked_once() -> None:
+    scene = Scene([typing(PIN)])
+    for _ in range(3):
+        await scene.unlocking.unlock("host")
+        await scene.use()
+    assert len(scene.person.pins) == 1
+    (question,) = scene.person.pins
+    assert (question.asker.remote, question.asker.account, question.kept) == ("host", "", False)
 
 
 @pytest.mark.parametrize("answer", [NO, UNANSWERED], ids=["no", "no answer"])
-def test_without_it_nothing_is_connected(answer: PinGiven) -> None:
-    async def body(scene: Scene) -> None:
-        with pytest.raises(PinNeededError, match="nothing was connected"):
-            await scene.unlocking.unlock("host")
-        assert scene.card.verifications == []
-
-    play(body, answer)
-
-
-def test_who_stops_after_a_wrong_one_is_told_that_it_was_wrong() -> None:
-    async def body(scene: Scene) -> None:
-        with pytest.raises(PinWrongError, match="2 tries"):
-            await scene.unlocking.unlock("host")
-        assert scene.memory.is_known_wrong(WRONG)
-
-    play(body, typing(WRONG), NO)
-
-
-def test_a_wrong_one_may_be_corrected() -> None:
-    async def body(scene: Scene) -> None:
+async def test_without_it_nothing_is_connected(answer: PinGiven) -> None:
+    scene = Scene([answer])
+    with pytest.raises(PinNeededError, match="nothing was connected"):
         await scene.unlocking.unlock("host")
-        assert [question.attempts_remaining for question in scene.person.pins] == [3, 2]
-        assert scene.memory.is_right(PIN)
-
-    play(body, typing(WRONG), typing(PIN))
+    assert scene.card.verifications == []
 
 
-def test_a_blocked_card_is_not_asked_about() -> None:
-    async def body(scene: Scene) -> None:
-        scene.card.tries = 0
-        with pytest.raises(PinBlockedError):
-            await scene.unlocking.unlock("host")
-        assert scene.person.pins == []
-
-    play(body)
-
-
-def test_the_last_wrong_one_blocks_the_card_and_ends_it() -> None:
-    async def body(scene: Scene) -> None:
-        scene.card.tries = 1
-        with pytest.raises(PinBlockedError):
-            await scene.unlocking.unlock("host")
-
-    play(body, typing(WRONG))
-
-
-def test_within_the_window_nothing_is_asked_again_and_the_card_stays_unlocked() -> None:
-    async def body(scene: Scene) -> None:
+async def test_who_stops_after_a_wrong_one_is_told_that_it_was_wrong() -> None:
+    scene = Scene([typing(WRONG), NO])
+    with pytest.raises(PinWrongError, match="2 tries"):
         await scene.unlocking.unlock("host")
-        code = scene.code.shown
-        await scene.unlocking.was_away(120)
-        assert scene.code.shown == code
+    assert scene.memory.is_known_wrong(WRONG)
+
+
+async def test_a_wrong_one_may_be_corrected() -> None:
+    scene = Scene([typing(WRONG), typing(PIN)])
+    await scene.unlocking.unlock("host")
+    assert [question.attempts_remaining for question in scene.person.pins] == [3, 2]
+    assert scene.memory.is_right(PIN)
+
+
+async def test_a_blocked_card_is_not_asked_about() -> None:
+    scene = Scene([])
+    scene.card.tries = 0
+    with pytest.raises(PinBlockedError):
         await scene.unlocking.unlock("host")
+    assert scene.person.pins == []
+
+
+async def test_the_last_wrong_one_blocks_the_card_and_ends_it() -> None:
+    scene = Scene([typing(WRONG)])
+    scene.card.tries = 1
+    with pytest.raises(PinBlockedError):
+        await scene.unlocking.unlock("host")
+
+
+async def test_within_the_window_nothing_is_asked_again_and_the_card_stays_unlocked() -> None:
+    scene = Scene([typing(PIN)], keep=3600)
+    await scene.unlocking.unlock("host")
+    code = scene.code.shown
+    await scene.unlocking.was_away(120)
+    assert scene.code.shown == code
+    await scene.unlocking.unlock("host")
+    await scene.use()
+    assert len(scene.person.pins) == 1
+    assert scene.memory.kept() == PIN
+
+
+async def test_after_the_window_everything_is_asked_again_and_the_card_is_locked() -> None:
+    scene = Scene([typing(PIN), typing(PIN)], keep=3600)
+    await scene.unlocking.unlock("host")
+    code = scene.code.shown
+    await scene.unlocking.was_away(120.1)
+    assert scene.code.shown != code
+    assert scene.memory.kept() is None
+    assert scene.memory.is_right(PIN) is None
+    with pytest.raises(PinNeededError):
         await scene.use()
-        assert len(scene.person.pins) == 1
-        assert scene.memory.kept() == PIN
-
-    play(body, typing(PIN), keep=3600)
-
-
-def test_after_the_window_everything_is_asked_again_and_the_card_is_locked() -> None:
-    async def body(scene: Scene) -> None:
-        await scene.unlocking.unlock("host")
-        code = scene.code.shown
-        await scene.unlocking.was_away(120.1)
-        assert scene.code.shown != code
-        assert scene.memory.kept() is None
-        assert scene.memory.is_right(PIN) is None
-        with pytest.raises(PinNeededError):
-            await scene.use()
-        await scene.unlocking.unlock("host")
-        await scene.use()
-        assert len(scene.person.pins) == 2
-
-    play(body, typing(PIN), typing(PIN), keep=3600)
+    await scene.unlocking.unlock("host")
+    await scene.use()
+    assert len(scene.person.pins) == 2
 
 
-def test_a_card_that_wants_it_again_gets_the_one_that_is_kept() -> None:
-    async def body(scene: Scene) -> None:
-        await scene.unlocking.unlock("host")
-        scene.card.forget_pin()
+async def test_a_card_that_wants_it_again_gets_the_one_that_is_kept() -> None:
+    scene = Scene([typing(PIN)], keep=3600)
+    await scene.unlocking.unlock("host")
+    scene.card.forget_pin()
+    await scene.unlocking.unlock("host", again=True)
+    await scene.use()
+    assert len(scene.person.pins) == 1
+
+
+async def test_a_kept_one_that_is_wrong_now_is_tried_once() -> None:
+    scene = Scene([typing(PIN)], keep=3600)
+    await scene.unlocking.unlock("host")
+    scene.card.pin = b"999999"
+    with pytest.raises(PinWrongError):
         await scene.unlocking.unlock("host", again=True)
-        await scene.use()
-        assert len(scene.person.pins) == 1
-
-    play(body, typing(PIN), keep=3600)
+    assert scene.memory.kept() is None
+    assert scene.card.tries == 2
 
 
-def test_a_kept_one_that_is_wrong_now_is_tried_once() -> None:
-    async def body(scene: Scene) -> None:
-        await scene.unlocking.unlock("host")
-        scene.card.pin = b"999999"
-        with pytest.raises(PinWrongError):
-            await scene.unlocking.unlock("host", again=True)
-        assert scene.memory.kept() is None
-        assert scene.card.tries == 2
-
-    play(body, typing(PIN), keep=3600)
+async def test_a_card_that_wants_it_again_has_it_asked_where_none_is_kept() -> None:
+    scene = Scene([typing(PIN), typing(PIN)])
+    await scene.unlocking.unlock("host")
+    await scene.unlocking.unlock("host", again=True)
+    assert len(scene.person.pins) == 2
 
 
-def test_a_card_that_wants_it_again_has_it_asked_where_none_is_kept() -> None:
-    async def body(scene: Scene) -> None:
-        await scene.unlocking.unlock("host")
-        await scene.unlocking.unlock("host", again=True)
-        assert len(scene.person.pins) == 2
-
-    play(body, typing(PIN), typing(PIN))
+async def test_what_can_be_no_pin_costs_no_try_and_is_asked_for_again() -> None:
+    scene = Scene([typing(b"6"), typing(PIN)])
+    await scene.unlocking.unlock("host")
+    assert scene.card.verifications == [PIN]
 
 
-def test_what_can_be_no_pin_costs_no_try_and_is_asked_for_again() -> None:
-    async def body(scene: Scene) -> None:
-        await scene.unlocking.unlock("host")
-        assert scene.card.verifications == [PIN]
-
-    play(body, typing(b"6"), typing(PIN))
-
-
-def test_it_may_be_typed_on_the_readers_pad() -> None:
+async def test_it_may_be_typed_on_the_readers_pad() -> None:
     happens: list[CardError | None] = [PinWrongError(2), None]
-
-    async def body(scene: Scene) -> None:
-        await scene.unlocking.unlock("host")
-        assert isinstance(scene.card, PadCard)
-        assert scene.card.pads == 2
-        assert scene.memory.is_right(PIN) is None
-
-    play(body, YES, YES, card=PadCard(happens))
+    scene = Scene([YES, YES], card=PadCard(happens))
+    await scene.unlocking.unlock("host")
+    assert isinstance(scene.card, PadCard)
+    assert scene.card.pads == 2
+    assert scene.memory.is_right(PIN) is None
 
 
-def test_a_remote_that_swaps_the_account_at_the_next_link_is_refused() -> None:
-    async def body(scene: Scene) -> None:
-        scene.unlocking.check_account("ann")
-        scene.unlocking.check_account("ann")
-        with pytest.raises(RefusedError, match="“root” is your account now, and said “ann” before"):
-            scene.unlocking.check_account("root")
-
-    play(body)
+async def test_a_remote_that_swaps_the_account_at_the_next_link_is_refused() -> None:
+    scene = Scene([])
+    scene.unlocking.check_account("ann")
+    scene.unlocking.check_account("ann")
+    with pytest.raises(RefusedError, match="“root” is your account now, and said “ann” before"):
+        scene.unlocking.check_account("root")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -101,10 +102,10 @@ def test_a_history_counts_up_to_twenty_retired_keys(counted: int) -> None:
     assert [key.slot for key in read_card(piv).contents.keys] == RETIRED[:counted]
 
 
-Body = Callable[[PcscCard, FullerCard], Awaitable[None]]
-
-
-def on_touchy_card(pcscd: PrivatePcscd, folder: CardFolder, body: Body, touch_limit: float) -> None:
+@asynccontextmanager
+async def touchy_card(
+    pcscd: PrivatePcscd, folder: CardFolder, touch_limit: float
+) -> AsyncIterator[tuple[PcscCard, FullerCard]]:
     made: list[FullerCard] = []
 
     def wrap(applet: Applet, card: Card) -> FullerCard:
@@ -112,15 +113,14 @@ def on_touchy_card(pcscd: PrivatePcscd, folder: CardFolder, body: Body, touch_li
         made.append(FullerCard(applet, card, metadata, touched=asyncio.Event(), touch_limit=touch_limit))
         return made[0]
 
-    async def run() -> None:
-        async with opened(pcscd, folder, wrap=wrap) as card:
-            await body(card, made[0])
-
-    asyncio.run(run())
+    async with opened(pcscd, folder, wrap=wrap) as card:
+        yield card, made[0]
 
 
-def test_a_card_waits_for_its_touch_longer_than_for_another_program(pcscd: PrivatePcscd, folder: CardFolder) -> None:
-    async def body(card: PcscCard, behind: FullerCard) -> None:
+async def test_a_card_waits_for_its_touch_longer_than_for_another_program(
+    pcscd: PrivatePcscd, folder: CardFolder
+) -> None:
+    async with touchy_card(pcscd, folder, touch_limit=30) as (card, behind):
         assert behind.touched
         await card.verify_pin(PIN)
         begun = time.monotonic()
@@ -129,15 +129,11 @@ def test_a_card_waits_for_its_touch_longer_than_for_another_program(pcscd: Priva
         check(card, request, (await card.use_key(request)).output)
         assert time.monotonic() - begun > 3 * PATIENCE
 
-    on_touchy_card(pcscd, folder, body, touch_limit=30)
 
-
-def test_a_missing_touch_is_told_apart_from_a_missing_pin(pcscd: PrivatePcscd, folder: CardFolder) -> None:
-    async def body(card: PcscCard, _: FullerCard) -> None:
+async def test_a_missing_touch_is_told_apart_from_a_missing_pin(pcscd: PrivatePcscd, folder: CardFolder) -> None:
+    async with touchy_card(pcscd, folder, touch_limit=0.1) as (card, _):
         with pytest.raises(PinNeededError):
             await card.use_key(request_for(Slot.AUTHENTICATION))
         await card.verify_pin(PIN)
         with pytest.raises(CardError, match="not touched in time"):
             await card.use_key(request_for(Slot.AUTHENTICATION))
-
-    on_touchy_card(pcscd, folder, body, touch_limit=0.1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -53,21 +54,18 @@ def with_every_key(hsm: SoftHsm) -> None:
         hsm.add_key(slot, EVERY_ALGORITHM[slot], key_id)
 
 
-def on_card(hsm: SoftHsm, body: Body, name: str = "pkcs11:ann") -> None:
-    async def run() -> None:
-        card = await Pkcs11Backend([hsm.module]).open(name)
-        try:
-            await body(card)
-        finally:
-            await card.close()
-
-    asyncio.run(run())
+@asynccontextmanager
+async def opened(hsm: SoftHsm, name: str = "pkcs11:ann") -> AsyncIterator[Pkcs11Card]:
+    card = await Pkcs11Backend([hsm.module]).open(name)
+    try:
+        yield card
+    finally:
+        await card.close()
 
 
-def test_every_algorithm_does_its_work_after_the_pin(hsm: SoftHsm) -> None:
+async def test_every_algorithm_does_its_work_after_the_pin(hsm: SoftHsm) -> None:
     with_every_key(hsm)
-
-    async def body(card: Pkcs11Card) -> None:
+    async with opened(hsm, EVERY_SLOT) as card:
         assert {key.slot: key.algorithm for key in card.contents.keys} == EVERY_ALGORITHM
         for slot in EVERY_ALGORITHM:
             with pytest.raises(PinNeededError):
@@ -77,20 +75,15 @@ def test_every_algorithm_does_its_work_after_the_pin(hsm: SoftHsm) -> None:
             request = request_for(slot)
             check(card, request, (await card.use_key(request)).output)
 
-    on_card(hsm, body, EVERY_SLOT)
 
-
-def test_a_short_digest_is_signed_as_it_is(hsm: SoftHsm) -> None:
+async def test_a_short_digest_is_signed_as_it_is(hsm: SoftHsm) -> None:
     hsm.add_key(Slot.AUTHENTICATION, Algorithm.P384, "01")
-
-    async def body(card: Pkcs11Card) -> None:
+    async with opened(hsm) as card:
         await card.verify_pin(PIN)
         for length in (20, 32, 48):
             request = KeyRequest(Slot.AUTHENTICATION, Algorithm.P384, Operation.SIGN, b"d" * length)
             reply = await card.use_key(request)
             check_ecdsa(card, request, reply.output)
-
-    on_card(hsm, body)
 
 
 def check_ecdsa(card: Pkcs11Card, request: KeyRequest, signature: bytes) -> None:
@@ -99,30 +92,22 @@ def check_ecdsa(card: Pkcs11Card, request: KeyRequest, signature: bytes) -> None
     check(card, whole, signature)
 
 
-def test_the_card_looks_like_a_piv_card_and_always_the_same(hsm: SoftHsm) -> None:
+async def test_the_card_looks_like_a_piv_card_and_always_the_same(hsm: SoftHsm) -> None:
     hsm.add_key(Slot.AUTHENTICATION, Algorithm.P256, "01")
     hsm.add_key(Slot.RETIRED_3, Algorithm.P256, "07")
     seen = []
-
-    async def body(card: Pkcs11Card) -> None:
-        contents = card.contents
-        assert [key.slot for key in contents.keys] == [Slot.AUTHENTICATION, Slot.RETIRED_3]
-        assert objects.parse_key_history(contents.objects[objects.KEY_HISTORY]).on_card == 3
-        assert {objects.DISCOVERY, objects.CARD_CAPABILITY_CONTAINER} < contents.objects.keys()
-        seen.append(objects.guid_of(contents.objects[objects.CHUID]))
-
-    for name in ("pkcs11:ann", "pkcs11:ann", "pkcs11:ann/9A=07"):
-        if "/" in name:
-            on_card(hsm, lambda card: record_guid(card, seen), name)
-        else:
-            on_card(hsm, body)
+    for _ in range(2):
+        async with opened(hsm) as card:
+            contents = card.contents
+            assert [key.slot for key in contents.keys] == [Slot.AUTHENTICATION, Slot.RETIRED_3]
+            assert objects.parse_key_history(contents.objects[objects.KEY_HISTORY]).on_card == 3
+            assert {objects.DISCOVERY, objects.CARD_CAPABILITY_CONTAINER} < contents.objects.keys()
+            seen.append(objects.guid_of(contents.objects[objects.CHUID]))
+    async with opened(hsm, "pkcs11:ann/9A=07") as card:
+        assert [key.slot for key in card.contents.keys] == [Slot.AUTHENTICATION]
+        seen.append(objects.guid_of(card.contents.objects[objects.CHUID]))
     assert len(set(seen)) == 1
     assert seen[0]
-
-
-async def record_guid(card: Pkcs11Card, seen: list[bytes | None]) -> None:
-    assert [key.slot for key in card.contents.keys] == [Slot.AUTHENTICATION]
-    seen.append(objects.guid_of(card.contents.objects[objects.CHUID]))
 
 
 async def test_cards_are_listed_by_their_labels_or_told_apart_by_their_numbers(hsm: SoftHsm) -> None:
@@ -142,15 +127,12 @@ async def test_cards_are_listed_by_their_labels_or_told_apart_by_their_numbers(h
         assert (await backend.open(name)).name == name
 
 
-def test_a_card_that_is_not_there_is_named(hsm: SoftHsm) -> None:
+async def test_a_card_that_is_not_there_is_named(hsm: SoftHsm) -> None:
+    backend = Pkcs11Backend([hsm.module])
     with pytest.raises(NoCardError, match="pkcs11:eve"):
-        on_card(hsm, nothing, "pkcs11:eve")
+        await backend.open("pkcs11:eve")
     with pytest.raises(KeyMissingError, match="ID 77 chosen for 9A"):
-        on_card(hsm, nothing, "pkcs11:ann/9A=77")
-
-
-async def nothing(card: Pkcs11Card) -> None:
-    raise AssertionError(card)
+        await backend.open("pkcs11:ann/9A=77")
 
 
 @pytest.mark.parametrize("content", [None, b"rubbish"])
@@ -164,10 +146,9 @@ def test_a_module_that_can_not_be_used_is_listed_with_the_reason(tmp_path: Path,
     assert "PKCS#11 module" in listing.problem
 
 
-def test_wrong_pins_are_counted_as_far_as_that_goes(hsm: SoftHsm) -> None:
+async def test_wrong_pins_are_counted_as_far_as_that_goes(hsm: SoftHsm) -> None:
     hsm.add_key(Slot.AUTHENTICATION, Algorithm.P256, "01")
-
-    async def body(card: Pkcs11Card) -> None:
+    async with opened(hsm) as card:
         assert await card.attempts_remaining() == 3
         assert await card.attempts_told() is None, "that is a guess"
         for left in (2, 1, 1):
@@ -182,26 +163,21 @@ def test_wrong_pins_are_counted_as_far_as_that_goes(hsm: SoftHsm) -> None:
         with pytest.raises(PinNeededError):
             await card.use_key(request_for_9a())
 
-    on_card(hsm, body)
-
 
 def request_for_9a() -> KeyRequest:
     return KeyRequest(Slot.AUTHENTICATION, Algorithm.P256, Operation.SIGN, b"d" * 32)
 
 
 @pytest.mark.parametrize("pin", [b"", b"\xff\xff", b"1" * 300])
-def test_what_can_be_no_pin_opens_nothing(hsm: SoftHsm, pin: bytes) -> None:
-    async def body(card: Pkcs11Card) -> None:
+async def test_what_can_be_no_pin_opens_nothing(hsm: SoftHsm, pin: bytes) -> None:
+    async with opened(hsm) as card:
         with pytest.raises(CardError):
             await card.verify_pin(pin)
 
-    on_card(hsm, body)
 
-
-def test_a_locked_or_closed_card_wants_its_pin_again(hsm: SoftHsm) -> None:
+async def test_a_locked_or_closed_card_wants_its_pin_again(hsm: SoftHsm) -> None:
     hsm.add_key(Slot.AUTHENTICATION, Algorithm.P256, "01")
-
-    async def body(card: Pkcs11Card) -> None:
+    async with opened(hsm) as card:
         for forget in (card.lock, card.close):
             await card.verify_pin(PIN)
             await card.use_key(request_for_9a())
@@ -209,16 +185,13 @@ def test_a_locked_or_closed_card_wants_its_pin_again(hsm: SoftHsm) -> None:
             with pytest.raises(PinNeededError):
                 await card.use_key(request_for_9a())
 
-    on_card(hsm, body)
 
-
-def test_a_key_that_always_wants_the_pin_gets_it_each_time(hsm: SoftHsm) -> None:
+async def test_a_key_that_always_wants_the_pin_gets_it_each_time(hsm: SoftHsm) -> None:
     hsm.add_key(Slot.AUTHENTICATION, Algorithm.P256, "01", "--always-auth")
     hsm.add_key(Slot.KEY_MANAGEMENT, Algorithm.RSA_2048, "03", "--always-auth")
     hsm.add_key(Slot.SIGNATURE, Algorithm.P256, "02")
     decrypt = KeyRequest(Slot.KEY_MANAGEMENT, Algorithm.RSA_2048, Operation.DECRYPT, b"\0" + b"\x5a" * 255)
-
-    async def body(card: Pkcs11Card) -> None:
+    async with opened(hsm) as card:
         for request in (request_for_9a(), decrypt):
             await card.verify_pin(PIN)
             check(card, request, (await card.use_key(request)).output)
@@ -228,14 +201,11 @@ def test_a_key_that_always_wants_the_pin_gets_it_each_time(hsm: SoftHsm) -> None
         for _ in range(2):
             await card.use_key(KeyRequest(Slot.SIGNATURE, Algorithm.P256, Operation.SIGN, b"d" * 32))
 
-    on_card(hsm, body)
 
-
-def test_pin_policies_are_the_standards_or_stricter(hsm: SoftHsm) -> None:
+async def test_pin_policies_are_the_standards_or_stricter(hsm: SoftHsm) -> None:
     for slot, key_id in ((Slot.AUTHENTICATION, "01"), (Slot.SIGNATURE, "02"), (Slot.CARD_AUTHENTICATION, "04")):
         hsm.add_key(slot, Algorithm.P256, key_id)
-
-    async def body(card: Pkcs11Card) -> None:
+    async with opened(hsm) as card:
         policies = {key.slot: key.pin_policy for key in card.contents.keys}
         assert policies == {
             Slot.AUTHENTICATION: PinPolicy.ONCE,
@@ -243,11 +213,9 @@ def test_pin_policies_are_the_standards_or_stricter(hsm: SoftHsm) -> None:
             Slot.CARD_AUTHENTICATION: PinPolicy.ONCE,
         }
 
-    on_card(hsm, body)
 
-
-def test_the_pin_is_changed_and_unblocked(hsm: SoftHsm) -> None:
-    async def body(card: Pkcs11Card) -> None:
+async def test_the_pin_is_changed_and_unblocked(hsm: SoftHsm) -> None:
+    async with opened(hsm) as card:
         with pytest.raises(PinWrongError):
             await card.change_pin(WRONG, NEW)
         await card.change_pin(PIN, NEW)
@@ -259,10 +227,8 @@ def test_the_pin_is_changed_and_unblocked(hsm: SoftHsm) -> None:
         with pytest.raises(UsageError, match="does not take"):
             await card.change_pin(PIN, b"1")
 
-    on_card(hsm, body)
 
-
-def test_a_card_that_pads_by_itself_signs_what_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_card_that_pads_by_itself_signs_what_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "padding"
     folder.mkdir()
     hsm = make_hsm(folder, monkeypatch, "slots.mechanisms = CKM_RSA_PKCS,CKM_ECDSA")
@@ -271,8 +237,7 @@ def test_a_card_that_pads_by_itself_signs_what_it_can(tmp_path: Path, monkeypatc
     private = hsm.add_key(Slot.KEY_MANAGEMENT, Algorithm.RSA_2048, "03")
     assert isinstance(private, rsa.RSAPrivateKey)
     cipher = private.public_key().encrypt(b"a text", padding.PKCS1v15())
-
-    async def body(card: Pkcs11Card) -> None:
+    async with opened(hsm) as card:
         await card.verify_pin(PIN)
         for content in (
             b"SRA-CHALLENGE-V1" + b"s" * 32,
@@ -290,14 +255,11 @@ def test_a_card_that_pads_by_itself_signs_what_it_can(tmp_path: Path, monkeypatc
         with pytest.raises(CardError):
             await card.use_key(KeyRequest(Slot.KEY_MANAGEMENT, Algorithm.RSA_2048, Operation.DECRYPT, garbled))
 
-    on_card(hsm, body)
 
-
-def test_what_a_key_may_not_do_is_told(hsm: SoftHsm) -> None:
+async def test_what_a_key_may_not_do_is_told(hsm: SoftHsm) -> None:
     hsm.add_key(Slot.AUTHENTICATION, Algorithm.P256, "01")
     derive = KeyRequest(Slot.AUTHENTICATION, Algorithm.P256, Operation.DERIVE, request_for(Slot.RETIRED_1).input)
-
-    async def body(card: Pkcs11Card) -> None:
+    async with opened(hsm) as card:
         await card.verify_pin(PIN)
         with pytest.raises(KeyMissingError, match="may not derive"):
             await card.use_key(derive)
@@ -305,22 +267,17 @@ def test_what_a_key_may_not_do_is_told(hsm: SoftHsm) -> None:
             with pytest.raises(KeyMissingError, match=f"no {algorithm.name} key {slot:02X}"):
                 await card.use_key(KeyRequest(slot, algorithm, Operation.SIGN, b"d" * 32))
 
-    on_card(hsm, body)
 
-
-def test_a_certificate_without_its_key_is_told(hsm: SoftHsm) -> None:
+async def test_a_certificate_without_its_key_is_told(hsm: SoftHsm) -> None:
     hsm.add_certificate(certificate("digital_signature"), "01")
-
-    async def body(card: Pkcs11Card) -> None:
+    async with opened(hsm) as card:
         await card.verify_pin(PIN)
         with pytest.raises(KeyMissingError, match="not its private key"):
             await card.use_key(request_for_9a())
 
-    on_card(hsm, body)
 
-
-def test_a_card_that_this_program_has_open_already_is_busy(hsm: SoftHsm) -> None:
-    async def body(card: Pkcs11Card) -> None:
+async def test_a_card_that_this_program_has_open_already_is_busy(hsm: SoftHsm) -> None:
+    async with opened(hsm) as card:
         other = await Pkcs11Backend([hsm.module]).open("pkcs11:ann")
         await card.verify_pin(PIN)
         with pytest.raises(CardBusyError):
@@ -329,14 +286,11 @@ def test_a_card_that_this_program_has_open_already_is_busy(hsm: SoftHsm) -> None
         await other.verify_pin(PIN)
         await other.close()
 
-    on_card(hsm, body)
 
-
-def test_the_event_loop_goes_on_while_the_card_works(hsm: SoftHsm) -> None:
+async def test_the_event_loop_goes_on_while_the_card_works(hsm: SoftHsm) -> None:
     hsm.add_key(Slot.RETIRED_1, Algorithm.RSA_4096, "05")
     request = KeyRequest(Slot.RETIRED_1, Algorithm.RSA_4096, Operation.DECRYPT, b"\0" + b"\x5a" * 511)
-
-    async def body(card: Pkcs11Card) -> None:
+    async with opened(hsm) as card:
         await card.verify_pin(PIN)
         working = asyncio.gather(*(card.use_key(request) for _ in range(20)))
         rounds = 0
@@ -344,5 +298,3 @@ def test_the_event_loop_goes_on_while_the_card_works(hsm: SoftHsm) -> None:
             await asyncio.sleep(0.001)
             rounds += 1
         assert rounds > 20
-
-    on_card(hsm, body)

@@ -13,7 +13,7 @@ import pytest
 
 from sra.cli.console import terminal
 from sra.errors import UsageError
-from tests.loopback import DEADLINE, run
+from tests.loopback import DEADLINE
 
 CTRL_D = b"\x04"
 
@@ -67,33 +67,25 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     os.close(program)
 
 
-def ask(screen: Terminal, question: Coroutine[Any, Any, Any], *typed: bytes) -> tuple[Any, bytes]:
+async def ask(screen: Terminal, question: Coroutine[Any, Any, Any], *typed: bytes) -> tuple[Any, bytes]:
     """The answer to the question, and all that was shown."""
-    result: list[Any] = []
-    shown = b""
-
-    async def body() -> None:
-        nonlocal shown
-        asking = asyncio.create_task(question)
-        shown = await screen.until_shown(b"? ")
-        for text in typed:
-            screen.types(text)
-            await asyncio.sleep(0.01)
-        result.append(await asking)
-        shown += screen.shown()
-
-    run(body())
-    return result[0], shown
+    asking = asyncio.create_task(question)
+    shown = await screen.until_shown(b"? ")
+    for text in typed:
+        screen.types(text)
+        await asyncio.sleep(0.01)
+    answer = await asking
+    return answer, shown + screen.shown()
 
 
-def test_what_is_typed_is_seen_and_comes_back_without_its_line_end(screen: Terminal) -> None:
-    answer, shown = ask(screen, terminal.ask_line("Name? "), b"Ann\n")
+async def test_what_is_typed_is_seen_and_comes_back_without_its_line_end(screen: Terminal) -> None:
+    answer, shown = await ask(screen, terminal.ask_line("Name? "), b"Ann\n")
     assert answer == b"Ann"
     assert shown == b"Name? Ann\r\n"
 
 
-def test_what_is_hidden_is_not_seen_and_the_line_ends_all_the_same(screen: Terminal) -> None:
-    answer, shown = ask(screen, terminal.ask_line("PIN? ", hidden=True), b"123456\n")
+async def test_what_is_hidden_is_not_seen_and_the_line_ends_all_the_same(screen: Terminal) -> None:
+    answer, shown = await ask(screen, terminal.ask_line("PIN? ", hidden=True), b"123456\n")
     assert answer == b"123456"
     assert shown == b"PIN? \r\n"
     assert screen.echoes
@@ -113,15 +105,17 @@ async def test_nothing_is_echoed_while_a_hidden_question_waits(screen: Terminal)
 
 @pytest.mark.parametrize("hidden", [True, False])
 @pytest.mark.parametrize("before", [b"typed ahead\n", b"typed a"])
-def test_what_was_typed_before_a_question_is_no_answer_to_it(screen: Terminal, hidden: bool, before: bytes) -> None:
+async def test_what_was_typed_before_a_question_is_no_answer_to_it(
+    screen: Terminal, hidden: bool, before: bytes
+) -> None:
     screen.types(before)
     screen.wait_echoed(before.strip())
-    answer, _ = ask(screen, terminal.ask_line("PIN? ", hidden=hidden), b"123456\n")
+    answer, _ = await ask(screen, terminal.ask_line("PIN? ", hidden=hidden), b"123456\n")
     assert answer == b"123456"
 
 
-def test_corrections_are_the_terminals(screen: Terminal) -> None:
-    answer, _ = ask(screen, terminal.ask_line("PIN? ", hidden=True), b"12x\x7f3456\n")
+async def test_corrections_are_the_terminals(screen: Terminal) -> None:
+    answer, _ = await ask(screen, terminal.ask_line("PIN? ", hidden=True), b"12x\x7f3456\n")
     assert answer == b"123456"
 
 
@@ -137,34 +131,27 @@ async def test_a_question_that_is_given_up_leaves_the_terminal_as_it_was(screen:
     assert termios.tcgetattr(screen.program) == before
 
 
-def test_ctrl_d_is_no_answer(screen: Terminal) -> None:
+async def test_ctrl_d_is_no_answer(screen: Terminal) -> None:
     with pytest.raises(UsageError, match="not answered"):
-        ask(screen, terminal.ask_line("PIN? ", hidden=True), CTRL_D)
+        await ask(screen, terminal.ask_line("PIN? ", hidden=True), CTRL_D)
     assert screen.echoes
 
 
-def test_a_line_in_two_parts_is_one_answer(screen: Terminal) -> None:
-    answer, _ = ask(screen, terminal.ask_line("Name? "), b"An", CTRL_D, b"n\n")
+async def test_a_line_in_two_parts_is_one_answer(screen: Terminal) -> None:
+    answer, _ = await ask(screen, terminal.ask_line("Name? "), b"An", CTRL_D, b"n\n")
     assert answer == b"Ann"
 
 
-def test_an_endless_answer_is_none(screen: Terminal) -> None:
+async def test_an_endless_answer_is_none(screen: Terminal) -> None:
     part = b"x" * 900 + CTRL_D
     with pytest.raises(UsageError):
-        ask(screen, terminal.ask_line("Name? "), part, part, part)
+        await ask(screen, terminal.ask_line("Name? "), part, part, part)
 
 
-def test_without_a_terminal_a_person_is_told_what_to_give_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_a_terminal_a_person_is_told_what_to_give_instead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal, "TERMINAL", "/nonexistent/tty")
     with pytest.raises(UsageError, match="--pin-fd"):
-        run_line(terminal.ask_line("PIN? "))
-
-
-def run_line(question: Coroutine[Any, Any, bytes]) -> None:
-    async def body() -> None:
-        await question
-
-    run(body())
+        await terminal.ask_line("PIN? ")
 
 
 @pytest.mark.parametrize(
@@ -180,8 +167,8 @@ def run_line(question: Coroutine[Any, Any, bytes]) -> None:
         (b"j", False),
     ],
 )
-def test_only_a_yes_is_a_yes(screen: Terminal, typed: bytes, yes: bool) -> None:
-    answer, shown = ask(screen, terminal.ask_yes_no("Let it? "), typed + b"\n")
+async def test_only_a_yes_is_a_yes(screen: Terminal, typed: bytes, yes: bool) -> None:
+    answer, shown = await ask(screen, terminal.ask_yes_no("Let it? "), typed + b"\n")
     assert answer is yes
     assert b"[y/N]" in shown
 

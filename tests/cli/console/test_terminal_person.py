@@ -18,7 +18,6 @@ from sra.cli.console.status_view import StatusView
 from sra.cli.console.terminal_person import TerminalPerson, show_code
 from sra.piv.keys import Operation, Slot
 from tests.cli.console.test_terminal import Terminal
-from tests.loopback import run
 
 T = TypeVar("T")
 PIN = b"271828"
@@ -50,31 +49,17 @@ def use_question(asker: Requester = ANN) -> UseQuestion:
     return UseQuestion(asker, Slot.AUTHENTICATION, Operation.SIGN, "sha256", bytes(range(32)))
 
 
-def ask(screen: Terminal, question: Coroutine[object, object, T], end: bytes, typed: bytes) -> tuple[T, str]:
+async def ask(screen: Terminal, question: Coroutine[object, object, T], end: bytes, typed: bytes) -> tuple[T, str]:
     """The answer, and all that was shown; ``end`` ends the question."""
-    found: list[T] = []
-    shown = bytearray()
-
-    async def body() -> None:
-        asking = asyncio.ensure_future(question)
-        shown.extend(await screen.until_shown(end))
-        screen.types(typed)
-        found.append(await asking)
-        shown.extend(screen.shown())
-
-    run(body())
-    return found[0], shown.decode()
+    asking = asyncio.ensure_future(question)
+    shown = await screen.until_shown(end)
+    screen.types(typed)
+    answer = await asking
+    return answer, (shown + screen.shown()).decode()
 
 
-def answer_of(question: Coroutine[object, object, T]) -> T:
-    async def body() -> T:
-        return await question
-
-    return asyncio.run(body())
-
-
-def test_the_pin_is_typed_unseen_for_the_remote_that_asks(screen: Terminal) -> None:
-    given, shown = ask(screen, person().ask_pin(pin_question(), 0), b"refuses): ", PIN + b"\n")
+async def test_the_pin_is_typed_unseen_for_the_remote_that_asks(screen: Terminal) -> None:
+    given, shown = await ask(screen, person().ask_pin(pin_question(), 0), b"refuses): ", PIN + b"\n")
     assert given == PinGiven(PersonReply.YES, PIN)
     assert given.pin == PIN
     assert shown[2] == shown[5] == ":"
@@ -85,30 +70,32 @@ def test_the_pin_is_typed_unseen_for_the_remote_that_asks(screen: Terminal) -> N
     assert screen.echoes
 
 
-def test_enter_alone_refuses(screen: Terminal) -> None:
-    assert ask(screen, person().ask_pin(pin_question(), 0), b"refuses): ", b"\n")[0] == PinGiven(PersonReply.NO)
+async def test_enter_alone_refuses(screen: Terminal) -> None:
+    assert (await ask(screen, person().ask_pin(pin_question(), 0), b"refuses): ", b"\n"))[0] == PinGiven(PersonReply.NO)
 
 
-def test_the_last_try_is_called_so(screen: Terminal) -> None:
-    assert "(the last try, " in ask(screen, person().ask_pin(pin_question(tries=1), 0), b"refuses): ", b"\n")[1]
+async def test_the_last_try_is_called_so(screen: Terminal) -> None:
+    assert "(the last try, " in (await ask(screen, person().ask_pin(pin_question(tries=1), 0), b"refuses): ", b"\n"))[1]
 
 
-def test_at_connect_it_is_the_person_who_wants_something(screen: Terminal) -> None:
-    _, shown = ask(screen, person().ask_pin(pin_question(Requester("desk", "")), 0), b"refuses): ", b"\n")
+async def test_at_connect_it_is_the_person_who_wants_something(screen: Terminal) -> None:
+    _, shown = await ask(screen, person().ask_pin(pin_question(Requester("desk", "")), 0), b"refuses): ", b"\n")
     assert shown.startswith("To connect to desk: PIN of ")
 
 
 @pytest.mark.parametrize(
     ("typed", "reply"), [(b"y\n", PersonReply.YES), (b"\n", PersonReply.NO), (PIN + b"\n", PersonReply.NO)]
 )
-def test_a_kept_pin_is_given_by_a_yes_and_nothing_else(screen: Terminal, typed: bytes, reply: PersonReply) -> None:
-    given, shown = ask(screen, person().ask_pin(pin_question(kept=True), 0), b"[y/N] ", typed)
+async def test_a_kept_pin_is_given_by_a_yes_and_nothing_else(
+    screen: Terminal, typed: bytes, reply: PersonReply
+) -> None:
+    given, shown = await ask(screen, person().ask_pin(pin_question(kept=True), 0), b"[y/N] ", typed)
     assert (given.reply, given.pin) == (reply, b"")
     assert "asks for your PIN. Give it? (60 s) [y/N]" in shown
 
 
-def test_where_the_reader_has_a_pad_the_pin_is_typed_there(screen: Terminal) -> None:
-    given, shown = ask(screen, person().ask_pin(pin_question(pad=True), 0), b"[y/N] ", b"y\n")
+async def test_where_the_reader_has_a_pad_the_pin_is_typed_there(screen: Terminal) -> None:
+    given, shown = await ask(screen, person().ask_pin(pin_question(pad=True), 0), b"[y/N] ", b"y\n")
     assert (given.reply, given.pin) == (PersonReply.YES, b"")
     assert "type it on the reader of software:ann (3 tries left). Go on? (60 s)" in shown
 
@@ -116,8 +103,8 @@ def test_where_the_reader_has_a_pad_the_pin_is_typed_there(screen: Terminal) -> 
 @pytest.mark.parametrize(
     ("typed", "reply"), [(b"y\n", PersonReply.YES), (b"n\n", PersonReply.NO), (b"\n", PersonReply.NO)]
 )
-def test_a_key_use_is_described_and_asked_about(screen: Terminal, typed: bytes, reply: PersonReply) -> None:
-    given, shown = ask(screen, person().ask_use(use_question(), 0), b"[y/N] ", typed)
+async def test_a_key_use_is_described_and_asked_about(screen: Terminal, typed: bytes, reply: PersonReply) -> None:
+    given, shown = await ask(screen, person().ask_use(use_question(), 0), b"[y/N] ", typed)
     assert given is reply
     digest = bytes(range(32)).hex()
     asked = (
@@ -127,10 +114,10 @@ def test_a_key_use_is_described_and_asked_about(screen: Terminal, typed: bytes, 
 
 
 @pytest.mark.parametrize("question", [pin_question(), pin_question(kept=True), use_question()])
-def test_how_many_wait_is_shown(screen: Terminal, question: PinQuestion | UseQuestion) -> None:
+async def test_how_many_wait_is_shown(screen: Terminal, question: PinQuestion | UseQuestion) -> None:
     asked = person()
     asking = asked.ask_pin(question, 2) if isinstance(question, PinQuestion) else asked.ask_use(question, 2)
-    _, shown = ask(screen, asking, b"[2 more wait]", b"\n")
+    _, shown = await ask(screen, asking, b"[2 more wait]", b"\n")
     assert "[2 more wait]" in shown
 
 
@@ -149,13 +136,13 @@ async def test_the_queue_tells_how_many(screen: Terminal) -> None:
 
 
 @pytest.mark.parametrize("said", HOSTILE, ids=["escapes", "lines", "direction", "long", "quotation marks"])
-def test_the_remotes_word_is_shown_as_no_more_than_that(screen: Terminal, said: str) -> None:
+async def test_the_remotes_word_is_shown_as_no_more_than_that(screen: Terminal, said: str) -> None:
     asker = Requester("desk", said, said)
     for asking, end in (
         (person().ask_pin(pin_question(asker), 0), b"refuses): "),
         (person().ask_use(use_question(asker), 0), b"[y/N] "),
     ):
-        _, shown = ask(screen, asking, end, b"\n")
+        _, shown = await ask(screen, asking, end, b"\n")
         remark, question, *_ = shown.split("\r\n")
         assert remark.startswith("The remote says, and nothing proves it: “")
         assert remark.endswith("”.")
@@ -166,33 +153,33 @@ def test_the_remotes_word_is_shown_as_no_more_than_that(screen: Terminal, said: 
         assert len(remark) < 300
 
 
-def test_without_a_terminal_the_answer_is_no(
+async def test_without_a_terminal_the_answer_is_no(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(terminal, "TERMINAL", "/nonexistent/tty")
-    assert answer_of(person().ask_pin(pin_question(), 0)) == PinGiven(PersonReply.NO)
-    assert answer_of(person().ask_pin(pin_question(kept=True), 0)) == PinGiven(PersonReply.NO)
-    assert answer_of(person().ask_use(use_question(), 0)) is PersonReply.NO
+    assert await person().ask_pin(pin_question(), 0) == PinGiven(PersonReply.NO)
+    assert await person().ask_pin(pin_question(kept=True), 0) == PinGiven(PersonReply.NO)
+    assert await person().ask_use(use_question(), 0) is PersonReply.NO
     assert "A question was answered with no." in capsys.readouterr().err
 
 
-def test_unattended_a_kept_pin_is_given_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unattended_a_kept_pin_is_given_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal, "TERMINAL", "/nonexistent/tty")
     unattended = person(yes=True)
-    assert answer_of(unattended.ask_pin(pin_question(kept=True), 0)) == PinGiven(PersonReply.YES)
-    assert answer_of(unattended.ask_pin(pin_question(), 0)) == PinGiven(PersonReply.NO)
-    assert answer_of(unattended.ask_use(use_question(), 0)) is PersonReply.YES
+    assert await unattended.ask_pin(pin_question(kept=True), 0) == PinGiven(PersonReply.YES)
+    assert await unattended.ask_pin(pin_question(), 0) == PinGiven(PersonReply.NO)
+    assert await unattended.ask_use(use_question(), 0) is PersonReply.YES
 
 
-def test_a_descriptor_gives_the_pin_once_and_only_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_descriptor_gives_the_pin_once_and_only_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal, "TERMINAL", "/nonexistent/tty")
     reading, writing = os.pipe()
     os.write(writing, PIN + b"\n" + PIN + b"\n")
     os.close(writing)
     given = person(pin_fd=reading)
-    assert answer_of(given.ask_pin(pin_question(), 0)) == PinGiven(PersonReply.NO)
-    assert answer_of(given.ask_pin(pin_question(Requester("desk", "")), 0)).pin == PIN
-    assert answer_of(given.ask_pin(pin_question(Requester("desk", "")), 0)) == PinGiven(PersonReply.NO)
+    assert await given.ask_pin(pin_question(), 0) == PinGiven(PersonReply.NO)
+    assert (await given.ask_pin(pin_question(Requester("desk", "")), 0)).pin == PIN
+    assert await given.ask_pin(pin_question(Requester("desk", "")), 0) == PinGiven(PersonReply.NO)
     os.close(reading)
 
 

@@ -9,7 +9,8 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -39,24 +40,25 @@ class Scene:
         return self.heard[-1]
 
 
-def play(folder: Path, body: Callable[[Scene], Awaitable[None]]) -> None:
-    async def run() -> None:
-        scene = Scene(folder)
-        scene.announcements.open()
-        try:
-            await body(scene)
-        finally:
-            scene.announcements.close()
-        assert not scene.path.exists()
-
-    asyncio.run(run())
+@contextmanager
+def announcing(folder: Path) -> Iterator[Scene]:
+    scene = Scene(folder)
+    scene.announcements.open()
+    try:
+        yield scene
+    finally:
+        scene.announcements.close()
+    assert not scene.path.exists()
 
 
-def test_what_is_announced_is_heard(tmp_path: Path) -> None:
-    async def body(scene: Scene) -> None:
-        assert await scene.hears("sudo für Ann".encode()) == "sudo für Ann"
+@pytest.fixture
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    with announcing(tmp_path) as made:
+        yield made
 
-    play(tmp_path, body)
+
+async def test_what_is_announced_is_heard(scene: Scene) -> None:
+    assert await scene.hears("sudo für Ann".encode()) == "sudo für Ann"
 
 
 @pytest.mark.parametrize(
@@ -71,21 +73,15 @@ def test_what_is_announced_is_heard(tmp_path: Path) -> None:
     ],
     ids=["nothing", "no text", "control characters", "direction", "long", "long and no text"],
 )
-def test_whatever_is_announced_becomes_a_short_line(said: bytes, heard: str, tmp_path: Path) -> None:
-    async def body(scene: Scene) -> None:
-        assert await scene.hears(said) == heard
-        assert await scene.hears(b"next") == "next"
-
-    play(tmp_path, body)
+async def test_whatever_is_announced_becomes_a_short_line(scene: Scene, said: bytes, heard: str) -> None:
+    assert await scene.hears(said) == heard
+    assert await scene.hears(b"next") == "next"
 
 
-def test_a_flood_is_heard_in_order_and_nothing_is_lost(tmp_path: Path) -> None:
-    async def body(scene: Scene) -> None:
-        for number in range(300):
-            await scene.hears(str(number).encode())
-        assert scene.heard == [str(number) for number in range(300)]
-
-    play(tmp_path, body)
+async def test_a_flood_is_heard_in_order_and_nothing_is_lost(scene: Scene) -> None:
+    for number in range(300):
+        await scene.hears(str(number).encode())
+    assert scene.heard == [str(number) for number in range(300)]
 
 
 AS_NOBODY = """
@@ -99,28 +95,23 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
 """
 
 
-def test_only_root_and_the_daemons_own_user_can_announce() -> None:
-    async def body(scene: Scene) -> None:
-        assert stat.S_IMODE(scene.path.stat().st_mode) == 0o600
-        command = [sys.executable, "-c", AS_NOBODY, str(scene.path), str(NOBODY)]
-        tried = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
-        assert (tried.returncode, "ermi" in tried.stderr) == (1, True)
-        await asyncio.sleep(0)
-        assert scene.heard == []
-
+async def test_only_root_and_the_daemons_own_user_can_announce() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        play(Path(folder), body)
+        await asyncio.to_thread(Path(folder).chmod, 0o755)
+        with announcing(Path(folder)) as scene:
+            assert stat.S_IMODE(scene.path.stat().st_mode) == 0o600
+            command = [sys.executable, "-c", AS_NOBODY, str(scene.path), str(NOBODY)]
+            tried = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+            assert (tried.returncode, "ermi" in tried.stderr) == (1, True)
+            await asyncio.sleep(0)
+            assert scene.heard == []
 
 
-def test_what_a_killed_daemon_has_left_is_replaced(tmp_path: Path) -> None:
+async def test_what_a_killed_daemon_has_left_is_replaced(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as gone:
         gone.bind(str(tmp_path / "announce"))
-
-    async def body(scene: Scene) -> None:
+    with announcing(tmp_path) as scene:
         assert await scene.hears(b"again") == "again"
-
-    play(tmp_path, body)
 
 
 async def test_where_there_can_be_no_socket_everything_else_works(

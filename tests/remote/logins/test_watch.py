@@ -39,13 +39,9 @@ async def nobody(_: CardCertificate) -> str:
     raise RefusedError(RefusalCode.NOT_PAIRED, "nobody's")
 
 
-def found(paths: Paths, find_account: Callable[[CardCertificate], Awaitable[str]]) -> str:
+async def found(paths: Paths, find_account: Callable[[CardCertificate], Awaitable[str]]) -> str:
     """What srad finds, and does beside it."""
-
-    async def body() -> str:
-        return await logins_watch.remembering(paths, find_account, vouched)(CARD)
-
-    return asyncio.run(body())
+    return await logins_watch.remembering(paths, find_account, vouched)(CARD)
 
 
 def write_map(paths: Paths, accounts: dict[bytes, str]) -> None:
@@ -54,27 +50,24 @@ def write_map(paths: Paths, accounts: dict[bytes, str]) -> None:
     path.write_bytes(mapping.text_of(accounts))
 
 
-def test_a_card_that_is_let_in_is_left_for_root(tmp_path: Path) -> None:
+async def test_a_card_that_is_let_in_is_left_for_root(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
-    assert found(paths, ann) == "ann"
+    assert await found(paths, ann) == "ann"
     assert list(logins.seen_cards(paths).cards()) == [CARD]
 
 
-def test_a_card_that_nobody_vouches_for_is_not_and_nobody_waits(tmp_path: Path) -> None:
+async def test_a_card_that_nobody_vouches_for_is_not_and_nobody_waits(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     write_map(paths, {})
 
-    async def body() -> str:
-        return await asyncio.wait_for(logins_watch.remembering(paths, ann, unvouched)(CARD), 1)
-
-    assert asyncio.run(body()) == "ann"
+    assert await asyncio.wait_for(logins_watch.remembering(paths, ann, unvouched)(CARD), 1) == "ann"
     assert not logins.seen_cards(paths).path.exists()
 
 
-def test_a_card_that_is_refused_is_not(tmp_path: Path) -> None:
+async def test_a_card_that_is_refused_is_not(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     with pytest.raises(RefusedError):
-        found(paths, nobody)
+        await found(paths, nobody)
     assert list(logins.seen_cards(paths).cards()) == []
 
 
@@ -89,18 +82,20 @@ async def test_a_new_card_waits_until_the_login_knows_it(tmp_path: Path) -> None
     assert await finding == "ann"
 
 
-def test_nobody_waits_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nobody_waits_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logins_watch, "PATIENCE", 0.1)
     paths = Paths(tmp_path)
     write_map(paths, {})
-    assert found(paths, ann) == "ann"
+    assert await found(paths, ann) == "ann"
 
 
-def test_a_folder_that_can_not_be_written_shuts_nobody_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_folder_that_can_not_be_written_shuts_nobody_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     paths = Paths(tmp_path)
     paths.state.parent.mkdir(parents=True)
     paths.state.write_text("no folder")
-    assert found(paths, ann) == "ann"
+    assert await found(paths, ann) == "ann"
     assert "does not get to know this card" in caplog.text
 
 

@@ -146,7 +146,7 @@ def test_good_of_a_responder_without_nocheck_needs_a_list_that_does_not_revoke_i
         filed.check(alice)
 
 
-def test_a_stale_list_that_was_fetched_revokes_and_is_not_forgotten(filed: Remote) -> None:
+async def test_a_stale_list_that_was_fetched_revokes_and_is_not_forgotten(filed: Remote) -> None:
     names = ("old", "new")
     with serving(**{name: content(b"") for name in names}) as server:
         addresses = [points(server.url(f"/{name}")) for name in names]
@@ -155,13 +155,9 @@ def test_a_stale_list_that_was_fetched_revokes_and_is_not_forgotten(filed: Remot
         stale = (NOW - 3 * DAY, NOW - 2 * DAY)
         server.replies["/old"] = content(SUB.revocation_list([Entry(serial(alice))], dates=stale))
         server.replies["/new"] = content(SUB.revocation_list())
-
-        async def work() -> None:
-            for _ in range(2):
-                with pytest.raises(RefusedError, match="was revoked"):
-                    await filed.checker.check(card(alice), NOW)
-
-        asyncio.run(work())
+        for _ in range(2):
+            with pytest.raises(RefusedError, match="was revoked"):
+                await filed.checker.check(card(alice), NOW)
 
 
 def test_deltas_are_fetched_where_a_list_or_a_card_names_them(filed: Remote) -> None:
@@ -232,27 +228,19 @@ def test_nothing_but_a_refusal_comes_of_garbage(filed: Remote, garbage: bytes, c
             assert filed.refusal(alice, NOW + hours * HOUR / 24).code is RefusalCode.REVOCATION_UNKNOWN
 
 
-def test_many_at_once_ask_once(filed: Remote) -> None:
+async def test_many_at_once_ask_once(filed: Remote) -> None:
     with serving(sub=content(SUB.revocation_list())) as server:
         cards: list[CardCertificate] = [card(SUB.issue(f"{n}", [points(server.url("/sub"))])) for n in range(20)]
-
-        async def work() -> None:
-            await asyncio.gather(*(filed.checker.check(each, NOW) for each in cards))
-
-        asyncio.run(work())
+        await asyncio.gather(*(filed.checker.check(each, NOW) for each in cards))
         assert server.asked == ["/sub"]
 
 
-def test_after_a_failure_the_next_ones_are_refused_at_once(filed: Remote) -> None:
+async def test_after_a_failure_the_next_ones_are_refused_at_once(filed: Remote) -> None:
     with serving(sub=content(b"", 503)) as server:
         alice = card(SUB.issue("Alice", [points(server.url("/sub"))]))
-
-        async def work() -> None:
-            for moment in (NOW, NOW + RETRY_AFTER / 2, NOW + RETRY_AFTER):
-                with pytest.raises(RefusedError, match="HTTP status 503"):
-                    await filed.checker.check(alice, moment)
-
-        asyncio.run(work())
+        for moment in (NOW, NOW + RETRY_AFTER / 2, NOW + RETRY_AFTER):
+            with pytest.raises(RefusedError, match="HTTP status 503"):
+                await filed.checker.check(alice, moment)
         assert server.asked == ["/sub", "/sub"]
 
 

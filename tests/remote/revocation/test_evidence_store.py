@@ -2,7 +2,8 @@ import asyncio
 import dataclasses
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -61,52 +62,36 @@ def cache(tmp_path: Path) -> Cache:
     return Cache(tmp_path / "revocation")
 
 
-def run(cache: Cache, work: Callable[[EvidenceStore], Awaitable[None]], max_age: timedelta = 7 * DAY) -> None:
-    """Do the work with a shelf, as one run of the daemon; what it keeps is on the disk afterwards."""
-    shelf = EvidenceStore(cache, max_age, 5.0)
-
-    async def session() -> None:
-        await work(shelf)
-
-    asyncio.run(session())
-    shelf._threads.shutdown(wait=True)
+@asynccontextmanager
+async def session(cache: Cache, max_age: timedelta = 7 * DAY) -> AsyncIterator[EvidenceStore]:
+    """One run of the daemon; what its store keeps is on the disk afterwards."""
+    store = EvidenceStore(cache, max_age, 5.0)
+    yield store
+    await asyncio.to_thread(store._threads.shutdown, wait=True)
 
 
-def test_nothing_is_at_hand_until_it_was_asked_for(cache: Cache) -> None:
+async def test_nothing_is_at_hand_until_it_was_asked_for(cache: Cache) -> None:
     source = Told([listing()])
-
-    async def work(shelf: EvidenceStore) -> None:
-        assert await shelf.at_hand(source, NOW) is None
-        answer = await shelf.ask(source, NOW)
-        assert await shelf.at_hand(source, NOW) is answer
+    async with session(cache) as store:
+        assert await store.at_hand(source, NOW) is None
+        answer = await store.ask(source, NOW)
+        assert await store.at_hand(source, NOW) is answer
         assert source.asked == 1
 
-    run(cache, work)
 
-
-def test_after_a_restart_it_is_at_hand_and_nobody_is_asked(cache: Cache) -> None:
-    async def first(shelf: EvidenceStore) -> None:
-        await shelf.ask(Told([listing()]), NOW)
-
-    async def second(shelf: EvidenceStore) -> None:
-        answer = await shelf.at_hand(Told([]), NOW + HOUR)
+async def test_after_a_restart_it_is_at_hand_and_nobody_is_asked(cache: Cache) -> None:
+    async with session(cache) as store:
+        await store.ask(Told([listing()]), NOW)
+    async with session(cache) as store:
+        answer = await store.at_hand(Told([]), NOW + HOUR)
         assert answer is not None
         assert answer.fresh_until == NOW + DAY
 
-    run(cache, first)
-    run(cache, second)
 
-
-def test_what_is_on_the_disk_is_verified_again(cache: Cache) -> None:
+async def test_what_is_on_the_disk_is_verified_again(cache: Cache) -> None:
     source = Told([listing()])
-
-    async def first(shelf: EvidenceStore) -> None:
-        await shelf.ask(source, NOW)
-
-    async def second(shelf: EvidenceStore) -> None:
-        assert await shelf.at_hand(Told([]), NOW) is None
-
-    run(cache, first)
+    async with session(cache) as store:
+        await store.ask(source, NOW)
     kept = cache.read(source.key)
     assert kept is not None
     for changed in (
@@ -114,28 +99,24 @@ def test_what_is_on_the_disk_is_verified_again(cache: Cache) -> None:
         kept.__class__(kept.address, kept.issuer, NOW + DAY, kept.body),
     ):
         cache.write(source.key, changed)
-        run(cache, second)
+        async with session(cache) as store:
+            assert await store.at_hand(Told([]), NOW) is None
         assert cache.read(source.key) is None
 
 
-def test_an_answer_counts_no_longer_than_allowed_even_after_a_restart(cache: Cache) -> None:
-    async def first(shelf: EvidenceStore) -> None:
-        assert (await shelf.ask(Told([listing()]), NOW)).fresh_until == NOW + 2 * HOUR
-
-    async def second(shelf: EvidenceStore) -> None:
-        answer = await shelf.at_hand(Told([]), NOW + HOUR)
+async def test_an_answer_counts_no_longer_than_allowed_even_after_a_restart(cache: Cache) -> None:
+    async with session(cache, 2 * HOUR) as store:
+        assert (await store.ask(Told([listing()]), NOW)).fresh_until == NOW + 2 * HOUR
+    async with session(cache, 2 * HOUR) as store:
+        answer = await store.at_hand(Told([]), NOW + HOUR)
         assert answer is not None
         assert answer.fresh_until == NOW + 2 * HOUR
 
-    run(cache, first, 2 * HOUR)
-    run(cache, second, 2 * HOUR)
 
-
-def test_who_asks_at_the_same_time_shares_the_answer_and_may_give_up(cache: Cache) -> None:
+async def test_who_asks_at_the_same_time_shares_the_answer_and_may_give_up(cache: Cache) -> None:
     source = Told([listing()], gate=threading.Event())
-
-    async def work(shelf: EvidenceStore) -> None:
-        asking = [asyncio.create_task(shelf.ask(source, NOW)) for _ in range(5)]
+    async with session(cache) as store:
+        asking = [asyncio.create_task(store.ask(source, NOW)) for _ in range(5)]
         await asyncio.sleep(0.05)
         asking[0].cancel()
         assert source.gate is not None
@@ -145,75 +126,61 @@ def test_who_asks_at_the_same_time_shares_the_answer_and_may_give_up(cache: Cach
         assert len({id(answer) for answer in answers[1:]}) == 1
         assert source.asked == 1
 
-    run(cache, work)
 
-
-def test_after_a_failure_nobody_waits_for_another_one_so_soon(cache: Cache) -> None:
+async def test_after_a_failure_nobody_waits_for_another_one_so_soon(cache: Cache) -> None:
     source = Told([EvidenceError("gone"), listing()])
-
-    async def work(shelf: EvidenceStore) -> None:
+    async with session(cache) as store:
         for moment in (NOW, NOW + RETRY_AFTER / 2):
             with pytest.raises(EvidenceError, match="gone"):
-                await shelf.ask(source, moment)
+                await store.ask(source, moment)
         assert source.asked == 1
-        assert await shelf.ask(source, NOW + RETRY_AFTER)
-
-    run(cache, work)
+        assert await store.ask(source, NOW + RETRY_AFTER)
 
 
-def test_a_stale_answer_or_one_older_than_before_is_not_taken(cache: Cache) -> None:
+async def test_a_stale_answer_or_one_older_than_before_is_not_taken(cache: Cache) -> None:
     new, old = listing(start=-HOUR), listing(start=-2 * HOUR)
     stale = listing(start=-3 * DAY, end=-DAY)
     source = Told([new, old, stale])
-
-    async def work(shelf: EvidenceStore) -> None:
-        answer = await shelf.ask(source, NOW)
+    async with session(cache) as store:
+        answer = await store.ask(source, NOW)
         with pytest.raises(EvidenceError, match="an older one than came before"):
-            await shelf.ask(source, NOW + MINUTE)
+            await store.ask(source, NOW + MINUTE)
         with pytest.raises(EvidenceError, match="stale since 2030-01-14"):
-            await shelf.ask(source, NOW + 2 * MINUTE)
-        assert await shelf.at_hand(source, NOW) is answer
-        unfit = shelf.unfit(source)
+            await store.ask(source, NOW + 2 * MINUTE)
+        assert await store.at_hand(source, NOW) is answer
+        unfit = store.unfit(source)
         assert unfit is not None
         assert unfit.fresh_until == NOW - DAY
-
-    run(cache, work)
     kept = cache.read(source.key)
     assert kept is not None
     assert kept.body == new
 
 
-def test_a_list_from_the_future_is_not_taken_and_blocks_no_later_one(cache: Cache) -> None:
+async def test_a_list_from_the_future_is_not_taken_and_blocks_no_later_one(cache: Cache) -> None:
     source = Told([listing(start=HOUR), listing()])
-
-    async def work(shelf: EvidenceStore) -> None:
+    async with session(cache) as store:
         with pytest.raises(EvidenceError, match="check the remote's clock"):
-            await shelf.ask(source, NOW)
-        assert await shelf.ask(source, NOW + RETRY_AFTER)
-
-    run(cache, work)
+            await store.ask(source, NOW)
+        assert await store.ask(source, NOW + RETRY_AFTER)
 
 
-def test_a_clock_that_was_set_back_does_not_keep_anybody_from_asking(cache: Cache) -> None:
+async def test_a_clock_that_was_set_back_does_not_keep_anybody_from_asking(cache: Cache) -> None:
     source = Told([EvidenceError("gone"), listing()])
-
-    async def work(shelf: EvidenceStore) -> None:
+    async with session(cache) as store:
         with pytest.raises(EvidenceError, match="gone"):
-            await shelf.ask(source, NOW + HOUR)
-        assert await shelf.ask(source, NOW)
-
-    run(cache, work)
+            await store.ask(source, NOW + HOUR)
+        assert await store.ask(source, NOW)
 
 
 async def test_a_server_that_never_answers_is_given_up(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TIME_TO_READ", 0.1)
     source = Told([listing()], gate=threading.Event())
-    shelf = EvidenceStore(cache, DAY, 0.1)
+    store = EvidenceStore(cache, DAY, 0.1)
     with pytest.raises(EvidenceError, match=r"lists\.example.*no answer in time"):
-        await shelf.ask(source, NOW)
+        await store.ask(source, NOW)
     assert source.gate is not None
     source.gate.set()
-    shelf._threads.shutdown(wait=True)
+    store._threads.shutdown(wait=True)
 
 
 @pytest.mark.parametrize(
@@ -225,108 +192,87 @@ async def test_a_server_that_never_answers_is_given_up(cache: Cache, monkeypatch
     ],
     ids=["half of its time", "a long one", "a short one never"],
 )
-def test_answers_are_renewed_in_good_time(
+async def test_answers_are_renewed_in_good_time(
     cache: Cache, life: timedelta, not_yet: timedelta, due: timedelta | None
 ) -> None:
     source = Told([listing(end=life), listing(end=life + HOUR)])
-
-    async def work(shelf: EvidenceStore) -> None:
-        first = await shelf.ask(source, NOW)
-        await shelf.renew(NOW + not_yet)
+    async with session(cache, 60 * DAY) as store:
+        first = await store.ask(source, NOW)
+        await store.renew(NOW + not_yet)
         assert source.asked == 1
         if due is not None:
-            await shelf.renew(NOW + due)
+            await store.renew(NOW + due)
             assert source.asked == 2
-            second = await shelf.at_hand(source, NOW + due)
+            second = await store.at_hand(source, NOW + due)
             assert second is not None
             assert second.fresh_until > first.fresh_until
 
-    run(cache, work, 60 * DAY)
 
-
-def test_a_failed_renewal_keeps_what_was_there_and_is_tried_again(cache: Cache) -> None:
+async def test_a_failed_renewal_keeps_what_was_there_and_is_tried_again(cache: Cache) -> None:
     source = Told([listing(), EvidenceError("gone"), listing(end=2 * DAY)])
-
-    async def work(shelf: EvidenceStore) -> None:
-        first = await shelf.ask(source, NOW)
+    async with session(cache) as store:
+        first = await store.ask(source, NOW)
         due = NOW + RENEW_AFTER
-        await shelf.renew(due)
-        await shelf.renew(due + RETRY_AFTER / 2)
+        await store.renew(due)
+        await store.renew(due + RETRY_AFTER / 2)
         assert source.asked == 2
-        assert await shelf.at_hand(source, due) is first
-        await shelf.renew(due + RETRY_AFTER)
-        assert await shelf.at_hand(source, due) is not first
-
-    run(cache, work)
+        assert await store.at_hand(source, due) is first
+        await store.renew(due + RETRY_AFTER)
+        assert await store.at_hand(source, due) is not first
 
 
-def test_what_nobody_needs_any_more_is_not_renewed(cache: Cache) -> None:
+async def test_what_nobody_needs_any_more_is_not_renewed(cache: Cache) -> None:
     source = Told([listing(end=30 * DAY)] * 200)
-
-    async def work(shelf: EvidenceStore) -> None:
-        await shelf.ask(source, NOW)
+    async with session(cache, 60 * DAY) as store:
+        await store.ask(source, NOW)
         for days in range(1, 20):
-            await shelf.renew(NOW + days * DAY)
+            await store.renew(NOW + days * DAY)
         assert source.asked == 1 + FORGET_AFTER.days
 
-    run(cache, work, 60 * DAY)
 
-
-def test_in_the_background_a_list_is_renewed_without_anybody_asking(
+async def test_in_the_background_a_list_is_renewed_without_anybody_asking(
     cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "ROUND", 0.01)
     source = Told([listing(), listing(end=2 * DAY)])
-
-    async def work(shelf: EvidenceStore) -> None:
-        await shelf.ask(source, NOW)
-        renewing = asyncio.create_task(shelf.keep_fresh(lambda: NOW + RENEW_AFTER))
+    async with session(cache) as store:
+        await store.ask(source, NOW)
+        renewing = asyncio.create_task(store.keep_fresh(lambda: NOW + RENEW_AFTER))
         async with asyncio.timeout(5):
             while source.asked < 2:  # noqa: ASYNC110 - it is asked in a thread
                 await asyncio.sleep(0.01)
         renewing.cancel()
 
-    run(cache, work)
 
-
-def test_lists_of_known_issuers_are_recalled_at_the_start(cache: Cache) -> None:
+async def test_lists_of_known_issuers_are_recalled_at_the_start(cache: Cache) -> None:
     other = root("Other")
     sources = [Told([listing()]), Told([other.revocation_list()], issuer=other.certificate)]
-
-    async def first(shelf: EvidenceStore) -> None:
+    async with session(cache) as store:
         for source in sources:
-            await shelf.ask(source, NOW)
-
-    async def second(shelf: EvidenceStore) -> None:
-        await shelf.recall_lists([ROOT.certificate], NOW + MINUTE)
-        assert [place.source.address for place in shelf._places.values()] == [sources[0].address]
-        assert [place.answer is not None for place in shelf._places.values()] == [True]
-
-    run(cache, first)
-    run(cache, second)
+            await store.ask(source, NOW)
+    async with session(cache) as store:
+        await store.recall_lists([ROOT.certificate], NOW + MINUTE)
+        assert [place.source.address for place in store._places.values()] == [sources[0].address]
+        assert [place.answer is not None for place in store._places.values()] == [True]
 
 
-def test_memory_is_bounded_in_answers_and_in_entries(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_memory_is_bounded_in_answers_and_in_entries(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_ANSWERS", 3)
     sources = [Told([listing(Entry(1), Entry(2))], f"http://lists.example/{number}") for number in range(5)]
-
-    async def work(shelf: EvidenceStore) -> None:
+    async with session(cache) as store:
         for source in sources:
-            await shelf.ask(source, NOW)
-        assert [place.source.address[-1] for place in shelf._places.values()] == ["2", "3", "4"]
+            await store.ask(source, NOW)
+        assert [place.source.address[-1] for place in store._places.values()] == ["2", "3", "4"]
         monkeypatch.setattr(module, "MAX_SERIALS", 4)
-        await shelf.ask(Told([listing(Entry(1))], "http://lists.example/5"), NOW)
-        assert [place.source.address[-1] for place in shelf._places.values()] == ["4", "5"]
-        assert await shelf.at_hand(sources[0], NOW) is not None
-
-    run(cache, work)
+        await store.ask(Told([listing(Entry(1))], "http://lists.example/5"), NOW)
+        assert [place.source.address[-1] for place in store._places.values()] == ["4", "5"]
+        assert await store.at_hand(sources[0], NOW) is not None
 
 
-def test_the_event_loop_goes_on_while_a_server_is_slow(cache: Cache) -> None:
+async def test_the_event_loop_goes_on_while_a_server_is_slow(cache: Cache) -> None:
     source = Told([listing()], gate=threading.Event())
-
-    async def work(shelf: EvidenceStore) -> None:
-        asking = asyncio.create_task(shelf.ask(source, NOW))
+    async with session(cache) as store:
+        asking = asyncio.create_task(store.ask(source, NOW))
         start = time.monotonic()
         for _ in range(20):
             await asyncio.sleep(0.001)
@@ -334,5 +280,3 @@ def test_the_event_loop_goes_on_while_a_server_is_slow(cache: Cache) -> None:
         assert source.gate is not None
         source.gate.set()
         await asking
-
-    run(cache, work)

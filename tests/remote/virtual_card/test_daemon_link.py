@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +18,7 @@ from sra.transport.channel import Channel
 from sra.transport.tls_identity import CERTIFICATE_FILE
 from sra.wire.messages import Attach, Attached, CardInserted, EjectCard, InsertCard
 from sra.wire.states import Role, State
-from tests.loopback import DEADLINE, HOST, Door, dial, identity, listening, run, server_context, until
+from tests.loopback import DEADLINE, HOST, Door, dial, identity, listening, server_context, until
 from tests.memory_remote import SECRET, running_remote, secret_file
 from tests.wire.samples import CONTENTS, KEY_REQUEST
 
@@ -71,15 +71,11 @@ async def test_a_certificate_file_with_a_chain_behind_it_is_understood(tmp_path:
 @pytest.mark.parametrize(
     "content", [b"", b"garbage", b"\xff\xfe", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
 )
-def test_a_certificate_file_that_is_none_is_no_link(content: bytes, tmp_path: Path) -> None:
+async def test_a_certificate_file_that_is_none_is_no_link(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "certificate.pem"
     path.write_bytes(content)
     with pytest.raises(LinkError, match="not a certificate"):
-        run(attach_nowhere(certificate=path))
-
-
-async def attach_nowhere(*, certificate: Path = CERTIFICATE) -> None:
-    await daemon_link.attach(1, 0, secret_file(), certificate)
+        await daemon_link.attach(1, 0, secret_file(), path)
 
 
 async def test_a_secret_that_can_not_be_read_is_no_link(tmp_path: Path) -> None:
@@ -133,29 +129,23 @@ class Card:
         self.is_in = False
 
 
-Play = Callable[[Channel, DaemonLink, Card], Coroutine[Any, Any, None]]
+@asynccontextmanager
+async def attached() -> AsyncIterator[tuple[Channel, DaemonLink, Card]]:
+    """srad's end of an attached connection, the link at the other end, and the card that it makes."""
+    door = Door()
+    async with listening(door.welcome, Role.ADMIN, State.AUTHENTICATED) as port:
+        there = await dial(port, Role.REMOTE, State.AUTHENTICATED)
+        srad, card = await door.next(), Card()
+        link = DaemonLink(there, "reader 0", lambda *_: card)
+        serving = asyncio.create_task(link.serve())
+        yield srad, link, card
+        await srad.close("over")
+        await serving
+        assert not card.is_in
 
 
-def play(body: Play) -> None:
-    """``body`` with srad's end of an attached connection, the link at the other end, and the card that it makes."""
-
-    async def whole() -> None:
-        door = Door()
-        async with listening(door.welcome, Role.ADMIN, State.AUTHENTICATED) as port:
-            there = await dial(port, Role.REMOTE, State.AUTHENTICATED)
-            srad, card = await door.next(), Card()
-            link = DaemonLink(there, "reader 0", lambda *_: card)
-            serving = asyncio.create_task(link.serve())
-            await body(srad, link, card)
-            await srad.close("over")
-            await serving
-            assert not card.is_in
-
-    run(whole())
-
-
-def test_a_card_goes_in_and_out_as_srad_says() -> None:
-    async def body(srad: Channel, link: DaemonLink, card: Card) -> None:
+async def test_a_card_goes_in_and_out_as_srad_says() -> None:
+    async with attached() as (srad, _, card):
         assert await srad.ask(CARD) == CardInserted("reader 0")
         assert card.is_in
         srad.notify(EjectCard("enough"))
@@ -163,31 +153,25 @@ def test_a_card_goes_in_and_out_as_srad_says() -> None:
         assert not card.is_in
         assert await srad.ask(CARD) == CardInserted("reader 0")
 
-    play(body)
 
-
-def test_a_card_that_can_not_go_in_is_refused_and_not_left_half_in() -> None:
-    async def body(srad: Channel, link: DaemonLink, card: Card) -> None:
+async def test_a_card_that_can_not_go_in_is_refused_and_not_left_half_in() -> None:
+    async with attached() as (srad, _, card):
         card.error = PermissionError(13, "Permission denied")
         with pytest.raises(RefusedError, match="Permission denied") as refused:
             await srad.ask(CARD)
         assert refused.value.code is RefusalCode.NO_READER
         assert not card.is_in
 
-    play(body)
 
-
-def test_a_lost_connection_takes_the_card_out() -> None:
-    async def body(srad: Channel, link: DaemonLink, card: Card) -> None:
+async def test_a_lost_connection_takes_the_card_out() -> None:
+    async with attached() as (srad, _, card):
         await srad.ask(CARD)
         srad.abort(LinkError("killed"))
         await until(lambda: not card.is_in)
 
-    play(body)
 
-
-def test_a_connection_that_is_lost_during_the_insertion_takes_the_card_out() -> None:
-    async def body(srad: Channel, link: DaemonLink, card: Card) -> None:
+async def test_a_connection_that_is_lost_during_the_insertion_takes_the_card_out() -> None:
+    async with attached() as (srad, _, card):
         card.may_open.clear()
         inserting = asyncio.create_task(srad.ask(CARD))
         await until(lambda: card.is_in)
@@ -195,11 +179,9 @@ def test_a_connection_that_is_lost_during_the_insertion_takes_the_card_out() -> 
         await asyncio.gather(inserting, return_exceptions=True)
         await until(lambda: not card.is_in)
 
-    play(body)
 
-
-def test_keys_and_pins_go_to_srad_and_its_answers_come_back() -> None:
-    async def body(srad: Channel, link: DaemonLink, card: Card) -> None:
+async def test_keys_and_pins_go_to_srad_and_its_answers_come_back() -> None:
+    async with attached() as (srad, link, _):
         await srad.ask(CARD)
         for question, answer in [
             (KEY_REQUEST, KeyReply(b"signature")),
@@ -213,48 +195,42 @@ def test_keys_and_pins_go_to_srad_and_its_answers_come_back() -> None:
             srad.answer(frame.number, answer)  # type: ignore[arg-type]
             assert await asking == answer
 
-    play(body)
 
-
-def test_without_a_card_no_key_is_asked_for() -> None:
-    async def body(srad: Channel, link: DaemonLink, card: Card) -> None:
+async def test_without_a_card_no_key_is_asked_for() -> None:
+    async with attached() as (_, link, _):
         with pytest.raises(ProtocolError):
             await link.use_key(KEY_REQUEST)
-
-    play(body)
 
 
 # Staying attached.
 
 
-def test_it_comes_back_whenever_srad_does(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+async def test_it_comes_back_whenever_srad_does(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(daemon_link, "WAIT", 0.01)
+    door = Door()
+    served: list[Channel] = []
+    tries = 0
+    async with listening(door.welcome, Role.ADMIN, State.AUTHENTICATED) as port:
 
-    async def body() -> None:
-        door = Door()
-        served: list[Channel] = []
-        tries = 0
-        async with listening(door.welcome, Role.ADMIN, State.AUTHENTICATED) as port:
+        async def attach() -> Channel:
+            nonlocal tries
+            tries += 1
+            if tries % 3:
+                raise LinkError("127.0.0.1 port 4117 can't be reached: Connection refused.")
+            return await dial(port, Role.REMOTE, State.AUTHENTICATED)
 
-            async def attach() -> Channel:
-                nonlocal tries
-                tries += 1
-                if tries % 3:
-                    raise LinkError("127.0.0.1 port 4117 can't be reached: Connection refused.")
-                return await dial(port, Role.REMOTE, State.AUTHENTICATED)
+        async def serve(channel: Channel) -> None:
+            served.append(channel)
+            await channel.wait_lost()
 
-            async def serve(channel: Channel) -> None:
-                served.append(channel)
-                await channel.wait_lost()
-
-            staying = asyncio.create_task(daemon_link.stay_attached(attach, serve))
-            for _ in range(3):
-                (await door.next()).abort(LinkError("srad was restarted"))
-            await until(lambda: len(served) == 3 and tries > 9)
-            staying.cancel()
-            await asyncio.gather(staying, return_exceptions=True)
-
-    run(body())
+        staying = asyncio.create_task(daemon_link.stay_attached(attach, serve))
+        for _ in range(3):
+            (await door.next()).abort(LinkError("srad was restarted"))
+        await until(lambda: len(served) == 3 and tries > 9)
+        staying.cancel()
+        await asyncio.gather(staying, return_exceptions=True)
     told = [record.message for record in caplog.records if record.message.startswith("no srad yet")]
     assert 3 <= len(told) <= 4
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -33,61 +34,47 @@ async def flood(driver: Driver, card: RecordingCard) -> None:
         await asyncio.wait_for(card.commands.get(), 0.2)
 
 
-Story = Callable[[Path, RecordingCard], Awaitable[None]]
-
-
 def link(path: Path, card: RecordingCard, wait_interval: float = 5.0) -> ReaderLink:
     return ReaderLink(path, card, pin_pad=True, users={os.getuid()}, wait_interval=wait_interval)
 
 
-def with_card(folder: Path, story: Story, wait_interval: float = 5.0) -> None:
-    """Insert a card, let ``story`` happen, and eject it."""
-
-    async def tell() -> None:
-        card = RecordingCard()
-        async with asyncio.timeout(10), link(folder / READER, card, wait_interval):
-            await story(folder / READER, card)
-
-    asyncio.run(tell())
+@asynccontextmanager
+async def inserted(folder: Path, wait_interval: float = 5.0) -> AsyncIterator[tuple[Path, RecordingCard]]:
+    """The socket of a card that is in."""
+    card = RecordingCard()
+    async with asyncio.timeout(10), link(folder / READER, card, wait_interval):
+        yield folder / READER, card
 
 
-def test_the_socket_exists_only_while_the_card_is_in(tmp_path: Path) -> None:
-    async def story(path: Path, _: RecordingCard) -> None:
+async def test_the_socket_exists_only_while_the_card_is_in(tmp_path: Path) -> None:
+    async with inserted(tmp_path) as (path, _):
         assert names_in(tmp_path) == [path.name]
-
-    with_card(tmp_path, story)
     assert names_in(tmp_path) == []
 
 
-def test_the_driver_is_greeted_with_the_atr_and_the_pin_pad(tmp_path: Path) -> None:
-    async def story(path: Path, _: RecordingCard) -> None:
+async def test_the_driver_is_greeted_with_the_atr_and_the_pin_pad(tmp_path: Path) -> None:
+    async with inserted(tmp_path) as (path, _):
         driver = Driver(*await asyncio.open_unix_connection(path))
         assert await driver.hear() == (FrameKind.GREETING, b"\x01\x01" + ATR)
 
-    with_card(tmp_path, story)
 
-
-def test_power_resets_the_card_and_commands_reach_it(tmp_path: Path) -> None:
-    async def story(path: Path, card: RecordingCard) -> None:
+async def test_power_resets_the_card_and_commands_reach_it(tmp_path: Path) -> None:
+    async with inserted(tmp_path) as (path, card):
         driver = await Driver.connect(path)
         assert await driver.ask(FrameKind.POWER_ON) == (FrameKind.DONE, b"")
         assert await driver.ask(FrameKind.APDU, SELECT) == (FrameKind.RESPONSE, SELECT + b"\x90\x00")
         assert await driver.ask(FrameKind.POWER_OFF) == (FrameKind.DONE, b"")
         assert card.heard == ["reset", SELECT, "reset"]
 
-    with_card(tmp_path, story)
 
-
-def test_the_longest_command_and_its_answer_go_through(tmp_path: Path) -> None:
-    async def story(path: Path, _: RecordingCard) -> None:
+async def test_the_longest_command_and_its_answer_go_through(tmp_path: Path) -> None:
+    async with inserted(tmp_path) as (path, _):
         driver = await Driver.connect(path)
         assert await driver.ask(FrameKind.APDU, bytes(65_544)) == (FrameKind.RESPONSE, bytes(65_544) + b"\x90\x00")
 
-    with_card(tmp_path, story)
 
-
-def test_a_command_that_comes_byte_by_byte_is_answered(tmp_path: Path) -> None:
-    async def story(path: Path, _: RecordingCard) -> None:
+async def test_a_command_that_comes_byte_by_byte_is_answered(tmp_path: Path) -> None:
+    async with inserted(tmp_path) as (path, _):
         driver = await Driver.connect(path)
         for byte in bytes([FrameKind.APDU, 0, 0, 0, len(SELECT)]) + SELECT:
             driver.writer.write(bytes([byte]))
@@ -95,11 +82,9 @@ def test_a_command_that_comes_byte_by_byte_is_answered(tmp_path: Path) -> None:
             await asyncio.sleep(0)
         assert await driver.hear() == (FrameKind.RESPONSE, SELECT + b"\x90\x00")
 
-    with_card(tmp_path, story)
 
-
-def test_the_driver_is_kept_waiting_while_the_admin_thinks(tmp_path: Path) -> None:
-    async def story(path: Path, card: RecordingCard) -> None:
+async def test_the_driver_is_kept_waiting_while_the_admin_thinks(tmp_path: Path) -> None:
+    async with inserted(tmp_path, wait_interval=0.01) as (path, card):
         driver = await Driver.connect(path)
         driver.say(FrameKind.APDU, SLOW)
         assert [await driver.hear(), await driver.hear()] == [(FrameKind.WAIT, b"")] * 2
@@ -109,17 +94,13 @@ def test_the_driver_is_kept_waiting_while_the_admin_thinks(tmp_path: Path) -> No
         assert answer == (FrameKind.RESPONSE, SLOW + b"\x90\x00")
         assert await driver.ask(FrameKind.POWER_ON) == (FrameKind.DONE, b"")
 
-    with_card(tmp_path, story, wait_interval=0.01)
 
-
-def test_a_quick_answer_needs_no_waiting(tmp_path: Path) -> None:
-    async def story(path: Path, _: RecordingCard) -> None:
+async def test_a_quick_answer_needs_no_waiting(tmp_path: Path) -> None:
+    async with inserted(tmp_path, wait_interval=0.02) as (path, _):
         driver = await Driver.connect(path)
         assert (await driver.ask(FrameKind.APDU, SELECT))[0] == FrameKind.RESPONSE
         await asyncio.sleep(0.05)
         assert (await driver.ask(FrameKind.POWER_ON))[0] == FrameKind.DONE
-
-    with_card(tmp_path, story, wait_interval=0.02)
 
 
 async def test_ejecting_cancels_the_key_use_and_closes_at_once(tmp_path: Path) -> None:
@@ -136,8 +117,8 @@ async def test_ejecting_cancels_the_key_use_and_closes_at_once(tmp_path: Path) -
         await asyncio.open_unix_connection(tmp_path / READER)
 
 
-def test_a_driver_that_goes_away_cancels_its_key_use(tmp_path: Path) -> None:
-    async def story(path: Path, card: RecordingCard) -> None:
+async def test_a_driver_that_goes_away_cancels_its_key_use(tmp_path: Path) -> None:
+    async with inserted(tmp_path) as (path, card):
         driver = await Driver.connect(path)
         driver.say(FrameKind.APDU, SLOW)
         await card.started.wait()
@@ -146,11 +127,9 @@ def test_a_driver_that_goes_away_cancels_its_key_use(tmp_path: Path) -> None:
         assert card.heard == [SLOW, "reset", "cancelled"]
         assert (await (await Driver.connect(path)).ask(FrameKind.POWER_ON))[0] == FrameKind.DONE
 
-    with_card(tmp_path, story)
 
-
-def test_a_new_driver_takes_over_from_the_one_before(tmp_path: Path) -> None:
-    async def story(path: Path, card: RecordingCard) -> None:
+async def test_a_new_driver_takes_over_from_the_one_before(tmp_path: Path) -> None:
+    async with inserted(tmp_path) as (path, card):
         before = await Driver.connect(path)
         before.say(FrameKind.APDU, SLOW)
         await card.started.wait()
@@ -158,8 +137,6 @@ def test_a_new_driver_takes_over_from_the_one_before(tmp_path: Path) -> None:
         assert await before.is_closed()
         assert await after.ask(FrameKind.APDU, SELECT) == (FrameKind.RESPONSE, SELECT + b"\x90\x00")
         assert card.heard == [SLOW, "reset", "cancelled", SELECT]
-
-    with_card(tmp_path, story)
 
 
 @pytest.mark.parametrize(
@@ -172,81 +149,67 @@ def test_a_new_driver_takes_over_from_the_one_before(tmp_path: Path) -> None:
         b"\x02\0\0\0\0\x02\0\0\0\0",
     ],
 )
-def test_a_driver_that_breaks_a_rule_is_hung_up_on(
+async def test_a_driver_that_breaks_a_rule_is_hung_up_on(
     garbage: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def story(path: Path, card: RecordingCard) -> None:
+    async with inserted(tmp_path) as (path, card):
         driver = await Driver.connect(path)
         driver.writer.write(garbage)
         assert await driver.is_closed()
         assert card.heard == ["reset"]
         assert (await (await Driver.connect(path)).ask(FrameKind.POWER_ON))[0] == FrameKind.DONE
-
-    with_card(tmp_path, story)
     assert "connection to the driver closed" in caplog.text
 
 
-def test_a_driver_that_does_not_wait_for_its_answer_is_hung_up_on(tmp_path: Path) -> None:
-    async def story(path: Path, card: RecordingCard) -> None:
+async def test_a_driver_that_does_not_wait_for_its_answer_is_hung_up_on(tmp_path: Path) -> None:
+    async with inserted(tmp_path) as (path, card):
         driver = await Driver.connect(path)
         driver.say(FrameKind.APDU, SLOW)
         await card.started.wait()
         driver.say(FrameKind.POWER_ON)
         assert await driver.is_closed()
 
-    with_card(tmp_path, story)
 
-
-def test_a_driver_that_never_reads_is_not_listened_to_any_more(tmp_path: Path) -> None:
-    async def story(path: Path, card: RecordingCard) -> None:
+async def test_a_driver_that_never_reads_is_not_listened_to_any_more(tmp_path: Path) -> None:
+    async with inserted(tmp_path) as (path, card):
         driver = await Driver.connect(path)
         with pytest.raises(TimeoutError):
             await flood(driver, card)
         assert (await (await Driver.connect(path)).ask(FrameKind.POWER_ON))[0] == FrameKind.DONE
 
-    with_card(tmp_path, story)
 
-
-def test_another_user_is_not_let_in(
+async def test_another_user_is_not_let_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("sra.remote.virtual_card.driver_connection.peer_user", lambda _: 12_345)
-
-    async def story(path: Path, card: RecordingCard) -> None:
+    async with inserted(tmp_path) as (path, card):
         driver = Driver(*await asyncio.open_unix_connection(path))
         assert await driver.is_closed()
         assert card.heard == []
-
-    with_card(tmp_path, story)
     assert "user 12345 is not the driver's" in caplog.text
 
 
-def test_a_stranger_does_not_disturb_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def story(path: Path, _: RecordingCard) -> None:
+async def test_a_stranger_does_not_disturb_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with inserted(tmp_path) as (path, _):
         driver = await Driver.connect(path)
         monkeypatch.setattr("sra.remote.virtual_card.driver_connection.peer_user", lambda _: 12_345)
         assert await Driver(*await asyncio.open_unix_connection(path)).is_closed()
         assert await driver.ask(FrameKind.POWER_ON) == (FrameKind.DONE, b"")
 
-    with_card(tmp_path, story)
 
-
-def test_what_a_killed_process_left_is_replaced(tmp_path: Path) -> None:
+async def test_what_a_killed_process_left_is_replaced(tmp_path: Path) -> None:
     for name in (READER, f".{READER}.new"):
         with socket.socket(socket.AF_UNIX) as left:
             left.bind(str(tmp_path / name))
-
-    async def story(path: Path, _: RecordingCard) -> None:
+    async with inserted(tmp_path) as (path, _):
         assert names_in(tmp_path) == [READER]
         assert (await (await Driver.connect(path)).ask(FrameKind.POWER_ON))[0] == FrameKind.DONE
 
-    with_card(tmp_path, story)
 
-
-def test_something_else_in_the_sockets_place_is_left_alone(tmp_path: Path) -> None:
+async def test_something_else_in_the_sockets_place_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / READER).write_text("kept")
     with pytest.raises(FileExistsError):
-        asyncio.run(link(tmp_path / READER, RecordingCard()).open())
+        await link(tmp_path / READER, RecordingCard()).open()
     assert (tmp_path / READER).read_text() == "kept"
 
 
@@ -268,15 +231,12 @@ async def test_ejecting_twice_or_before_inserting_does_nothing(tmp_path: Path) -
     await reader.close()
 
 
-def test_only_root_may_open_the_socket_when_root_is_the_driver(tmp_path: Path) -> None:
-    async def modes() -> list[int]:
-        found = []
-        for users in ((), (12_345,)):
-            async with ReaderLink(tmp_path / READER, RecordingCard(), pin_pad=False, users=users):
-                found.append(mode_of(tmp_path / READER))
-        return found
-
-    assert asyncio.run(modes()) == [0o600, 0o666]
+@pytest.mark.parametrize(("users", "mode"), [((), 0o600), ((12_345,), 0o666)])
+async def test_only_root_may_open_the_socket_when_root_is_the_driver(
+    tmp_path: Path, users: tuple[int, ...], mode: int
+) -> None:
+    async with ReaderLink(tmp_path / READER, RecordingCard(), pin_pad=False, users=users):
+        assert mode_of(tmp_path / READER) == mode
 
 
 async def test_a_card_that_fails_leaves_the_driver_nothing_to_wait_for(
@@ -293,14 +253,12 @@ async def test_a_card_that_fails_leaves_the_driver_nothing_to_wait_for(
     assert "the card failed with ValueError" in caplog.text
 
 
-def test_the_log_holds_no_pin_and_no_key_block(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async def story(path: Path, _: RecordingCard) -> None:
-        driver = await Driver.connect(path)
-        for command in ("0020008008313233343536FFFF", "0087119A02ABCD"):
-            await driver.ask(FrameKind.APDU, bytes.fromhex(command))
-
+async def test_the_log_holds_no_pin_and_no_key_block(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("DEBUG", logger="sra.card"):
-        with_card(tmp_path, story)
+        async with inserted(tmp_path) as (path, _):
+            driver = await Driver.connect(path)
+            for command in ("0020008008313233343536FFFF", "0087119A02ABCD"):
+                await driver.ask(FrameKind.APDU, bytes.fromhex(command))
     assert "00 20 00 80" in caplog.text
     assert "00 87 11 9a" in caplog.text
     assert "31 32" not in caplog.text
