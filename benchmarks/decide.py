@@ -29,8 +29,7 @@ from sra.identity import challenges
 from sra.identity.certificates import CardCertificate, parse
 from sra.paths import Paths
 from sra.remote.accounts.pairing import PairingStore
-from sra.remote.build import open_finder
-from sra.remote.build_policy import open_policy
+from sra.remote.build import open_finder, open_policy
 
 REVOKED = 100_000
 PAIRINGS = 1000

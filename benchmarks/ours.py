@@ -16,7 +16,7 @@ from benchmarks.reader import OPENSC, Decide, ReaderWatch, measure_presence, sta
 from benchmarks.softcard import SoftCard
 from benchmarks.world import ROOT, World, stop
 from lab.licenses import a_license, files_of
-from sra.identity.fingerprints import fingerprint
+from sra.identity.x509_reading import fingerprint
 
 PORT, FRONT_PORT = 4116, 4216
 FOLDER, REMOTE = ROOT / "softcards", ROOT / "remote"

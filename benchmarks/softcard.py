@@ -13,7 +13,6 @@ from pathlib import Path
 from cryptography import x509
 
 from benchmarks.keys import PIN, Credential, KeyKind, make_authority
-from sra.cards.software import card_certificates as certificates
 from sra.cards.software import maker
 from sra.cards.software.backend import SoftwareBackend, SoftwareCard
 from sra.cards.software.file import CardFolder
@@ -42,9 +41,9 @@ def make(folder: Path, kind: KeyKind) -> SoftCard:
     now = dt.datetime.now(dt.UTC)
     order = maker.CardOrder(
         algorithms={Slot.AUTHENTICATION: ALGORITHMS[kind]},
-        holder=certificates.CardHolder(certificates.parse_subject("Benchmark Card")),
-        issuer=certificates.Issuer(authority.certificate, authority.key),
-        valid=certificates.validity(now, 1),
+        holder=maker.CardHolder(maker.parse_subject("Benchmark Card")),
+        issuer=maker.Issuer(authority.certificate, authority.key),
+        valid=maker.validity(now, 1),
     )
     file = maker.make(order, PIN.encode(), maker.new_puk())
     CardFolder(folder).create(NAME, file)

@@ -11,8 +11,8 @@ import time
 from demo import screen
 from demo.steps import console, step
 from lab import product
+from lab.cards import MODULE
 from lab.hosts import CHECKOUT, Host, two_hosts
-from lab.login import MODULE
 from lab.processes import LabError, Process, wait_until
 from lab.product import BIN, CARDS, PIN, SRA, Service
 from lab.screen import add_screen_account

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from fuzz.target import attempt, must, target
-from sra.cards.key_algorithms import algorithm_of
+from sra.cards.piv_defaults import algorithm_of
 from sra.cards.pkcs11.module_slots import choose_slots, found_key
 from sra.errors import CardError, RefusedError
 from sra.identity import authorities, certificates, challenges, crl, handover, ocsp

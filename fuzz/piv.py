@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fuzz.target import attempt, counted, must, run, target
 from sra.admin.guard.review import review
-from sra.cards.pcsc import pad as pcsc_pad
-from sra.cards.pcsc.contents import read_card
+from sra.cards.pcsc import reader as pcsc_reader
+from sra.cards.pcsc.pcsc_contents import read_card
 from sra.cards.pcsc.piv import PcscPivApplication, way_to_card
-from sra.cards.pkcs11 import rsa as pkcs11_rsa
+from sra.cards.pkcs11 import use as pkcs11_rsa
 from sra.errors import CardError, PinWrongError, ProtocolError, RefusedError, UsageError
 from sra.piv import apdu, objects, tlv
 from sra.piv.apdu import MAX_EXTENDED_RESPONSE, ApduError, Command, Status
-from sra.piv.certificate_objects import MAX_CERTIFICATE, build_certificate, build_compressed_certificate, certificate_in
-from sra.piv.insertion import contents_to_insert
+from sra.piv.contents import contents_to_insert
 from sra.piv.keys import (
     Algorithm,
     KeyDescription,
@@ -29,7 +29,7 @@ from sra.piv.keys import (
     Slot,
     purpose,
 )
-from sra.piv.objects import CERTIFICATES, MAX_OBJECT, CardContents
+from sra.piv.objects import CERTIFICATES, MAX_CERTIFICATE, MAX_OBJECT, CardContents, build_certificate, certificate_in
 from sra.remote.virtual_card.applet import Applet
 from sra.remote.virtual_card.pin_commands import check_verify_structure, typed_pin
 
@@ -63,6 +63,11 @@ def fuzz_apdu(data: bytes) -> None:
         must(len(repr(command)) < 100, "a command's data is not in its repr")
     response = attempt(ApduError, apdu.parse_response, data)
     must(response is None or response.encode() == data, "a response is written as it was read")
+
+
+def build_compressed_certificate(certificate: bytes) -> bytes:
+    """A certificate object as some cards hold it: compressed with gzip."""
+    return tlv.encode(0x70, gzip.compress(certificate)) + tlv.encode(0x71, b"\x01") + tlv.encode(0xFE)
 
 
 @target(max_len=MAX_OBJECT, words=_TAGS)
@@ -151,7 +156,7 @@ def fuzz_pin_structures(data: bytes) -> None:
     pin = attempt(CardError, typed_pin, data)
     must(pin is None or (1 <= len(pin) <= 8 and data.startswith(pin)), "a PIN is what was typed")
     attempt(CardError, check_verify_structure, data)
-    code = pcsc_pad.verify_control(data)
+    code = pcsc_reader.verify_control(data)
     must(code is None or 0 <= code < 2**32, "a control code has 32 bits")
 
 

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 from fuzz.target import attempt, must, run, target
 from sra.errors import LinkError, ProtocolError
-from sra.remote.screen_sharing.wayland import plain_login
-from sra.remote.screen_sharing.wayland.plain_login import LoginClaim
-from sra.remote.screen_sharing.x11 import console_x11, displays_linux, size_x11, x11
+from sra.remote.screen_sharing.wayland import wayvnc_proxy
+from sra.remote.screen_sharing.wayland.wayvnc_proxy import LoginClaim
+from sra.remote.screen_sharing.x11 import console_x11, display_x11, displays_linux, x11
 from sra.remote.screen_sharing.x11.console_x11 import BlankingError
 from sra.remote.screen_sharing.x11.x11 import RequestError
 from sra.transport.stream import Stream
@@ -48,12 +48,12 @@ def fuzz_viewer_login(data: bytes) -> None:
         return True
 
     viewer = _End(data)
-    attempt((LinkError, ProtocolError), run, plain_login.admit(cast("Stream", viewer), judge))
+    attempt((LinkError, ProtocolError), run, wayvnc_proxy.admit(cast("Stream", viewer), judge))
     for claim in claims:
-        must(len(claim.username) <= plain_login.MAX_NAME, "a name is bounded")
-        must(len(claim.password) <= plain_login.MAX_PASSWORD, "a password is bounded")
-    attempt((LinkError, ProtocolError), run, plain_login.enter(cast("Stream", _End(data))))
-    attempt((LinkError, ProtocolError), run, plain_login.let_in(cast("Stream", viewer), cast("Stream", _End(data))))
+        must(len(claim.username) <= wayvnc_proxy.MAX_NAME, "a name is bounded")
+        must(len(claim.password) <= wayvnc_proxy.MAX_PASSWORD, "a password is bounded")
+    attempt((LinkError, ProtocolError), run, wayvnc_proxy.enter(cast("Stream", _End(data))))
+    attempt((LinkError, ProtocolError), run, wayvnc_proxy.let_in(cast("Stream", viewer), cast("Stream", _End(data))))
 
 
 class _XServer:
@@ -83,7 +83,7 @@ def _with_server(data: bytes, use: Callable[[x11.X11Connection], Any]) -> None:
 
 
 def _sizes(connection: x11.X11Connection) -> None:
-    for width, height in size_x11.sizes(connection):
+    for width, height in display_x11.sizes(connection):
         must(0 <= width < 65536 and 0 <= height < 65536, "a size is one")
 
 

@@ -18,7 +18,6 @@ from fuzz.runs import CORPUS
 from fuzz.target import join_counted
 from sra.admin.control import ControlStatus
 from sra.piv import objects, tlv
-from sra.piv.certificate_objects import build_certificate, build_compressed_certificate
 from sra.piv.keys import (
     Algorithm,
     KeyDescription,
@@ -31,6 +30,7 @@ from sra.piv.keys import (
     PinRequest,
     Slot,
 )
+from sra.piv.objects import build_certificate
 from sra.remote.accounts.certificate_fields import PRINCIPAL_NAME
 from sra.remote.license import profile, statement
 from sra.remote.logins import services, stacks
@@ -148,7 +148,7 @@ def _piv(der: bytes) -> dict[str, list[bytes]]:
     return {
         "tlv": [container, tlv.encode(0x7C, tlv.encode(0x82) + tlv.encode(0x81, bytes(32))), history],
         "apdu": [piv.SELECT, sign, bytes.fromhex("00CB3FFF000005") + b"\x5c\x03\x5f\xc1\x05" + bytes(2)],
-        "certificate_container": [build_certificate(der), build_compressed_certificate(der)],
+        "certificate_container": [build_certificate(der), piv.build_compressed_certificate(der)],
         "card_objects": [history, objects.build_chuid(bytes(range(16))), build_certificate(der)],
         "applet": [
             piv.command_line(piv.SELECT, bytes.fromhex("0020008008313233343536FFFF"), sign),

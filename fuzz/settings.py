@@ -18,7 +18,7 @@ from sra.audit import Audit
 from sra.cards.software import file as softcard_file
 from sra.cli import log
 from sra.errors import CardError, IdentityChangedError, SraError, UsageError
-from sra.identity.fingerprints import parse_fingerprint
+from sra.identity.x509_reading import parse_fingerprint, public_bytes
 from sra.remote.accounts import attribute_mapping, local_directory, pairing_file
 from sra.remote.accounts.pairing_file import DamagedError, Pairing
 from sra.remote.activation import journal
@@ -271,10 +271,11 @@ def fuzz_identity_files(data: bytes) -> None:
     path = _written("identity.pem", data)
     for public, _ in attempt(TlsIdentityError, lambda: list(identity_choice._key_in(path, data))) or ():
         must(public, "a key has a public half")
-    for found in identity_choice._certificates_in(data):
-        identity_choice._public_bytes(found)
-    attempt(TlsIdentityError, tls_identity._read_certificate, path)
-    attempt(TlsIdentityError, tls_identity._public_of_key, path, data)
+    chain = identity_choice._certificates_in(data)
+    must(not chain or public_bytes(chain[0]), "the first certificate has a key that can be read")
+    for name in (tls_identity.KEY_FILE, tls_identity.CERTIFICATE_FILE):
+        _written(name, data).chmod(0o600)
+    attempt(TlsIdentityError, tls_identity.load, _FOLDER)
 
 
 @target(words=(b"\x84\xa7address", b"\xa6issuer", b"\xa7fetched", b"\xa4body\xc4\x01x", b"\xc7\x0c\xff"))

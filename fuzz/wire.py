@@ -7,7 +7,7 @@ import logging
 from fuzz.target import attempt, must, pieces, target
 from sra.errors import ProtocolError
 from sra.logs import MAX_PEER_TEXT, LineFormatter, clean
-from sra.remote.screen_sharing import helper_messages as vocabulary
+from sra.remote.screen_sharing import helper_messages
 from sra.remote.virtual_card.reader_frames import MAX_COMMAND, DriverQuestion, FrameKind, ReaderConversation
 from sra.wire import frames
 from sra.wire.connection import Connection
@@ -81,10 +81,10 @@ def fuzz_reader_frames(data: bytes) -> None:
 )
 def fuzz_screen_vocabulary(data: bytes) -> None:
     """What srad, PAM and sra-screen say to each other."""
-    for parse in (vocabulary.request, vocabulary.reply):
+    for parse in (helper_messages.decode_request, helper_messages.decode_reply):
         said = attempt(ProtocolError, parse, data)
         if said is not None:
-            must(parse(vocabulary.encode(said)) == said, "what was said is said again as it was")
+            must(parse(helper_messages.encode(said)) == said, "what was said is said again as it was")
 
 
 @target(max_len=1024)

@@ -1,4 +1,4 @@
-"""A desktop on a host: LightDM, its greeter and a session of Openbox, on a screen that nobody needs to look at.
+"""A desktop on a host: LightDM, its greeter and a session of Openbox, on a screen without a monitor.
 
     desktop = Desktop(remote)
     desktop.start()
@@ -154,7 +154,7 @@ class Desktop:
         find = ["xdotool", "search", "--onlyvisible", "--name", name]
         return self._host.run(find, env=self.environment, check=False).stdout.split()
 
-    # What a person does
+    # What a user does
 
     def type(self, text: str) -> None:
         """Type a text, where the keyboard's focus is."""

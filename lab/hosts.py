@@ -24,9 +24,8 @@ from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from lab.cable import ADMIN, ADMIN6, REMOTE, REMOTE6, CableEnd, lay_cable
-from lab.login import configure_pam_pkcs11
+from lab.cards import configure_pam_pkcs11, start_pcscd
 from lab.processes import LabError, Process, children, end
-from lab.readers import start_pcscd
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {

@@ -1,4 +1,4 @@
-"""The product on two hosts: what the person types, as functions."""
+"""The product on two hosts: what the user types, as functions."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class World:
 
     @contextmanager
     def inserted(self, name: str, *options: str, entry: str = "pad", yes: bool = True) -> Iterator[Process]:
-        """The person's card is in a reader of the remote meanwhile; its ``sra connect``."""
+        """The user's card is in a reader of the remote meanwhile; its ``sra connect``."""
         connection = insert(self.admin, self.service, f"software:{name}", *options, entry=entry, yes=yes)
         try:
             yield connection
@@ -116,7 +116,7 @@ def install_license(remote: Host, license_: License) -> None:
 
 
 def remote_at_work(admin: Host, remote: Host, *, settings: str = "", log_level: str = "info") -> World:
-    """The remote with pcscd and everything of the product; nobody is paired yet."""
+    """The remote with pcscd and everything of the product; no card is paired yet."""
     remote.pcscd()
     return World(admin, remote, start_remote(remote, settings=settings, log_level=log_level))
 

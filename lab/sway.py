@@ -1,4 +1,4 @@
-"""Somebody logged in at a host's console, in a Wayland session (sway) whose screen is only in memory."""
+"""A user logged in at a host's console, in a Wayland session (sway) whose screen is only in memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TERMINAL = "/dev/tty1"
 
 
 class SwaySession:
-    """A person's session, and the person's hands."""
+    """A user's session, and the user's hands."""
 
     def __init__(self, host: Host, name: str) -> None:
         self._host = host
@@ -27,7 +27,7 @@ class SwaySession:
         self._environment = {"XDG_RUNTIME_DIR": self._folder, "WAYLAND_DISPLAY": "wayland-1"}
 
     def start(self, *, at_console: bool = True) -> Process:
-        """As login(1) would at the console, or as anybody can who has got a shell; returns when it can be used."""
+        """As login(1) would at the console, or as any user with a shell can; returns when it can be used."""
         self._host.run(["install", "-d", "-m", "700", "-o", self._name, "-g", self._name, self._folder])
         self._host.write("/etc/sway-config", CONFIG)
         stdin = TERMINAL if at_console else "/dev/null"
@@ -48,7 +48,7 @@ class SwaySession:
         self._host.run(["sh", "-c", "touch $1 && chmod 666 $1", "sh", TERMINAL])
 
     def take_the_mouse(self) -> None:
-        """Give the session a mouse, which is another wayvnc's, the person's own."""
+        """Give the session a mouse, which is another wayvnc's, the user's own."""
         self._host.start(["wayvnc", "-u", f"{self._folder}/mouse"], user=self._name, env=self._environment)
         self._wait_for("mouse")
 

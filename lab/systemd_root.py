@@ -21,7 +21,7 @@ ALWAYS_NEW = ("--skip=cleanup/reproducible",)
 
 
 def debian_root(packages: Sequence[str], ready: Sequence[str] = ()) -> Path:
-    """A folder with a minimal Debian of this machine's release, and these packages; nobody may write in it.
+    """A folder with a minimal Debian of this machine's release, and these packages; no user may write in it.
 
     ``ready``: packages that apt can install there without a network, with what they depend on.
     """

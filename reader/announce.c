@@ -5,13 +5,13 @@
  *   sra-announce SOCKET                 only for logins at this machine
  *   sra-announce SOCKET from-network    also for logins from other machines
  *
- * A login from another machine (PAM_RHOST) ends with status 1 and tells nobody anything: anybody who reaches the service
- * could otherwise have the person with the card asked for the PIN. A machine's own name and addresses count as others,
- * since a proxy in front of a service lends its address to everybody.
+ * A login from another machine (PAM_RHOST) ends with status 1 and tells srad nothing: anyone who reaches the service
+ * could otherwise have the user with the card asked for the PIN. A machine's own name and addresses count as others,
+ * since a proxy in front of a service lends its address to all its clients.
  *
  * What is sent is one datagram, "SERVICE from HOST for USER by CALLER (TTY)", of what pam_exec(8) puts into the
- * environment. It is sent without waiting; where nobody listens, nothing happens, and the status is 0 all the same: a
- * login must not fail because nobody was told of it. A program of Python would take longer to start than the card needs
+ * environment. It is sent without waiting; where srad does not listen, nothing happens, and the status is 0 all the same: a
+ * login must not fail because srad was not told of it. A program of Python would take longer to start than the card needs
  * to sign.
  */
 

@@ -34,7 +34,7 @@ static size_t read_length(const unsigned char header[FRAME_HEADER_SIZE])
 
 void frame_clear(struct frame *frame)
 {
-    /* Through a volatile pointer, so that the compiler can't drop a write that nobody reads. */
+    /* Through a volatile pointer, so that the compiler can't drop a write that is never read. */
     volatile unsigned char *body = frame->body;
     for (size_t i = FRAME_HEADER_SIZE; i < frame->received; i++)
         body[i - FRAME_HEADER_SIZE] = 0;

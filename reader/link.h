@@ -5,8 +5,8 @@
  * Everything is under `lock`, except that the polling thread waits outside of it.
  *
  * The connection. Only the side that watches opens or closes `fd`: the polling thread, and link_open() and link_close()
- * when that thread doesn't run yet or any more. Whoever else finds the card process gone or misbehaving only shuts the
- * socket down: that wakes the polling thread, and the number can't be reused for another file under its hands. `wake`
+ * when that thread doesn't run yet or any more. Any other thread that finds the card process gone or misbehaving only
+ * shuts the socket down: that wakes the polling thread, and the number can't be reused for another file under its hands. `wake`
  * lives from link_open() to link_close().
  *
  * Cancelling. pcscd stops the polling thread with pthread_cancel(). The lock is taken with cancelling disabled, so a

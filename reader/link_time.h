@@ -12,7 +12,8 @@
 #define SILENCE_LIMIT_MS 3000
 #endif
 
-/* A person looks for the card, reads the question and types a PIN. */
+/* A person looks for the card, reads the question and types a PIN. Longer than srad and the card process wait: the table
+ * is in src/sra/wire/messages.py, and a test compares. */
 #ifndef ANSWER_LIMIT_MS
 #define ANSWER_LIMIT_MS 180000
 #endif

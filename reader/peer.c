@@ -53,7 +53,7 @@ static int open_socket(void)
 
 #endif
 
-/* Whoever can write in the folder can put a socket of their own there, so only its owner may: then the owner's word,
+/* A user who can write in the folder can put a socket of their own there, so only its owner may: then the owner's word,
  * and root's, is as good as the folder. */
 static const char *reason_to_refuse(int fd, const char *folder)
 {
@@ -86,7 +86,7 @@ int peer_connect(const char *path, const char *folder, const char **why)
     *why = NULL;
     memcpy(address.sun_path, path, strnlen(path, sizeof address.sun_path - 1));
     fd = open_socket();
-    /* A UNIX socket connects at once or not at all, so this never waits, even if nobody accepts. */
+    /* A UNIX socket connects at once or not at all, so this never waits, even if no process accepts. */
     if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof address) != 0) {
         close_keeping_errno(fd, errno);
         fd = -1;

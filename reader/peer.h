@@ -3,7 +3,7 @@
 #define SRA_PEER_H
 
 /*
- * A connected, non-blocking socket, or -1 with the reason in errno: EACCES if whoever listens at `path` may not be the
+ * A connected, non-blocking socket, or -1 with the reason in errno: EACCES if the process at `path` may not be the
  * card of the reader whose sockets are in `folder`; `why` is then a sentence for the log, otherwise NULL.
  */
 int peer_connect(const char *path, const char *folder, const char **why);

@@ -12,7 +12,7 @@ enum traffic_result {
     TRAFFIC_BROKEN /* closed by the peer, or not what the protocol allows */
 };
 
-/* Milliseconds on a clock that nobody sets. */
+/* Milliseconds on a clock that is never set. */
 int64_t traffic_now(void);
 
 /* False once `until` has passed; true if the socket may be ready for `events`. */

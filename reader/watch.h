@@ -21,7 +21,7 @@ bool watch_folder(struct watch *watch, const char *folder);
 /* Take all events. True if a file `name` has appeared. A folder that was deleted or moved away is no longer watched. */
 bool watch_take_news(struct watch *watch, const char *name);
 
-/* A file descriptor that is ready to be read once somebody has sent to it; -1 where nothing waits. Sending is safe in
+/* A file descriptor that is ready to be read once a thread has sent to it; -1 where nothing waits. Sending is safe in
  * any thread, for as long as the descriptor is open. */
 int wake_open(void);
 void wake_close(int wake);

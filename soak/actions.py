@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from lab import product
-from lab.login import MODULE
+from lab.cards import MODULE
 from lab.processes import LabError, Process
 from soak.faults import AT_ONCE, Effect
 from soak.place import COMES_BACK, SERVICE, Person, Place

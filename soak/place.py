@@ -16,9 +16,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from lab import login, product
+from lab import cards, product
+from lab.cards import MODULE
 from lab.hosts import Host
-from lab.login import MODULE
 from lab.processes import LabError, Process, children
 from lab.product import Service, World
 from lab.screen import OwnScreen, add_screen_account
@@ -107,7 +107,7 @@ class Place:
         lines = [f"{digest.digest().hex(':').upper()} -> {name}\n" for name, digest in digests.items()]
         for service in (SERVICE, "su"):
             self.remote.configure_pam_pkcs11(service, "ann", certificates["ann"])
-        self.remote.write(f"{login.FOLDER}/digest_mapping", "# digest -> account\n" + "".join(lines))
+        self.remote.write(f"{cards.FOLDER}/digest_mapping", "# digest -> account\n" + "".join(lines))
 
     def _add(self, name: str) -> str:
         world = World(self.admin, self.remote, self.service)

@@ -10,13 +10,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sra.cards.pin_policies import check_pin, pin_policy
+from sra.cards.piv_defaults import check_pin, pin_policy
 from sra.cards.software import software_keys as softcard_keys
 from sra.cards.software.software_keys import PrivateKey, UsableKey
 from sra.errors import KeyMissingError, PinBlockedError, PinNeededError, PinWrongError, PukWrongError
-from sra.piv.certificate_objects import build_certificate
 from sra.piv.keys import Algorithm, KeyDescription, KeyReply, KeyRequest, Operation, PinPolicy, Slot, purpose
-from sra.piv.objects import CERTIFICATES, CHUID, CardContents, build_chuid
+from sra.piv.objects import CERTIFICATES, CHUID, CardContents, build_certificate, build_chuid
 from tests.chains import usage
 
 PIN = b"123456"

@@ -13,9 +13,8 @@ from pathlib import Path
 
 from sra.errors import LinkError, RefusalCode, RefusedError, SraError
 from sra.identity.certificates import CardCertificate, parse
-from sra.piv.certificate_objects import certificate_in
 from sra.piv.keys import Slot
-from sra.piv.objects import CERTIFICATES
+from sra.piv.objects import CERTIFICATES, certificate_in
 from sra.remote.daemon.local_listener import LocalListener
 from sra.remote.daemon.network_listener import NetworkListener
 from sra.remote.daemon.sessions import Admission, Sessions
@@ -92,7 +91,7 @@ class MemoryRemote:
         self.checked: list[str] = []
         self.accounts = Accounts()
         self.records = Records()
-        house = Admission(
+        admission = Admission(
             "remote-host",
             identity().certificate,
             self.accounts.find,
@@ -101,8 +100,8 @@ class MemoryRemote:
             admit=self._admit,
             check_certificate=self._check_certificate,
         )
-        self.sessions = Sessions(house)
-        self.network = NetworkListener(server_context(), house, self.sessions, limits)
+        self.sessions = Sessions(admission)
+        self.network = NetworkListener(server_context(), admission, self.sessions, limits)
         self.local = LocalListener(server_context(), SECRET, self.sessions)
         self.port = 0
         self.local_port = 0

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sra.config import AdminConfig, ConnectionLimits, DaemonConfig, PolicyConfig, load_admin_config, load_daemon_config
 from sra.errors import UsageError
-from sra.paths import AdminPaths, Paths, admin_paths
+from sra.paths import AdminPaths, Below, Paths, admin_paths
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_every_path_of_a_remote_hangs_on_its_root() -> None:
     paths = Paths(Path("/tmp/demo"))
-    names = [name for name, value in vars(Paths).items() if isinstance(value, property)]
+    names = [name for name, value in vars(Paths).items() if isinstance(value, Below)]
     assert "pairings" in names
     for name in names:
         assert getattr(paths, name).is_relative_to(paths.root), name

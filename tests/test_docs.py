@@ -26,6 +26,18 @@ def test_the_walks_and_the_table_of_places_name_code_that_exists(document: str) 
             found = getattr(found, part)
 
 
+def test_there_is_a_walk_for_each_thing_that_the_product_does() -> None:
+    _, *walks = re.split(r"(?m)^## ", (ROOT / "docs" / "walks.md").read_text())
+    titles = [walk.splitlines()[0] for walk in walks]
+    assert titles == [
+        "Connect", "A key use", "A certificate", "A PIN question", "An activation", "A PAM set-up", "A screen"
+    ]  # fmt: skip
+    for walk in walks:
+        assert len(re.findall(r"`sra[\w.]*:[\w.]+`", walk)) >= 6, walk
+        for path in re.findall(r"`(reader/[\w.]+)`", walk):
+            assert (ROOT / path).exists(), path
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):

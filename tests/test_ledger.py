@@ -22,7 +22,7 @@ from sra.audit import AuditError, Bounds, Fact
 from sra.errors import RefusalCode
 from sra.ledger import ONCE_A_MINUTE, EventRule, Ledger, network, refusals_path
 from sra.piv.keys import Operation, PinOutcome, Slot
-from sra.remote.daemon import audit_rules
+from sra.remote.daemon import daemon_audit
 from tests.admin.watching import Watching
 
 SMALL = Bounds(64 * 1024, 4)
@@ -118,7 +118,7 @@ def strangers(number: int) -> dict[str, Fact]:
 
 
 def test_strangers_do_not_wash_away_whom_the_remote_let_in(tmp_path: Path) -> None:
-    machine = Machine(tmp_path, audit_rules.rule_for)
+    machine = Machine(tmp_path, daemon_audit.rule_for)
     let_in: dict[str, Fact] = {"account": "ann", "address": "192.0.2.7", "key": "ab" * 32, "session": "1a2b3c4d"}
     machine.ledger.record("authenticated", **let_in)
     machine.ledger.record("key-use", outcome="done", slot="9A", **let_in)
@@ -138,7 +138,7 @@ def test_strangers_do_not_wash_away_whom_the_remote_let_in(tmp_path: Path) -> No
 
 
 def test_the_sum_of_all_strangers_is_right(tmp_path: Path) -> None:
-    machine = Machine(tmp_path, audit_rules.rule_for, Bounds())
+    machine = Machine(tmp_path, daemon_audit.rule_for, Bounds())
     for number in range(5000):
         machine.ledger.record("refused", **strangers(number))
         machine.clock.now += 0.05
@@ -147,7 +147,7 @@ def test_the_sum_of_all_strangers_is_right(tmp_path: Path) -> None:
 
 
 def test_a_paired_card_that_asks_without_end_displaces_little(tmp_path: Path) -> None:
-    machine = Machine(tmp_path, audit_rules.rule_for, Bounds(256 * 1024, 4))
+    machine = Machine(tmp_path, daemon_audit.rule_for, Bounds(256 * 1024, 4))
     machine.ledger.record("authenticated", account="bob", address="192.0.2.9", key="cd" * 32, session="00000001")
     evidence, number = machine.path.read_bytes(), 0
     facts = {"account": "eve", "address": "192.0.2.7", "key": "ab" * 32}
@@ -166,7 +166,7 @@ def test_a_paired_card_that_asks_without_end_displaces_little(tmp_path: Path) ->
 
 def test_neither_does_one_that_comes_with_a_new_certificate_each_time(tmp_path: Path) -> None:
     """Its key stays the same, whatever it signs for it."""
-    machine = Machine(tmp_path, audit_rules.rule_for, Bounds(256 * 1024, 4))
+    machine = Machine(tmp_path, daemon_audit.rule_for, Bounds(256 * 1024, 4))
     machine.ledger.record("authenticated", account="bob", address="192.0.2.9", key="cd" * 32, card="bob")
     evidence, number = machine.path.read_bytes(), 0
     while machine.clock.now < HOUR:
@@ -241,7 +241,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from sra.ledger import Ledger
-from sra.remote.daemon.audit_rules import rule_for
+from sra.remote.daemon.daemon_audit import rule_for
 ledger = Ledger(Path(sys.argv[1]), rule_for)
 print("ready", flush=True)
 while True:

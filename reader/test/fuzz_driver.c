@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "../ifdhandler.c"
-#include "../link_inside.h"
+#include "../link.c"
 #include "../traffic.h"
 
 #define ROOM 70000
@@ -80,7 +80,7 @@ static void connect_card(struct link *reader, const uint8_t *said, size_t length
     reader->renewed = false;
     reader->card.pin_pad = true;
     for (size_t i = 0; i < length && reader->state == LINK_GREETING; i++)
-        link_look(reader);
+        look(reader);
 }
 
 static void transmit(const uint8_t *command, size_t length, size_t room)

@@ -1,7 +1,7 @@
 """The audit log: a line of JSON per decision, each carrying the hash of the line before.
 
-Who changes, adds or removes a line breaks the chain at the next one; only the loss of the last lines can't be seen in
-the file itself. A record that can't be written raises ``AuditError``, so that the caller can refuse, or report it.
+A line that is changed, added or removed breaks the chain at the next one; only the loss of the last lines can't be seen
+in the file itself. A record that can't be written raises ``AuditError``, so that the caller can refuse, or report it.
 Records aren't forced to the disk one by one (a signature must not wait for it, and a power cut ends the session too);
 they are the kernel's before the decision takes effect, so a crash of the process loses none.
 
@@ -44,10 +44,10 @@ MAX_FULL_FILES = 8
 """Full files that are kept: with the one being written some 450,000 records, and 144 MiB at most."""
 
 PATIENCE = 5.0
-"""Seconds that a reader waits for who writes."""
+"""Seconds that a reader waits for a writer."""
 
 FIRST = "0" * 64
-"""What the first line ever carries as the hash of the line before."""
+"""The hash of the line before, in the first line of all."""
 
 Fact = str | int | bool | None
 

@@ -1,4 +1,4 @@
-"""What ``sra doctor`` is made of: checks in a table; each says what it found, or what is wrong and what helps."""
+"""The checks of ``sra doctor``: a table; each says what it found, or what is wrong and what helps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Subject = TypeVar("Subject")
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of a check; ``command`` is what mends it, if something is wrong."""
+    """The outcome of a check; ``command`` is what mends it, if something is wrong."""
 
     check: str
     ok: bool
@@ -22,7 +22,7 @@ class Finding:
 
 
 AS_ROOT = "sudo sra doctor"
-"""For who may not look at everything."""
+"""The remedy where a user may not look at everything."""
 
 
 class WrongError(SraError):
@@ -71,7 +71,7 @@ def _run(check: Check[Subject], subject: Subject) -> Finding | None:
 
 
 def _command(error: SraError | OSError) -> str:
-    """What the error itself says that mends it."""
+    """The command that mends it, as the error itself says."""
     if isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError):
         return AS_ROOT
     return error.command if isinstance(error, SraError) else ""

@@ -1,4 +1,4 @@
-"""What people have set. Only the entry points read this; everything else is given values."""
+"""The settings. Only the entry points read this; everything else is given values."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class AccountsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         """Refuse names that could never be one."""
         if self.allow == ():
-            raise ValueError("allow is empty, which would let nobody in; remove it to let everybody in who is paired")
+            raise ValueError("allow is empty, which would let no account in; remove it to let every paired card in")
         for name in (*(self.allow or ()), *self.deny):
             if not name.removeprefix("@") or not name.isprintable() or name != name.strip():
                 raise ValueError(f"“{name}” is neither an account nor a @group")
@@ -118,7 +118,7 @@ class PolicyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SessionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[session]``: what the owner demands of every connection; an admin's own wishes may be stricter.
+    """``[session]``: what the owner demands of every connection; an admin's own settings may be stricter.
 
     ``idle_minutes`` (15 is usual) and ``total_minutes`` (720) end it, 0 never. ``pin_cache_minutes``: how long an
     admin's machine may keep the PIN at most; without it as long as the admin likes. ``pin_every_use``: the virtual
@@ -134,11 +134,11 @@ class SessionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ScreenConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[screen]``: what admins may see and do of the screen (docs/screen.md).
 
-    ``consent``: ask whoever is logged in there, who has ``consent_seconds`` to allow it. ``notice``: say on the screen
-    with whom it is shared. ``password_seconds``: how long an unused password lives. ``console``: what whoever stands at
-    the machine sees meanwhile; ``blanked`` also switches its keyboard and mouse off. ``record``: each share into a
-    file; all of them may take ``recordings_mib`` (1,048,576 bytes each). ``virtual_size``: the pixels of a screen
-    without a monitor.
+    ``consent``: ask the user who is logged in there, who has ``consent_seconds`` to allow it. ``notice``: say on the
+    screen with whom it is shared. ``password_seconds``: how long an unused password lives. ``console``: what the
+    machine's own monitor shows meanwhile; ``blanked`` also switches its keyboard and mouse off. ``record``: each share
+    into a file; all of them may take ``recordings_mib`` (1,048,576 bytes each). ``virtual_size``: the pixels of a
+    screen without a monitor.
     """
 
     enabled: bool = True
@@ -160,7 +160,7 @@ class ScreenConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LoginConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[login]``: ``on_removal`` is what a session does when its person's card leaves the reader (docs/logins.md)."""
+    """``[login]``: ``on_removal`` is what a session does when its user's card leaves the reader (docs/logins.md)."""
 
     on_removal: Literal["lock", "log-out", "nothing"] = "lock"
 

@@ -1,8 +1,8 @@
 """What can go wrong, and whose move it is.
 
-Every error descends from ``SraError``. ``ProtocolError``: the peer broke a rule, close. ``RefusedError``: somebody
-said no, show it. ``CardError``: the card or its reader. ``LinkError``: the network. The text of each is made for the
-person who reads it and names the next step; it never holds a PIN, a password or a key block.
+Every error descends from ``SraError``. ``ProtocolError``: the peer broke a rule, close. ``RefusedError``: the other
+side, or a rule, said no: show it. ``CardError``: the card or its reader. ``LinkError``: the network. The text of each
+is made for the user who reads it and names the next step; it never holds a PIN, a password or a key block.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class RefusalCode(StrEnum):
-    """Why somebody said no (docs/wire-protocol.md, "Refusals")."""
+    """Why something was refused (docs/wire-protocol.md, "Refusals")."""
 
     VERSION = "version"
     BUSY = "busy"
@@ -35,7 +35,7 @@ class RefusalCode(StrEnum):
 
 
 class SraError(Exception):
-    """Anything that this product can tell a person about."""
+    """Anything that this product can tell a user about."""
 
     command = ""
     """What mends it, where one command does."""
@@ -46,7 +46,7 @@ class ProtocolError(SraError):
 
 
 class RefusedError(SraError):
-    """Somebody said no, for a reason that may be shown."""
+    """Something was refused, for a reason that may be shown."""
 
     def __init__(self, code: RefusalCode, text: str) -> None:
         super().__init__(text)
@@ -72,7 +72,7 @@ class UntrustedRemoteError(SraError):
 
 
 class UsageError(SraError):
-    """What the person asked for can't be done as asked; the text says what can."""
+    """The user's request can't be done as asked; the text says what can."""
 
 
 class CardError(SraError):

@@ -1,9 +1,9 @@
 """What goes into which audit log, and what is only counted: evidence that another machine can't wash away.
 
-There are two logs, each with a chain and a size of its own. ``audit.jsonl`` has what people decided, what keys did and
-who was let in. ``audit-refusals.jsonl`` has what was refused, which costs the asker nothing and can be had by anybody,
-and the numbers of what was not written one by one. So a flood of refusals displaces nothing but older refusals, and
-few of those, since repetitions are counted.
+There are two logs, each with a chain and a size of its own. ``audit.jsonl`` has what users decided, what keys did and
+which admins were let in. ``audit-refusals.jsonl`` has what was refused, which costs the asker nothing and which any
+machine can have, and the numbers of what was not written one by one. So a flood of refusals displaces nothing but older
+refusals, and few of those, since repetitions are counted.
 
 The first of a kind is written at once, a number within about a minute: what a process that is killed had counted since
 then is lost, and the chains stay whole.
@@ -33,7 +33,7 @@ ALL = Bounds()
 ONCE_A_MINUTE = Quota(1, 60)
 """For what costs the asker nothing."""
 BY_PEOPLE = Quota(120, 120)
-"""For what a person or a paired card does: a long burst, then 720 a day, 1.1 MB with all its events."""
+"""For what a user or a paired card does: a long burst, then 720 a day, 1.1 MB with all its events."""
 BY_KEYS = Quota(10_000, 8.64)
 """For uses of a key: what the guard lets one connection have, at once and a day; 5 MB a day."""
 
@@ -96,7 +96,7 @@ class Ledger:
             passes = repetitions.passes(_kind(event, facts, rule), rule.quota, told, self._now(), told.number)
         if passes:
             (self._refusals if rule.is_refusal else self._kept).record(event, **facts)
-        with suppress(AuditError):  # this event is recorded; whoever calls ``write_counts`` is told of the numbers
+        with suppress(AuditError):  # this event is recorded; the callers of ``write_counts`` are told of the numbers
             self.write_counts()
 
     def write_counts(self, *, at_once: bool = False) -> None:

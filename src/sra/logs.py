@@ -62,7 +62,7 @@ _INVISIBLE = frozenset(
 
 
 def clean(text: str, limit: int = MAX_PEER_TEXT) -> str:
-    """Text from somebody else, safe on a terminal and in a log; at most ``limit`` characters.
+    """Text from outside, safe on a terminal and in a log; at most ``limit`` characters.
 
     What could move a cursor, start a line, hide text or turn its direction round becomes “?”.
     """
@@ -78,7 +78,7 @@ def of_session(session: str) -> dict[str, str]:
 class LineFormatter(logging.Formatter):
     """A record as one line; a traceback's lines are joined by `` | ``.
 
-    The message begins with ``session=ID`` if it is about one, where no text from somebody else can stand.
+    The message begins with ``session=ID`` if it is about one, where no text from outside can stand.
     """
 
     def __init__(self, *, journal: bool) -> None:

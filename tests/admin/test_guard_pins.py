@@ -15,9 +15,8 @@ from sra.admin.guard.lending import LendingState
 from sra.admin.guard.session_code import TRIES as TYPED_TRIES
 from sra.cards.base import Card
 from sra.cards.software.backend import SoftwareBackend
-from sra.cards.software.card_certificates import CardHolder, parse_subject, validity
 from sra.cards.software.file import CardFolder
-from sra.cards.software.maker import CardOrder, make
+from sra.cards.software.maker import CardHolder, CardOrder, make, parse_subject, validity
 from sra.errors import (
     PinBlockedError,
     PinNeededError,

@@ -256,8 +256,8 @@ async def test_the_remote_ends_it_by_itself_at_its_owners_limit_and_wants_no_new
 ) -> None:
     async with running_remote() as remote:
         limits = msgspec.structs.replace(NO_LIMITS, **{limit: 1})
-        house = dataclasses.replace(remote.sessions.house, session_limits=limits)
-        remote.sessions.house = remote.network._house = house
+        admission = dataclasses.replace(remote.sessions.admission, session_limits=limits)
+        remote.sessions.admission = remote.network._admission = admission
         card = MemoryCard()
         remote.accounts.pair(card, "ann")
         session = await connect(remote.port, card)

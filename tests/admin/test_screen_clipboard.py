@@ -13,7 +13,7 @@ import pytest
 
 from sra.admin.screen.viewer import ViewerCredential, running, tigervnc
 from sra.admin.screen.viewer_socket import open_door
-from sra.remote.screen_sharing.wayland import plain_login
+from sra.remote.screen_sharing.wayland import wayvnc_proxy
 from sra.transport.stream import Stream
 from tests.loopback import until
 
@@ -34,10 +34,10 @@ class HostileScreen:
         self.cut_texts: list[bytes] = []
 
     async def begin(self) -> None:
-        async def anything(_: plain_login.LoginClaim) -> bool:
+        async def anything(_: wayvnc_proxy.LoginClaim) -> bool:
             return True
 
-        await plain_login.admit(self.stream, anything)
+        await wayvnc_proxy.admit(self.stream, anything)
         self.stream.write(bytes(4))
         await self.stream.read(1, DEADLINE)
         pixels = struct.pack(">BBBBHHHBBBxxx", 32, 24, 0, 1, 255, 255, 255, 16, 8, 0)

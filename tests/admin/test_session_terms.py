@@ -11,9 +11,8 @@ from sra.admin.guard.lending import GuardSettings
 from sra.admin.guard.pin_entry import PinEntry
 from sra.admin.guard.unlocking import Unlocking
 from sra.errors import LinkError, ProtocolError, RefusedError
-from sra.piv.certificate_objects import build_certificate
 from sra.piv.keys import Algorithm, KeyRequest, Operation, PinRequest, Slot
-from sra.piv.objects import CERTIFICATES, CardContents
+from sra.piv.objects import CERTIFICATES, CardContents, build_certificate
 from sra.wire.messages import CardInserted, Challenge, EjectCard, Hello, InsertCard, Proof, SessionLimits, Welcome
 from tests.admin.asking import Slow, turns, typing
 from tests.admin.connecting import connect, remote_at

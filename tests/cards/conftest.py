@@ -11,9 +11,8 @@ import pytest
 
 from sra.cards.pcsc import reader as pcsc_reader
 from sra.cards.pcsc.backend import PcscCard
-from sra.cards.software.card_certificates import CardHolder, parse_subject, validity
 from sra.cards.software.file import CardFolder
-from sra.cards.software.maker import CardOrder, make
+from sra.cards.software.maker import CardHolder, CardOrder, make, parse_subject, validity
 from sra.piv.keys import Algorithm, Slot
 from tests.cards.cards_in_readers import opened
 from tests.cards.private_pcscd import PrivatePcscd, environment, private_pcscd

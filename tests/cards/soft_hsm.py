@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from sra.cards.software.card_certificates import CardHolder, issue, parse_subject, validity
+from sra.cards.software.maker import CardHolder, issue, parse_subject, validity
 from sra.cards.software.software_keys import PrivateKey
 from sra.piv.keys import Algorithm, Operation, Slot, purpose
 from tests.memory_card import private_key

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from sra.cards.pcsc.contents import read_card
+from sra.cards.pcsc.pcsc_contents import read_card
 from sra.cards.pcsc.piv import PcscPivApplication, way_to_card
 from sra.cards.software.backend import SoftwareBackend, SoftwareCard
 from sra.cards.software.file import CardFolder

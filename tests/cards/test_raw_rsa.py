@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import AsymmetricPadding
 
-from sra.cards.raw_rsa import RawRsaKey
+from sra.cards.software.software_keys import RawRsaKey
 from sra.errors import CardError
 
 PRIVATE = rsa.generate_private_key(public_exponent=65537, key_size=2048)

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from sra.cards.software.card_certificates import CardHolder, parse_subject, validity
 from sra.cards.software.file import CardFolder
-from sra.cards.software.maker import CardOrder, make
+from sra.cards.software.maker import CardHolder, CardOrder, make, parse_subject, validity
 from sra.identity.certificates import parse
 from sra.piv.keys import Algorithm, Slot
 from tests.cli.remote_in_thread import RemoteInThread, remote_in_thread

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sra.errors import RefusalCode, RefusedError
-from sra.identity.fingerprints import fingerprint
+from sra.identity.x509_reading import fingerprint
 from sra.paths import AdminPaths, Paths
 from sra.programs.run import status
 from sra.transport.known_remotes import KnownRemotes, address

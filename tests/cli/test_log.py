@@ -11,7 +11,7 @@ from sra.cli.log import journal_command, lines_of, lines_since, log_file, parse_
 from sra.errors import UsageError
 from sra.paths import AdminPaths, Paths
 from sra.programs.run import status
-from sra.system import service
+from sra.system import machine
 from tests.cli.whole import app
 
 NOW = datetime(2027, 1, 15, 8, 0, tzinfo=UTC)
@@ -60,8 +60,8 @@ def test_a_remote_that_is_a_service_is_looked_up_in_the_journal(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     asked: list[list[str]] = []
-    monkeypatch.setattr(service, "BOOTED", tmp_path)
-    monkeypatch.setattr(service, "UNIT_FOLDERS", (tmp_path,))
+    monkeypatch.setattr(machine, "BOOTED", tmp_path)
+    monkeypatch.setattr(machine, "UNIT_FOLDERS", (tmp_path,))
     (tmp_path / "srad.service").touch()
     monkeypatch.setattr("os.execvp", lambda _, command: asked.append(command))
     assert status(app, ["log", "--follow"]) == 0

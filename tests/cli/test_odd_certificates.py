@@ -15,7 +15,7 @@ from sra.config import load_daemon_config
 from sra.errors import RefusalCode, RefusedError
 from sra.identity.authorities import sort_authorities
 from sra.identity.certificates import CardCertificate, parse
-from sra.identity.slots import check_slot
+from sra.identity.usage import check_slot
 from sra.paths import Paths
 from sra.remote.accounts import ldap_directory
 from sra.remote.accounts.certificate_fields import FIELDS, FieldMissingError, read_field

@@ -10,15 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sra.errors import RefusalCode, RefusedError
-from sra.identity.authorities import (
-    Authorities,
-    extension,
-    is_issuer,
-    read_certificates,
-    shown,
-    sort_authorities,
-    steps,
-)
+from sra.identity.authorities import Authorities, read_certificates, sort_authorities, steps
+from sra.identity.certificate_paths import has_issued
+from sra.identity.x509_reading import extension, shown
 from tests.chains import (
     AUTHORITY,
     DAY,
@@ -198,7 +192,7 @@ def test_a_forged_signature_is_told_from_an_unknown_authority() -> None:
     der = bytearray(LEAF.public_bytes(Encoding.DER))
     der[-1] ^= 1
     forged = x509.load_der_x509_certificate(bytes(der))
-    assert not is_issuer(SUB.certificate, forged)
+    assert not has_issued(SUB.certificate, forged)
     refused = refusal(trusting(ROOT, SUB), forged)
     assert refused.code is RefusalCode.UNTRUSTED
     assert "bears the name of the authority “Sub”, but not its signature" in refused.text

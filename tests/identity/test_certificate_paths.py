@@ -7,7 +7,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sra.identity import certificate_paths as paths
-from sra.identity.certificate_paths import PathError, PathFinder, has_issued, has_signed
+from sra.identity.certificate_paths import PathError, PathFinder, has_issued
+from sra.identity.x509_reading import has_signed
 from tests.chains import AUTHORITY, DAY, NOW, Authority, key, named, root, signed
 
 ROOT = root()

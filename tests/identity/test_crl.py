@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from sra.identity import crl
 from sra.identity.authorities import Issued
 from sra.identity.crl import RevocationList
-from sra.identity.lists import ALL_REASONS, reasons
-from sra.identity.names import comparable
 from sra.identity.revocation import EvidenceError
+from sra.identity.status import ALL_REASONS, reasons
+from sra.identity.x509_reading import comparable
 from tests.chains import (
     AUTHORITY,
     DAY,

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from sra.errors import UsageError
 from sra.identity import handover
-from sra.identity.fingerprints import fingerprint
 from sra.identity.handover import MAX_HANDOVERS, OID
+from sra.identity.x509_reading import fingerprint
 from sra.piv import tlv
 
 NOW = datetime.now(UTC)

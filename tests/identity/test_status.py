@@ -1,3 +1,7 @@
+"""What lists say together, and what it takes to say no or yes."""
+
+from __future__ import annotations
+
 from datetime import timedelta
 
 import pytest
@@ -9,12 +13,45 @@ from sra.identity.authorities import Issued
 from sra.identity.crl import RevocationList
 from sra.identity.ocsp import OcspAnswer
 from sra.identity.revocation import CLOCK_TOLERANCE, RevokedError
-from sra.identity.status import decide, shortcomings
-from tests.chains import DAY, NOW, Entry, Extensions, Responder, library_revoked, root, scope
+from sra.identity.status import ALL_REASONS, decide, list_evidence, listed_revocation, reasons, shortcomings, speaks_of
+from tests.chains import DAY, NOW, Entry, Extensions, Responder, library_revoked, named, root, scope
 
 ROOT = root()
 SUB = ROOT.authority("Sub")
 ALICE = Issued(SUB.issue("Alice"), SUB.certificate)
+SUBS = (x509.CertificateIssuer([x509.DirectoryName(named("sub"))]), True)
+
+
+def test_a_list_speaks_of_its_issuer_s_certificates() -> None:
+    own, other = (crl.verify(each.revocation_list(), each.certificate) for each in (SUB, ROOT))
+    assert (reasons(own, ALICE), speaks_of(own, ALICE)) == (ALL_REASONS, True)
+    assert (reasons(other, ALICE), speaks_of(other, ALICE)) == (frozenset(), False)
+    assert list_evidence(ALICE, [other, own], NOW) is not None
+    assert list_evidence(ALICE, [other], NOW) is None
+
+
+def test_an_entry_for_another_issuer_s_certificate_is_found_by_issuer_and_number() -> None:
+    number = ALICE.certificate.serial_number
+    indirect = scope(indirect_crl=True)
+    for entries, is_revoked in (
+        ([Entry(number)], False),
+        ([Entry(number, extensions=[SUBS])], True),
+        ([Entry(1, extensions=[SUBS]), Entry(number)], True),
+        ([Entry(number), Entry(1, extensions=[SUBS])], False),
+    ):
+        found = crl.verify(ROOT.revocation_list(entries, [indirect]), ROOT.certificate)
+        assert (listed_revocation(ALICE, [found], NOW) is not None) is is_revoked
+
+
+def test_a_point_that_names_another_issuer_makes_that_one_s_indirect_list_count() -> None:
+    name = [x509.UniformResourceIdentifier("http://lists.example/all")]
+    point = x509.DistributionPoint(name, None, None, [x509.DirectoryName(named("ROOT"))])
+    pointing = Issued(SUB.issue("Alice", [(x509.CRLDistributionPoints([point]), False)]), SUB.certificate)
+    indirect = crl.verify(ROOT.revocation_list((), [scope(indirect_crl=True)]), ROOT.certificate)
+    plain = crl.verify(ROOT.revocation_list(), ROOT.certificate)
+    assert (reasons(indirect, pointing), reasons(plain, pointing)) == (ALL_REASONS, frozenset())
+
+
 HOLD, REMOVED = x509.ReasonFlags.certificate_hold, x509.ReasonFlags.remove_from_crl
 NUMBERED: Extensions = [(x509.CRLNumber(5), False)]
 DELTA: Extensions = [(x509.CRLNumber(9), False), (x509.DeltaCRLIndicator(5), True)]

@@ -196,7 +196,7 @@ def test_a_file_of_a_stranger_decides_nothing(path: Path) -> None:
     for owner in strangers:
         os.chown(path, owner, owner)
         assert files.read(path, 1) is not None
-        with pytest.raises(FileError, match="belongs to somebody else"):
+        with pytest.raises(FileError, match="belongs to another user"):
             files.read_trusted(path, 1)
 
 

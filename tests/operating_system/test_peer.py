@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from sra.system import peer
-from sra.system.peer import is_ours, is_ours_by_tcp, is_ours_or_roots, peer_user, tcp_user
+from sra.system import peer, tcp
+from sra.system.peer import is_ours, is_ours_by_tcp, is_ours_or_roots, peer_user
+from sra.system.tcp import tcp_user
 
 SOURCES = Path(__file__).resolve().parents[2] / "src"
 
@@ -134,7 +135,7 @@ def test_another_users_row_is_read_as_theirs(tmp_path: Path, monkeypatch: pytest
         "   2: 0200007F:D432 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  1002        0 333 1\n"
         "   3: 0100007F:D433 0100007F:1F90 06 00000000:00000000 00:00000000 00000000     0        0 0 1\n"
     )
-    monkeypatch.setattr(peer, "_TABLES", (table,))
+    monkeypatch.setattr(tcp, "_TABLES", (table,))
     assert tcp_user(0xD431, 0x1F90) == 1001
     assert tcp_user(0xD432, 0x1F90) is None
     assert tcp_user(0xD433, 0x1F90) is None
@@ -143,8 +144,8 @@ def test_another_users_row_is_read_as_theirs(tmp_path: Path, monkeypatch: pytest
 def test_where_neither_the_kernel_nor_a_table_tells_nobody_is_taken_for_us(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(peer, "_TABLES", (tmp_path / "nothing",))
-    monkeypatch.setattr(peer, "loopback_user_linux", lambda *_: None)
+    monkeypatch.setattr(tcp, "_TABLES", (tmp_path / "nothing",))
+    monkeypatch.setattr(tcp, "loopback_user_linux", lambda *_: None)
     with loopback() as (accepted, _):
         assert not is_ours_by_tcp(accepted)
 
@@ -171,7 +172,7 @@ def test_on_a_mac_lsof_has_to_show_the_connection_as_ours(
             said = listed.format(uid=os.geteuid(), other=os.geteuid() + 1, **facts)
             program.write_text(f"#!/bin/sh\ncat <<'END'\n{said}END\n")
             program.chmod(0o755)
-        monkeypatch.setattr(peer, "_LSOF", str(program))
+        monkeypatch.setattr(tcp, "_LSOF", str(program))
         monkeypatch.setattr(sys, "platform", "darwin")
         assert is_ours_by_tcp(accepted) is ours
 

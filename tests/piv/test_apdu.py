@@ -69,7 +69,7 @@ def test_what_was_written_is_read(command: Command) -> None:
     assert parse_command(command.encode()) == command
 
 
-@given(st.binary(min_size=256, max_size=600), BYTE)
+@given(st.binary(min_size=257, max_size=600), BYTE)  # with 256, the longest cut leaves a whole command without Le
 def test_an_extended_command_cut_short_is_refused(data: bytes, end: int) -> None:
     written = Command(0, 0x87, 7, 0x9A, data, 256).encode()
     with pytest.raises(ApduError):

@@ -18,11 +18,11 @@ import pytest
 
 from sra.config import ConnectionLimits, load_daemon_config
 from sra.errors import LinkError, RefusalCode, RefusedError
-from sra.identity.fingerprints import fingerprint
+from sra.identity.x509_reading import fingerprint
 from sra.ledger import refusals_path
 from sra.paths import Paths
 from sra.programs import srad
-from sra.programs.remote_setup import Recorder
+from sra.remote.daemon.daemon_audit import Recorder
 from sra.remote.virtual_card import daemon_link
 from sra.transport import tls_identity
 from sra.wire.messages import Hello

@@ -17,9 +17,8 @@ from sra.cards.base import Card
 from sra.cards.software.backend import SoftwareBackend
 from sra.errors import RefusalCode, RefusedError
 from sra.identity import certificates, challenges
-from sra.piv.certificate_objects import certificate_in
 from sra.piv.keys import Slot
-from sra.piv.objects import CERTIFICATES
+from sra.piv.objects import CERTIFICATES, certificate_in
 from sra.transport.channel import Channel, open_channel
 from sra.transport.tls_trust import client_context
 from sra.wire.connection import Connection

@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Sequence
 
+from lab.cards import MODULE
 from lab.hosts import Host
-from lab.login import MODULE
 
 WORK = "/root/work"
 TEXT = "The quick brown fox jumps over the lazy dog.\n"

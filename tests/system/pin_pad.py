@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lab.cards import MODULE
 from lab.hosts import Host
-from lab.login import MODULE
 from lab.processes import Process, wait_until
 from lab.product import CARDS, PIN, SRA, Terminal, World
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab import product
-from lab.login import MODULE
+from lab.cards import MODULE
 from lab.processes import Process
 from lab.product import World, cards_in_readers
 from tests.system.opensc import IDS, WORK, openssl, pkcs11_tool, read_public_key, sign, verify

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from lab.cards import MODULE
 from lab.hosts import Host
-from lab.login import MODULE
 from lab.product import World, code_of, wait_for_card
 
 HOME = "/root/gnupg"

@@ -221,7 +221,7 @@ def test_it_depends_on_what_the_fresh_machine_was_given() -> None:
 
 
 def test_lintian_finds_nothing_in_it() -> None:
-    command = ["lintian", "--allow-root", "--fail-on", "error,warning", package()]
+    command = ["lintian", "--allow-root", "--fail-on", "error,warning", str(package())]
     judged = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (judged.returncode, judged.stdout) == (0, "")
 

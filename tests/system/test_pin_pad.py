@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from lab.cards import MODULE
 from lab.hosts import Host
-from lab.login import MODULE
 from lab.processes import wait_until
 from lab.product import PIN, PYTHON, SRA, World, code_of, tries_left
 from sra.admin.guard.questions import MAX_NOES

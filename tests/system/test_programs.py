@@ -12,8 +12,8 @@ from subprocess import CompletedProcess
 import pytest
 
 from lab import product
+from lab.cards import MODULE
 from lab.hosts import Host
-from lab.login import MODULE
 from lab.processes import LabError, Process
 from lab.product import World
 from tests.system.opensc import IDS, TEXT, WORK, openssl

@@ -19,9 +19,8 @@ from lab import product
 from lab.hosts import two_hosts
 from lab.licenses import DAY, a_license, files_of
 from lab.product import CARDS, PIN, SRA, Terminal, World
-from sra.cards.software.card_certificates import CardHolder, parse_subject, validity
 from sra.cards.software.file import CardFolder
-from sra.cards.software.maker import CardOrder, make, new_puk
+from sra.cards.software.maker import CardHolder, CardOrder, make, new_puk, parse_subject, validity
 from sra.piv.keys import Algorithm, Slot
 from tests.chains import DAY as A_DAY
 from tests.chains import NOW, Entry, Extensions, Key, card, root

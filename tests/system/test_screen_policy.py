@@ -140,7 +140,7 @@ def test_a_notice_says_with_whom_it_is_shared(place: World) -> None:
         before = len(windows(world))
         share_of(ann)
         wait_until(lambda: len(windows(world)) == before + 1, "the notice", 5)
-        shown = next(command for command in processes(world.remote) if "notice_x11" in command)
+        shown = next(command for command in processes(world.remote) if "display_x11 notice" in command)
         assert "This screen is shared with ann (" in shown
         ann.say("close")
         wait_until(lambda: len(windows(world)) == before, "the notice to go", 5)

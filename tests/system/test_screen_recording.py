@@ -48,7 +48,7 @@ def _nothing_runs_afterwards(world: World) -> Iterator[None]:
 
 
 def recorders(world: World) -> list[str]:
-    return [each for each in processes(world.remote) if each.startswith("ffmpeg") or "size_x11" in each]
+    return [each for each in processes(world.remote) if each.startswith("ffmpeg") or "display_x11 sizes" in each]
 
 
 def paint(world: World, colour: tuple[int, ...]) -> None:
@@ -214,7 +214,7 @@ def test_what_can_not_be_recorded_is_not_shared(world: World) -> None:
         world.remote.run(["truncate", "--size", "64M", f"{FOLDER}/older.mkv"])
         assert ann.say("grant") == (
             "The recordings of this remote's screen take the 64 MiB that they may: "
-            "somebody has to remove some of /var/lib/sra-screen."
+            "remove some of those in /var/lib/sra-screen."
         )
         world.remote.run(["rm", f"{FOLDER}/older.mkv", "/usr/bin/ffmpeg"])
         assert ann.say("grant") == (

@@ -79,7 +79,7 @@ def test_it_is_shown_and_takes_keys_without_a_port_and_without_rights(world: Wor
         assert modes.stdout.splitlines() == [f"700 {ACCOUNT}", f"600 {ACCOUNT}", f"600 {ACCOUNT}"]
         assert listening(world.remote) == PORTS
         assert hash_of(world.remote) == "!"
-        kill(world, "wayvnc_door")
+        kill(world, "wayvnc_proxy")
         assert wait_for_notes(world.admin, 2) == 2 * [SHOWN]
         assert len(ours(world)) == 2
         close_viewer(world.admin)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sra.errors import IdentityChangedError, SraError, UsageError
-from sra.identity.fingerprints import fingerprint
+from sra.identity.x509_reading import fingerprint
 from sra.system.files import FileError
 from sra.transport.known_remotes import Address, KnownRemote, KnownRemotes, address, parse_address
 

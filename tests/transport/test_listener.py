@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import resource
@@ -18,7 +19,7 @@ from sra.errors import LinkError
 from sra.transport import listener as listener_module
 from sra.transport.channel import Channel
 from sra.transport.gate import Gate, GateLimits
-from sra.transport.listener import CROWDED, Listener
+from sra.transport.listener import BATCH, CROWDED, Listener
 from sra.wire.connection import Connection
 from sra.wire.messages import Ping, Pong
 from sra.wire.states import Role, State
@@ -38,6 +39,14 @@ class Waiting:
         await channel.wait_lost()
 
 
+def knock(port: int) -> socket.socket:
+    """A connection that waits in the kernel until it is accepted."""
+    knocking = socket.socket()
+    knocking.setblocking(False)
+    knocking.connect_ex((HOST, port))
+    return knocking
+
+
 async def is_refused(port: int) -> bool:
     """Whether a new connection is closed before any TLS."""
     reader, writer = await asyncio.open_connection(HOST, port)
@@ -50,6 +59,29 @@ async def is_refused(port: int) -> bool:
         return False
     finally:
         writer.close()
+
+
+async def test_between_two_batches_of_a_flood_everything_else_gets_its_turn() -> None:
+    """An ``await`` of what is there already lets nobody else run."""
+    counted = 0
+
+    def count(_: socket.socket, address: str) -> tuple[str, ...]:
+        nonlocal counted
+        counted += 1
+        return (address,)
+
+    gate = Gate(GateLimits(strangers=1, per_address=1))
+    listener = Listener(server_context(), lambda: Connection(Role.REMOTE), gate, Waiting().welcome, origins=count)
+    port = await listener.open((HOST,), 0)
+    flood = [knock(port) for _ in range(4 * BATCH)]
+    turns = []
+    while counted < len(flood):
+        await asyncio.sleep(0)
+        turns.append(counted)
+    assert max(after - before for before, after in itertools.pairwise((0, *turns))) <= 1 + BATCH
+    for each in flood:
+        each.close()
+    await listener.close()
 
 
 async def test_one_stranger_too_many_takes_the_place_of_the_oldest_which_is_told() -> None:

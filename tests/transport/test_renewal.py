@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from sra.errors import IdentityChangedError, UntrustedRemoteError
-from sra.identity.fingerprints import fingerprint
+from sra.identity.x509_reading import fingerprint
 from sra.transport import tls_identity
 from sra.transport.known_remotes import KnownRemotes, address
 from sra.transport.tls_identity import TlsIdentity, TlsIdentityError

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from sra.errors import SraError
-from sra.identity.fingerprints import fingerprint
+from sra.identity.x509_reading import fingerprint
 from sra.system.files import FileError
 from sra.transport import tls_identity
 from sra.transport.tls_identity import TlsIdentity, TlsIdentityError

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -134,3 +137,15 @@ def test_a_message_is_a_question_an_answer_or_a_notice() -> None:
 def test_a_pin_is_in_no_text_of_its_message() -> None:
     assert "123456" not in repr(PinRequest(b"123456"))
     assert repr(PinRequest(None)) != repr(PinRequest(b"123456"))
+
+
+def test_each_waits_longer_than_the_one_that_it_asks_up_to_the_driver_in_c() -> None:
+    header = (Path(__file__).resolve().parents[2] / "reader" / "link_time.h").read_text()
+    (limit,) = re.findall(r"(?m)^#define ANSWER_LIMIT_MS (\d+)$", header)
+    assert int(limit) == 1000 * messages.KEY_DEADLINE_OF_READER
+    deadlines = [
+        messages.KEY_DEADLINE_OF_SRAD,
+        messages.KEY_DEADLINE_OF_VIRTUAL_CARD,
+        messages.KEY_DEADLINE_OF_READER,
+    ]
+    assert all(asked + 5 <= asking for asked, asking in itertools.pairwise(deadlines))

@@ -11,7 +11,7 @@ from sra.cards.choose import card_backends, chosen_modules, find_cards
 from sra.checks import Check, WrongError
 from sra.config import load_admin_config
 from sra.errors import RefusalCode, RefusedError, UntrustedRemoteError
-from sra.identity.fingerprints import fingerprint
+from sra.identity.x509_reading import fingerprint
 from sra.paths import AdminPaths
 from sra.system import machine
 from sra.transport import probe as handshakes

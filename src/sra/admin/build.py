@@ -89,6 +89,15 @@ async def stay_connected(
 
     Raises ``UsageError`` for an address that is none, and what ``KeptConnection.run`` raises.
     """
+    try:
+        await _stay_connected(remote, card, options, paths, config, front)
+    finally:
+        await card.close()
+
+
+async def _stay_connected(
+    remote: str, card: Card, options: ConnectOptions, paths: AdminPaths, config: AdminConfig, front: UserInterface
+) -> None:
     host, port = parse_address(remote)
     target = session.RemoteEndpoint(host, port or DEFAULT_PORT, _trust(options, paths, config, front.trusts))
     evidence = AuditRecorder(paths.audit, front.watcher, front.complain)
@@ -119,7 +128,6 @@ async def stay_connected(
         counting.cancel()
         await asyncio.gather(counting, return_exceptions=True)
         lender.memory.forget()
-        await card.close()
 
 
 def _screen(

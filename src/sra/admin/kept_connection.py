@@ -11,6 +11,7 @@ from sra.admin.session import AdminSession
 from sra.errors import LinkError, RefusalCode, RefusedError
 from sra.piv.keys import Slot
 from sra.system import clock
+from sra.system.processes import first_of
 from sra.wire.messages import NO_LIMITS, SessionLimits
 
 FIRST_WAIT = 0.5
@@ -94,15 +95,9 @@ class KeptConnection:
 
     async def _hold_within_limits(self, session: AdminSession, *, patient: bool) -> None:
         """Hold; end the connection when this side's or the remote's limit is reached, whichever is stricter."""
-        holding = asyncio.ensure_future(self._hold(session, patient=patient))
-        limits = asyncio.ensure_future(self._reach_limit(session))
-        try:
-            await asyncio.wait([holding, limits], return_when=asyncio.FIRST_COMPLETED)
+        works = (self._hold(session, patient=patient), self._reach_limit(session))
+        async with first_of(*works, until_all_ended=True) as (holding, limits):
             await (limits if limits.done() else holding)
-        finally:
-            for task in (holding, limits):
-                task.cancel()
-            await asyncio.gather(holding, limits, return_exceptions=True)
 
     async def _reach_limit(self, session: AdminSession) -> None:
         """Raise ``RefusedError`` when the connection has been idle, or been there, for as long as it may."""

@@ -28,10 +28,10 @@ from sra.errors import (
 )
 from sra.identity import certificates, challenges
 from sra.identity.certificates import CardCertificate
-from sra.piv.certificate_objects import certificate_in
-from sra.piv.insertion import contents_to_insert
+from sra.piv.contents import contents_to_insert
 from sra.piv.keys import KeyRequest, PinRequest, Slot
-from sra.piv.objects import CERTIFICATES
+from sra.piv.objects import CERTIFICATES, certificate_in
+from sra.system.processes import first_of
 from sra.transport.channel import Channel, open_channel
 from sra.transport.known_remotes import DEFAULT_PORT
 from sra.transport.tls_trust import TrustPolicy
@@ -148,16 +148,12 @@ async def _prove(
     card: Card, certificate: CardCertificate, signed: bytes, unlocking: Unlocking, remote: str, channel: Channel
 ) -> bytes:
     """The card's signature; given up at once when the remote goes away while the person looks for the PIN."""
-    proving = asyncio.create_task(_sign(card, certificate, signed, unlocking, remote))
-    lost = asyncio.create_task(channel.wait_lost())
-    try:
-        await asyncio.wait([proving, lost], return_when=asyncio.FIRST_COMPLETED)
+    signing = _sign(card, certificate, signed, unlocking, remote)
+    async with first_of(signing, channel.wait_lost()) as (proving, _):
         if not proving.done():
             raise LinkError("The remote closed the connection before the PIN was given.")
-        return proving.result()
-    finally:
-        proving.cancel()
-        lost.cancel()
+        signature: bytes = proving.result()
+        return signature
 
 
 async def _sign(card: Card, certificate: CardCertificate, signed: bytes, unlocking: Unlocking, remote: str) -> bytes:
@@ -245,19 +241,13 @@ class AdminSession:
         Raises ``CardRemovedError`` when it was taken out here (and then it is out there too), ``LinkError`` when the
         connection ended.
         """
-        waits = [asyncio.ensure_future(wait) for wait in (
-            (until or self._out.wait)(), self._card.wait_removed(), self._channel.wait_lost()
-        )]  # fmt: skip
-        _, removed, lost = waits
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-        if removed.done() and not removed.cancelled():
+        waits = ((until or self._out.wait)(), self._card.wait_removed(), self._channel.wait_lost())
+        async with first_of(*waits) as (_, removed, lost):
+            is_removed, is_lost = removed.done(), lost.done()
+        if is_removed:
             await self.eject("The card was taken out.")
             raise CardRemovedError("The card was taken out, so it is out of the remote's reader too.")
-        if lost.done() and not lost.cancelled():
+        if is_lost:
             raise self._channel.reason
 
     async def eject(self, reason: str) -> None:
@@ -272,10 +262,8 @@ class AdminSession:
     async def _have_ejected(self, reason: str) -> None:
         self._ejecting = True
         self._channel.notify(EjectCard(reason))
-        waits = [asyncio.ensure_future(self._out.wait()), asyncio.ensure_future(self._channel.wait_lost())]
-        await asyncio.wait(waits, timeout=EJECT_DEADLINE, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
+        async with first_of(self._out.wait(), self._channel.wait_lost(), seconds=EJECT_DEADLINE):
+            pass
         if not self._out.is_set() and not self._channel.is_lost:
             self._channel.abort(LinkError("The remote did not say that the card is out of its reader."))
 

@@ -1,9 +1,14 @@
-"""What the session needs of a card, whatever it is made of."""
+"""What the session needs of a card, whatever it is made of; and the thread in which a card's library may block."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from queue import SimpleQueue
+from threading import Thread
+from typing import Protocol, TypeVar
 
 from sra.piv.keys import KeyReply, KeyRequest
 from sra.piv.objects import CardContents
@@ -11,7 +16,7 @@ from sra.piv.objects import CardContents
 
 @dataclass(frozen=True)
 class CardListing:
-    """A card that could be opened: ``name`` is what a person gives to choose it (``software:NAME``, ``pcsc:READER``).
+    """A card that could be opened: ``name`` is what the user gives to choose it (``software:NAME``, ``pcsc:READER``).
 
     ``problem`` is empty, or says why this card can't be used and what to do.
     """
@@ -49,12 +54,12 @@ class Card(Protocol):
         """Whether the PIN can be typed on the reader itself (``verify_on_pad``)."""
 
     async def verify_on_pad(self) -> None:
-        """Verify the PIN that the person types on the reader's own pad; raises what ``verify_pin`` raises."""
+        """Verify the PIN that the user types on the reader's own pad; raises what ``verify_pin`` raises."""
 
     async def change_pin(self, old: bytes, new: bytes) -> None:
         """Set another PIN; raises what ``verify_pin`` raises of ``old``, ``UsageError`` if ``new`` can be no PIN.
 
-        This and ``unblock_pin`` are for the person at this machine: nothing that a remote asks leads here.
+        This and ``unblock_pin`` are for the user at this machine: nothing that a remote asks leads here.
         """
 
     async def unblock_pin(self, puk: bytes, new: bytes) -> None:
@@ -84,3 +89,44 @@ class CardBackend(Protocol):
 
     async def open(self, name: str) -> Card:
         """Open the card of that listing name, reading every object once."""
+
+
+T = TypeVar("T")
+
+
+class CardThread:
+    """A card's own thread, which runs jobs one after another: PC/SC and PKCS#11 block, and a card does one at a time.
+
+    Not a ``ThreadPoolExecutor``: Python waits for those at its end, and neither can be called back from waiting for a
+    program that keeps the card, or a user.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        Thread(target=self._work, name=name, daemon=True).start()
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Run ``job``, which must not raise, when those before it are done."""
+        self._jobs.put(job)
+
+    def run(self, job: Callable[[], T]) -> asyncio.Future[T]:
+        """What ``job`` will return or raise, when those before it are done; unless that is cancelled before."""
+        outcome: Future[T] = Future()
+        self.submit(lambda: settle(outcome, job) if outcome.set_running_or_notify_cancel() else None)
+        return asyncio.wrap_future(outcome)
+
+    def stop(self) -> None:
+        """End when the jobs so far are done."""
+        self._jobs.put(None)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+
+
+def settle(outcome: Future[T], job: Callable[[], T]) -> None:
+    """Put what ``job`` returns or raises into ``outcome``."""
+    try:
+        outcome.set_result(job())
+    except Exception as error:  # noqa: BLE001 - it is raised where the outcome is awaited
+        outcome.set_exception(error)

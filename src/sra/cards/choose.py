@@ -20,7 +20,7 @@ PKCS11_PREFIX = "pkcs11:"
 
 
 def default_cards_dir() -> Path:
-    """Where a person's software cards are."""
+    """The folder of the user's software cards."""
     return platformdirs.user_data_path("sra") / "softcards"
 
 
@@ -32,45 +32,42 @@ def chosen_modules(configured: Sequence[str], given: Sequence[Path] | None) -> l
 def card_backends(
     cards_dir: Path, modules: Sequence[Path] = (), notice: Notice = lambda _: None
 ) -> dict[str, CardBackend]:
-    """Every kind of card, by what its names begin with; ``notice`` tells the person what a card waits for."""
+    """Every kind of card, by what its names begin with; ``notice`` tells the user what a card waits for."""
     return {
         "software:": SoftwareBackend(cards_dir),
         "pcsc:": PcscBackend(notice=notice),
-        PKCS11_PREFIX: _pkcs11_backend(modules),
+        # Loaded only where it is used: most people have no such module, and the library takes its time.
+        PKCS11_PREFIX: importlib.import_module("sra.cards.pkcs11.backend").Pkcs11Backend(modules)
+        if modules
+        else NoModules(),
     }
 
 
-class _NoModules:
-    """The cards behind PKCS#11 modules, where there are no modules."""
+class NoModules:
+    """The cards behind PKCS#11 modules, where there are no modules (``base.CardBackend``)."""
 
     async def find(self) -> list[CardListing]:
+        """None."""
         return []
 
     async def open(self, name: str) -> Card:
+        """Raise ``UsageError``."""
         raise UsageError(
             f"{name!r} is behind a PKCS#11 module: name it with --module FILE, or as pkcs11_modules in config.toml."
         )
 
 
-def _pkcs11_backend(modules: Sequence[Path]) -> CardBackend:
-    """Loaded only where it is used: most people have no such module, and the library takes its time."""
-    if not modules:
-        return _NoModules()
-    backend: CardBackend = importlib.import_module("sra.cards.pkcs11.backend").Pkcs11Backend(modules)
-    return backend
-
-
-async def find_cards(backends: dict[str, CardBackend]) -> list[CardListing]:
+async def find_cards(backends: Mapping[str, CardBackend]) -> list[CardListing]:
     """What all the backends find; a backend that can't have any card now is listed by its prefix, with the reason."""
-    found = await asyncio.gather(*(_find(prefix, backend) for prefix, backend in backends.items()))
+
+    async def find(prefix: str, backend: CardBackend) -> list[CardListing]:
+        try:
+            return await backend.find()
+        except NoReaderError as error:
+            return [CardListing(prefix, "cards in readers", str(error))]
+
+    found = await asyncio.gather(*(find(prefix, backend) for prefix, backend in backends.items()))
     return [listing for listings in found for listing in listings]
-
-
-async def _find(prefix: str, backend: CardBackend) -> list[CardListing]:
-    try:
-        return await backend.find()
-    except NoReaderError as error:
-        return [CardListing(prefix, "cards in readers", str(error))]
 
 
 async def open_card(backends: Mapping[str, CardBackend], name: str) -> Card:
@@ -83,7 +80,7 @@ async def open_card(backends: Mapping[str, CardBackend], name: str) -> Card:
 
 
 async def _only_card(backends: Mapping[str, CardBackend]) -> str:
-    listings = await find_cards(dict(backends))
+    listings = await find_cards(backends)
     usable = [listing.name for listing in listings if not listing.problem]
     if len(usable) == 1:
         return usable[0]

@@ -19,7 +19,7 @@ from sra.cli.console.options import ConfigDir, SessionOption, examples
 from sra.errors import UsageError
 from sra.logs import clean
 from sra.paths import Paths, admin_paths
-from sra.system.service import is_service
+from sra.system.machine import is_service
 
 IDENTIFIERS = ("srad", "sra-card", "sra-screen")
 """By which the journal knows the remote's programs (``SyslogIdentifier=`` of their units)."""

@@ -17,10 +17,10 @@ from sra.cli.console.output import print_facts, print_json
 from sra.errors import LinkError, SraError
 from sra.paths import AdminPaths, Paths, admin_paths
 from sra.remote.accounts.pairing import PairingStore
-from sra.remote.build_license import open_licenses
+from sra.remote.build import open_licenses
 from sra.remote.checks.remote_checks import CheckedRemote, check_clock, listen_address
 from sra.remote.license.statement import day
-from sra.system import machine
+from sra.system import tcp
 from sra.transport import probe as handshakes
 from sra.transport import tls_identity
 from sra.transport.known_remotes import KnownRemotes
@@ -83,8 +83,8 @@ def of_remote(remote: CheckedRemote) -> StatusFacts:
     running = _is_running(remote)
     return {
         "running": running,
-        "connections": machine.count_connections(remote.config.port) if running else 0,
-        "virtual_cards": machine.count_connections(remote.config.local_port) if running else 0,
+        "connections": tcp.count_connections(remote.config.port) if running else 0,
+        "virtual_cards": tcp.count_connections(remote.config.local_port) if running else 0,
         "license": _license(remote),
         "clock": _fact(lambda: check_clock(remote)),
         "identity": _fact(lambda: tls_identity.load(remote.paths.identity).fingerprint),

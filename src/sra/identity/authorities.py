@@ -1,6 +1,6 @@
 """The authorities that a remote trusts, and the path from a card's certificate to one of them (RFC 5280, section 6).
 
-The rules of a path are judged in ``paths``; which authority counts and why there is no path is said here.
+The rules of a path are judged in ``certificate_paths``; which authority counts and why there is no path is said here.
 """
 
 from __future__ import annotations
@@ -9,37 +9,30 @@ import base64
 import functools
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
-from typing import TypeVar
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from sra.errors import RefusalCode, RefusedError
 from sra.identity.certificate_paths import (
-    MALFORMED,
     MAX_DEPTH,
     CertificatePath,
     PathError,
     PathFinder,
     ValidPath,
-    has_issued,
-    has_signed,
 )
 from sra.identity.certificates import CardCertificate
-from sra.identity.names import is_same
+from sra.identity.x509_reading import day, extension, has_signed, is_same, is_same_key, public_bytes, readable, shown
 from sra.logs import clean
 
 MAX_PATHS = 32
 """That are judged for one certificate, at some milliseconds each."""
 
 _PEM = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----(.*?)-----END", re.DOTALL)
-
-_T = TypeVar("_T")
-_E = TypeVar("_E", bound=x509.ExtensionType)
 
 
 @dataclass(frozen=True)
@@ -72,7 +65,7 @@ class Authorities:
         ``wanted``: dotted policies, one of which has to be valid on the path. Raises ``RefusedError`` that says why
         there is no path; of several reasons the one that is nearest to success.
         """
-        leaf = readable(lambda: _with_extensions(x509.load_der_x509_certificate(card.der)))
+        leaf = _parsed(card.der)
         if not self.anchors:
             raise _untrusted("This remote trusts no authority yet. As root, put its certificate into etc/sra/trust.")
         if leaf in self.anchors:
@@ -162,9 +155,14 @@ def split(data: bytes) -> list[bytes]:
     """
     if b"-----BEGIN" not in data:
         return [data]
-    found = [_decoded(block) for block in _PEM.findall(data)]
+    found = []
+    for block in _PEM.findall(data):
+        try:
+            found.append(base64.b64decode(b"".join(block.split()), validate=True))
+        except ValueError:
+            found.append(block)
     if not found:
-        raise _not_readable()
+        raise RefusedError(RefusalCode.CERTIFICATE, "This is not a certificate that can be read (X.509).")
     return found
 
 
@@ -172,7 +170,7 @@ def sort_authorities(certificates: Iterable[x509.Certificate]) -> tuple[Authorit
     """The authorities among these certificates, each once; and the ones that are none."""
     each = {certificate.public_bytes(Encoding.DER): certificate for certificate in certificates}
     authorities = [certificate for certificate in each.values() if _is_authority(certificate)]
-    anchors = tuple(certificate for certificate in authorities if _is_self_signed(certificate))
+    anchors = tuple(each for each in authorities if is_same(each.subject, each.issuer) and has_signed(each, each))
     found = Authorities(anchors, tuple(certificate for certificate in authorities if certificate not in anchors))
     return found, tuple(certificate for certificate in each.values() if certificate not in authorities)
 
@@ -182,46 +180,11 @@ def steps(path: CertificatePath) -> list[Issued]:
     return [Issued(certificate, issuer) for certificate, issuer in itertools.pairwise(path)]
 
 
-def is_issuer(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
-    """Whether the one's name and key signed the other."""
-    return has_issued(issuer, certificate)
-
-
-def is_same_key(one: x509.Certificate, other: x509.Certificate) -> bool:
-    """Whether both are of the same authority: its name and its key."""
-    try:
-        return is_same(one.subject, other.subject) and public_bytes(one) == public_bytes(other)
-    except MALFORMED:
-        return False
-
-
-def public_bytes(certificate: x509.Certificate) -> bytes:
-    """The certificate's key, in DER (SubjectPublicKeyInfo)."""
-    return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-
-def extension(certificate: x509.Certificate, kind: type[_E]) -> _E | None:
-    """The certificate's extension of this kind, if it has one; raise ``RefusedError`` if it can't be read."""
-    extensions = readable(lambda: certificate.extensions)
-    return next((each.value for each in extensions if isinstance(each.value, kind)), None)
-
-
-def readable(read: Callable[[], _T]) -> _T:
-    """What ``read`` returns; raise ``RefusedError`` for whatever the library says of malformed bytes."""
-    try:
-        return read()
-    except MALFORMED as error:
-        raise _not_readable() from error
-
-
-def shown(name: x509.Name) -> str:
-    """A name from a certificate, safe to show: its common name, or else all of it."""
-    common = [str(each.value) for each in name.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
-    return clean(common[0] if common else name.rfc4514_string() or "(no name)", 100)
-
-
-def _is_self_signed(certificate: x509.Certificate) -> bool:
-    return is_same(certificate.subject, certificate.issuer) and has_signed(certificate, certificate)
+def _parsed(der: bytes) -> x509.Certificate:
+    """The certificate, each of whose extensions could be read and is there once: no two readers see it differently."""
+    certificate = readable(lambda: x509.load_der_x509_certificate(der))
+    readable(lambda: certificate.extensions)
+    return certificate
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:
@@ -243,28 +206,6 @@ def _out_of_date(authority: x509.Certificate, now: datetime) -> RefusedError | N
         text = f"The certificate of the authority “{name}” is not valid before {day(authority.not_valid_before_utc)}."
         return RefusedError(RefusalCode.EXPIRED, f"{text} Check the remote's clock.")
     return None
-
-
-def day(moment: datetime) -> str:
-    """A moment as people read it in a refusal."""
-    return moment.astimezone(UTC).date().isoformat()
-
-
-def _decoded(block: bytes) -> bytes:
-    try:
-        return base64.b64decode(b"".join(block.split()), validate=True)
-    except ValueError:
-        return block
-
-
-def _with_extensions(certificate: x509.Certificate) -> x509.Certificate:
-    """The certificate, each of whose extensions could be read and is there once: no two readers see it differently."""
-    _ = certificate.extensions
-    return certificate
-
-
-def _not_readable() -> RefusedError:
-    return RefusedError(RefusalCode.CERTIFICATE, "This is not a certificate that can be read (X.509).")
 
 
 def _untrusted(text: str) -> RefusedError:

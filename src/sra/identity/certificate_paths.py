@@ -14,13 +14,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sra.errors import SraError
-from sra.identity.names import comparable
-from sra.identity.signatures import is_of_full_length
+from sra.identity.x509_reading import MALFORMED, comparable, extension_among, has_signed
 
 if TYPE_CHECKING:
     from asn1crypto import x509 as asn1
@@ -39,12 +36,6 @@ MAX_STEPS = 1000
 
 MAX_KEPT = 1024
 """Paths that were found valid, of some 3 KiB: one for each card that comes often."""
-
-MALFORMED = (
-    ValueError, TypeError, KeyError, OverflowError, UnsupportedAlgorithm,
-    x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, x509.AttributeNotFound,
-)  # fmt: skip
-"""What the X.509 library raises for bytes that it can't make sense of."""
 
 _UNREADABLE = (*MALFORMED, IndexError, AttributeError, NotImplementedError, AssertionError, RecursionError)
 """What the path library raises, beside its own errors, for a certificate that it can't make sense of."""
@@ -146,7 +137,9 @@ class PathFinder:
             parameters = self._parameters(path[-1], wanted)
             leaf, *above = [self._parse(each) for each in path[:-1]]
             for each in (leaf, *above):
-                _check_encoding(each)
+                # RFC 5280, 4.1.1.2: the algorithm outside the signed part has to be the one inside.
+                if each["signature_algorithm"].dump() != each["tbs_certificate"]["signature"].dump():
+                    raise PathError("a certificate names two different signature algorithms")
             for each in above:
                 _check_constraints(each)
             judged = ValidationPath(anchor, above[::-1], leaf)
@@ -154,10 +147,12 @@ class PathFinder:
             found = judged.qualified_policies() or frozenset()
         except errors.ValidationError as error:
             text = str(error)
-            raise PathError(_short(text), lacks_policy="no valid set of policies" in text) from error
+            said = text.removeprefix("The path could not be validated because ").strip().rstrip(".")
+            raise PathError(said, lacks_policy="no valid set of policies" in text) from error
         except _UNREADABLE as error:
             raise PathError(f"it can't be judged ({type(error).__name__})") from error
-        return ValidPath(path, frozenset(_dotted(each.user_domain_policy_id) for each in found))
+        policies = (each.user_domain_policy_id for each in found)
+        return ValidPath(path, frozenset(ANY_POLICY if each == "any_policy" else each for each in policies))
 
     def _parse(self, certificate: x509.Certificate) -> asn1.Certificate:
         from asn1crypto import x509 as asn1  # noqa: PLC0415 - see names
@@ -196,7 +191,9 @@ class PathFinder:
         permitted.update(_subtrees(constraints, "permitted_subtrees"))
         excluded.update(_subtrees(constraints, "excluded_subtrees"))
         return PKIXValidationParams(
-            user_initial_policy_set=frozenset(_named(each) for each in wanted) or frozenset({"any_policy"}),
+            user_initial_policy_set=frozenset(
+                "any_policy" if each == ANY_POLICY else each for each in wanted or {ANY_POLICY}
+            ),
             initial_explicit_policy=bool(wanted),
             initial_permitted_subtrees=permitted,
             initial_excluded_subtrees=excluded,
@@ -219,37 +216,14 @@ def has_issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
         return False
 
 
-def has_signed(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
-    """Whether the key of the one has signed the other."""
-    key, signature, signed = issuer.public_key(), certificate.signature, certificate.tbs_certificate_bytes
-    digest, scheme = certificate.signature_hash_algorithm, certificate.signature_algorithm_parameters
-    try:
-        if isinstance(key, rsa.RSAPublicKey) and isinstance(scheme, padding.PKCS1v15 | padding.PSS) and digest:
-            key.verify(signature, signed, scheme, digest)
-            return is_of_full_length(signature, key)
-        if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(scheme, ec.ECDSA):
-            key.verify(signature, signed, scheme)
-            return True
-        if isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey) and scheme is None:
-            key.verify(signature, signed)
-            return True
-    except (InvalidSignature, UnsupportedAlgorithm):
-        return False
-    return False
-
-
 def _is_identified(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
-    said = _extension(certificate, x509.AuthorityKeyIdentifier)
-    own = _extension(issuer, x509.SubjectKeyIdentifier)
+    said = extension_among(certificate.extensions, x509.AuthorityKeyIdentifier)
+    own = extension_among(issuer.extensions, x509.SubjectKeyIdentifier)
     if said is None:
         return True
     if said.key_identifier is not None and own is not None and said.key_identifier != own.key_identifier:
         return False
     return said.authority_cert_serial_number in {None, issuer.serial_number}
-
-
-def _extension(certificate: x509.Certificate, kind: type[Any]) -> Any:
-    return next((each.value for each in certificate.extensions if isinstance(each.value, kind)), None)
 
 
 def _context(now: datetime) -> ValidationContext:
@@ -284,12 +258,6 @@ def _finished(work: Coroutine[Any, Any, _T]) -> _T:
     raise PathError("it can't be judged without asking the network")
 
 
-def _check_encoding(certificate: asn1.Certificate) -> None:
-    """RFC 5280, 4.1.1.2: the algorithm outside the signed part has to be the one inside."""
-    if certificate["signature_algorithm"].dump() != certificate["tbs_certificate"]["signature"].dump():
-        raise PathError("a certificate names two different signature algorithms")
-
-
 def _check_constraints(authority: asn1.Certificate) -> None:
     """Refuse DNS names in a form that RFC 5280, 4.2.1.10, does not have: readers disagree on what they exclude."""
     for field in ("permitted_subtrees", "excluded_subtrees"):
@@ -304,15 +272,3 @@ def _subtrees(constraints: asn1.NameConstraints | None, field: str) -> PKIXSubtr
 
     found = None if constraints is None else constraints[field]
     return name_trees.process_general_subtrees(found) if found else {}
-
-
-def _named(policy: str) -> str:
-    return "any_policy" if policy == ANY_POLICY else policy
-
-
-def _dotted(policy: str) -> str:
-    return ANY_POLICY if policy == "any_policy" else policy
-
-
-def _short(text: str) -> str:
-    return text.removeprefix("The path could not be validated because ").strip().rstrip(".")

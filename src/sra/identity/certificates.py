@@ -8,18 +8,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Literal
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sra.errors import RefusalCode, RefusedError
-from sra.identity.fingerprints import fingerprint
+from sra.identity.x509_reading import day, fingerprint, readable
 from sra.logs import clean
 from sra.piv.keys import Algorithm
 
@@ -32,18 +31,12 @@ MAX_NAME = 64
 
 PublicKey = RSAPublicKey | EllipticCurvePublicKey
 HashName = Literal["sha1", "sha256"]
-_T = TypeVar("_T")
 
 _RSA_SIZES = {2048: Algorithm.RSA_2048, 3072: Algorithm.RSA_3072, 4096: Algorithm.RSA_4096}
 _CURVES = {"secp256r1": Algorithm.P256, "secp384r1": Algorithm.P384}
 _DIGESTS = {"sha1": lambda data: hashlib.sha1(data, usedforsecurity=False), "sha256": hashlib.sha256}
 MAX_SERIAL_BITS = 160
 """Of a serial number, which is positive: 20 octets (RFC 5280, 4.1.2.2)."""
-_MALFORMED = (
-    ValueError, TypeError, OverflowError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)  # fmt: skip
-"""What the X.509 library raises for bytes that it can't make sense of."""
 _FIELDS: tuple[tuple[str, Callable[[x509.Certificate], object]], ...] = (
     ("version", lambda certificate: certificate.version),
     ("signature algorithm", lambda certificate: certificate.signature_algorithm_oid),
@@ -89,22 +82,25 @@ class CardCertificate:
 
     def check_validity(self, now: datetime) -> None:
         """Raise ``RefusedError`` (``EXPIRED``) if ``now`` (with a time zone) is outside its dates."""
+        problem = ""
         if now < self.not_before:
-            raise _expired(f"is not valid before {_day(self.not_before)}. Check the clocks, or use another card.")
+            problem = f"is not valid before {day(self.not_before)}. Check the clocks, or use another card."
         if now > self.not_after:
-            raise _expired(f"expired on {_day(self.not_after)}. Ask its issuer for a new one.")
+            problem = f"expired on {day(self.not_after)}. Ask its issuer for a new one."
+        if problem:
+            raise RefusedError(RefusalCode.EXPIRED, f"The card's certificate {problem}")
 
 
 def parse(der: bytes) -> CardCertificate:
     """The certificate in ``der``; raise ``RefusedError`` (``CERTIFICATE``) if it can't be read or used."""
     if len(der) > MAX_CERTIFICATE:
         raise _refused(f"The certificate is longer than {MAX_CERTIFICATE} bytes.")
-    certificate = _readable(lambda: x509.load_der_x509_certificate(der))
+    certificate = readable(lambda: x509.load_der_x509_certificate(der))
     for name, read in _FIELDS:
-        _readable(partial(read, certificate), f"The certificate's {name} can't be read")
+        readable(partial(read, certificate), f"The certificate's {name} can't be read")
     if not 0 < certificate.serial_number < 1 << MAX_SERIAL_BITS:
         raise _refused("The certificate's serial number is not positive, or longer than 20 bytes (RFC 5280, 4.1.2.2).")
-    return _readable(lambda: _read(der, certificate))
+    return readable(lambda: _read(der, certificate))
 
 
 def parse_file(data: bytes) -> CardCertificate:
@@ -113,13 +109,13 @@ def parse_file(data: bytes) -> CardCertificate:
         return parse(data)
     if len(data) > MAX_CERTIFICATE:
         raise _refused(f"The certificate file is longer than {MAX_CERTIFICATE} bytes.")
-    return parse(_readable(lambda: x509.load_pem_x509_certificate(data).public_bytes(Encoding.DER)))
+    return parse(readable(lambda: x509.load_pem_x509_certificate(data).public_bytes(Encoding.DER)))
 
 
 def _read(der: bytes, certificate: x509.Certificate) -> CardCertificate:
     """Everything that is needed of a certificate, read now, because the library puts errors off until then."""
     key, algorithm = _usable_key(certificate)
-    certificate.issuer.rfc4514_string()  # whoever looks for its authority could not read it either
+    certificate.issuer.rfc4514_string()  # a search for its authority could not read it either
     names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     return CardCertificate(
         der=der,
@@ -129,7 +125,10 @@ def _read(der: bytes, certificate: x509.Certificate) -> CardCertificate:
         not_after=certificate.not_valid_after_utc,
         algorithm=algorithm,
         public_key=key,
-        key_bytes=_key_bytes(key),
+        # In its one canonical form, however it was written.
+        key_bytes=key.public_bytes(Encoding.DER, PublicFormat.PKCS1)
+        if isinstance(key, RSAPublicKey)
+        else key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint),
     )
 
 
@@ -137,7 +136,10 @@ def _usable_key(certificate: x509.Certificate) -> tuple[PublicKey, Algorithm]:
     """The public key and its algorithm; raise ``RefusedError`` if this product doesn't use such keys."""
     key = certificate.public_key()
     if isinstance(key, RSAPublicKey):
-        algorithm = _RSA_SIZES.get(key.key_size) if _is_sound(key) else None
+        numbers = key.public_numbers()
+        # With the exponent 1 everybody could sign; an even number can be no exponent and no modulus.
+        is_sound = numbers.e >= 3 and numbers.e % 2 == 1 and numbers.n % 2 == 1
+        algorithm = _RSA_SIZES.get(key.key_size) if is_sound else None
     elif isinstance(key, EllipticCurvePublicKey):
         algorithm = _CURVES.get(key.curve.name)
     else:
@@ -147,35 +149,6 @@ def _usable_key(certificate: x509.Certificate) -> tuple[PublicKey, Algorithm]:
             "The certificate's key is of a kind that is not used here: RSA 2048, 3072 or 4096, P-256, P-384."
         )
     return key, algorithm
-
-
-def _is_sound(key: RSAPublicKey) -> bool:
-    """Whether an RSA key could be one: with the exponent 1, everybody could sign."""
-    numbers = key.public_numbers()
-    return numbers.e >= 3 and numbers.e % 2 == 1 and numbers.n % 2 == 1
-
-
-def _key_bytes(key: PublicKey) -> bytes:
-    """The contents of the subjectPublicKey BIT STRING, in its one canonical form."""
-    if isinstance(key, RSAPublicKey):
-        return key.public_bytes(Encoding.DER, PublicFormat.PKCS1)
-    return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-
-
-def _readable(read: Callable[[], _T], problem: str = "This is not a certificate that can be read") -> _T:
-    """What ``read`` returns; raise ``RefusedError`` for whatever the library says of malformed bytes."""
-    try:
-        return read()
-    except _MALFORMED as error:
-        raise _refused(f"{problem} (X.509).") from error
-
-
-def _day(moment: datetime) -> str:
-    return moment.astimezone(UTC).date().isoformat()
-
-
-def _expired(text: str) -> RefusedError:
-    return RefusedError(RefusalCode.EXPIRED, f"The card's certificate {text}")
 
 
 def _refused(text: str) -> RefusedError:

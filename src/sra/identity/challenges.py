@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 
 from sra.identity.certificates import CardCertificate
-from sra.identity.signatures import is_of_full_length
+from sra.identity.x509_reading import is_of_full_length
 from sra.piv.keys import Algorithm, KeyRequest, Operation, Slot
 
 TAG = b"SRA-CHALLENGE-V1"

@@ -10,22 +10,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sra.errors import RefusedError
-from sra.identity.authorities import Issued, extension, public_bytes, shown
-from sra.identity.certificate_paths import MALFORMED
-from sra.identity.names import comparable, is_same
+from sra.identity.authorities import Issued
 from sra.identity.revocation import EvidenceError, Revocation, addresses
-from sra.identity.signatures import is_signed
+from sra.identity.x509_reading import (
+    MALFORMED,
+    comparable,
+    extension,
+    extension_among,
+    is_same,
+    is_signed,
+    public_bytes,
+    shown,
+)
 
 MAX_LIST = 32 * 1024 * 1024
 """Bytes of a list: some 900,000 revoked certificates; the longest of the US government has a tenth of that."""
-
-_E = TypeVar("_E", bound=x509.ExtensionType)
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class RevocationList:
     @property
     def freshest(self) -> tuple[str, ...]:
         """Where its delta can be had (5.2.6)."""
-        points = _extension(self.entries, x509.FreshestCRL) or ()
+        points = extension_among(self.entries.extensions, x509.FreshestCRL) or ()
         return addresses([name for point in points for name in point.full_name or ()])
 
     def find(self, issued: Issued) -> Revocation | None:
@@ -142,11 +146,15 @@ def _verify(data: bytes, candidates: Sequence[x509.Certificate]) -> RevocationLi
     found = read(data)
     der = found.public_bytes(Encoding.DER) if _is_pem(data) else data
     signers = _signers(found, _first_element(der), candidates)
-    scope, base = _extension(found, x509.IssuingDistributionPoint), _extension(found, x509.DeltaCRLIndicator)
+    scope, base = (
+        extension_among(found.extensions, x509.IssuingDistributionPoint),
+        extension_among(found.extensions, x509.DeltaCRLIndicator),
+    )
     if scope is not None and scope.only_contains_attribute_certs:
         raise EvidenceError("the revocation list is one of attribute certificates")
-    number = _extension(found, x509.CRLNumber)
-    allowed = tuple(each for each in signers if _may_sign_lists(each))
+    number = extension_among(found.extensions, x509.CRLNumber)
+    usages = [(each, extension(each, x509.KeyUsage)) for each in signers]
+    allowed = tuple(each for each, usage in usages if usage is None or usage.crl_sign)
     serials, entry_problem = _serials(found, is_indirect=scope is not None and scope.indirect_crl)
     name = shown(found.issuer)
     problems = [
@@ -189,11 +197,6 @@ def _signers(
     return tuple(each for each in named if public_bytes(each) in right)
 
 
-def _may_sign_lists(signer: x509.Certificate) -> bool:
-    usage = extension(signer, x509.KeyUsage)
-    return usage is None or usage.crl_sign
-
-
 def _serials(found: x509.CertificateRevocationList, *, is_indirect: bool) -> tuple[dict[str, frozenset[int]], str]:
     """The serial numbers by issuer, and what makes them less than a whole list (5.3)."""
     serials: dict[str, set[int]] = {}
@@ -220,12 +223,8 @@ def _entries(found: x509.CertificateRevocationList) -> Iterator[tuple[str, x509.
 
 
 def _revocation(entry: x509.RevokedCertificate) -> Revocation:
-    found = next((each.value for each in entry.extensions if isinstance(each.value, x509.CRLReason)), None)
+    found = extension_among(entry.extensions, x509.CRLReason)
     return Revocation(entry.revocation_date_utc, found.reason if found else None)
-
-
-def _extension(found: x509.CertificateRevocationList, kind: type[_E]) -> _E | None:
-    return next((each.value for each in found.extensions if isinstance(each.value, kind)), None)
 
 
 _UNDERSTOOD = (x509.IssuingDistributionPoint, x509.AuthorityKeyIdentifier, x509.CRLNumber, x509.DeltaCRLIndicator)

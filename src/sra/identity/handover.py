@@ -9,7 +9,7 @@ It is an extension of the new certificate::
 The message is ``"sra-identity-hand-over-v1"``, a zero byte, SHA-256(old certificate), SHA-256(new
 SubjectPublicKeyInfo). TLS 1.3 never signs such a one (its own begin with 64 spaces; RFC 8446, 4.4.3), so a remote's
 handshakes can't be turned into a hand-over. Old certificates lie in each other, so a chain of them is walked back to
-the one that somebody remembers; whoever has seen a newer one can't be led back to an older.
+the one that an admin remembers; an admin that has seen a newer one can't be led back to an older.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ import hashlib
 from dataclasses import dataclass, field
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sra.errors import UsageError
-from sra.identity.fingerprints import fingerprint
+from sra.identity.x509_reading import MALFORMED, fingerprint
 from sra.piv import tlv
 from sra.piv.tlv import TlvError
 
 OID = x509.ObjectIdentifier("2.25.234692077472601667220156123893352435423")
-"""Of the UUID b0900cca-ee89-4634-83a0-041172090edf (ITU-T X.667), so that nobody has to register it."""
+"""Of the UUID b0900cca-ee89-4634-83a0-041172090edf (ITU-T X.667), so that it needs no registration."""
 
 MAX_HANDOVERS = 8
 """In one chain: each makes the certificate some 600 bytes longer, and a handshake should fit in the first packets. At a
@@ -41,7 +41,6 @@ MAX_CERTIFICATE = 32 * 1024
 _PURPOSE = b"sra-identity-hand-over-v1\x00"
 _SEQUENCE, _OCTETS = 0x30, 0x04
 _MIN_RSA_BITS = 2048
-_MALFORMED = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -100,7 +99,7 @@ def _read(certificate: bytes) -> HandOver | None:
         parsed = x509.load_der_x509_certificate(certificate)
         value = parsed.extensions.get_extension_for_oid(OID).value.public_bytes()
         elements = tlv.parse(tlv.unwrap(_SEQUENCE, value))
-    except (x509.ExtensionNotFound, TlvError, *_MALFORMED):
+    except (x509.ExtensionNotFound, TlvError, *MALFORMED):
         return None
     if [element.tag for element in elements] != [_OCTETS, _OCTETS]:
         return None
@@ -118,7 +117,7 @@ def _is_signed(new: bytes, handed: HandOver) -> bool:
             key.verify(handed.signature, message, ec.ECDSA(hashes.SHA256()))
         else:
             return False
-    except (InvalidSignature, *_MALFORMED):
+    except (InvalidSignature, *MALFORMED):
         return False
     return True
 

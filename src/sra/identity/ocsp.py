@@ -1,7 +1,7 @@
 """OCSP (RFC 6960): a question about one certificate, and an answer that may be believed.
 
 The issuer signs the answer itself, or a responder to which it gave a certificate for just that. Such a certificate says
-that nobody needs to ask about it (id-pkix-ocsp-nocheck), or the caller looks for it in the issuer's lists.
+that its own status needs no question (id-pkix-ocsp-nocheck), or the caller looks for it in the issuer's lists.
 
 “Revoked” is believed of every responder that the issuer has authorised, whatever else is wrong with the answer: a stale
 or replayed one, one without its nonce, one of a responder that is out of its dates or could itself be revoked. Only
@@ -21,11 +21,20 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, SignatureAlgorithmOID
 
 from sra.errors import RefusedError
-from sra.identity.authorities import Issued, extension, is_same_key, shown
-from sra.identity.certificate_paths import MALFORMED, has_issued
-from sra.identity.names import is_same
+from sra.identity.authorities import Issued
+from sra.identity.certificate_paths import has_issued
 from sra.identity.revocation import CLOCK_TOLERANCE, EvidenceError, Revocation
-from sra.identity.signatures import Scheme, is_signed, is_strong
+from sra.identity.x509_reading import (
+    MALFORMED,
+    Scheme,
+    extension,
+    extension_among,
+    is_same,
+    is_same_key,
+    is_signed,
+    is_strong,
+    shown,
+)
 
 MAX_ANSWER = 64 * 1024
 """Bytes of a response: one status and a few certificates take 2 to 6 KiB."""
@@ -88,7 +97,10 @@ def verify(data: bytes, issued: Issued, now: datetime, nonce: bytes | None, *, n
     if len(data) > MAX_ANSWER:
         raise EvidenceError(f"the OCSP response is longer than {MAX_ANSWER} bytes")
     try:
-        response = _readable(data)
+        response = ocsp.load_der_ocsp_response(data)
+        if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
+            status = response.response_status.name.lower().replace("_", " ")
+            raise EvidenceError(f"the OCSP responder doesn't answer: {status}")
         signer = _signer(response, issued.issuer)
         answer = _answer(response, issued)
         problem = _problem(response, signer, issued, now) or _wrong_nonce(response, nonce, needs_nonce=needs_nonce)
@@ -98,15 +110,6 @@ def verify(data: bytes, issued: Issued, now: datetime, nonce: bytes | None, *, n
         return replace(answer, responder=None if needs_no_check else signer)
     except (*MALFORMED, RefusedError) as error:
         raise EvidenceError("the OCSP response can't be read") from error
-
-
-def _readable(data: bytes) -> ocsp.OCSPResponse:
-    """A response that says something."""
-    response = ocsp.load_der_ocsp_response(data)
-    if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
-        status = response.response_status.name.lower().replace("_", " ")
-        raise EvidenceError(f"the OCSP responder doesn't answer: {status}")
-    return response
 
 
 def _signer(response: ocsp.OCSPResponse, issuer: x509.Certificate) -> x509.Certificate:
@@ -140,7 +143,8 @@ def _is_named(response: ocsp.OCSPResponse, signer: x509.Certificate) -> bool:
     """Whether the response names this certificate as its signer (RFC 6960, 4.2.2.3: by its name or its key's SHA-1)."""
     if response.responder_name is not None:
         return is_same(response.responder_name, signer.subject)
-    return response.responder_key_hash == _key_hash(signer)
+    # The SHA-1 of the key's bits: the contents of the BIT STRING.
+    return response.responder_key_hash == x509.SubjectKeyIdentifier.from_public_key(signer.public_key()).digest
 
 
 def _problem(response: ocsp.OCSPResponse, signer: x509.Certificate, issued: Issued, now: datetime) -> str:
@@ -161,7 +165,8 @@ def _problem(response: ocsp.OCSPResponse, signer: x509.Certificate, issued: Issu
 
 
 def _wrong_nonce(response: ocsp.OCSPResponse, nonce: bytes | None, *, needs_nonce: bool) -> str:
-    found = next((each.value.nonce for each in response.extensions if isinstance(each.value, x509.OCSPNonce)), None)
+    sent = extension_among(response.extensions, x509.OCSPNonce)
+    found = sent.nonce if sent is not None else None
     if nonce is None or found == nonce:
         return ""
     if found is None:
@@ -191,11 +196,6 @@ def _is_about(single: ocsp.OCSPSingleResponse, issued: Issued) -> bool:
         and single.issuer_name_hash == asked.issuer_name_hash
         and single.issuer_key_hash == asked.issuer_key_hash
     )
-
-
-def _key_hash(certificate: x509.Certificate) -> bytes:
-    """The SHA-1 of the key's bits (the contents of the BIT STRING)."""
-    return x509.SubjectKeyIdentifier.from_public_key(certificate.public_key()).digest
 
 
 _SCHEMES: dict[x509.ObjectIdentifier, Scheme] = {

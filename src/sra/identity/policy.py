@@ -83,7 +83,7 @@ def settings(policy: CertificatePolicy, revocation_lists: Path) -> PolicySetting
     """The policy for pam_pkcs11 and SSSD; ``revocation_lists`` is the PEM file with all lists, for SSSD.
 
     SSSD finds accounts by names. Where the paired key is enough, nobody vouches for a certificate's names, so SSSD gets
-    no rules. Both use the lists that ``srad`` keeps, and ask nobody: a file that is missing or stale refuses.
+    no rules. Both use the lists that ``srad`` keeps, and ask no server: a file that is missing or stale refuses.
     """
     sssd = {
         Certificates.PAIRED_KEY: "",

@@ -13,7 +13,8 @@ from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from sra.errors import RefusalCode, RefusedError, SraError
-from sra.identity.authorities import Issued, day, extension, shown
+from sra.identity.authorities import Issued
+from sra.identity.x509_reading import day, extension, shown
 from sra.logs import clean
 
 CLOCK_TOLERANCE = timedelta(minutes=5)

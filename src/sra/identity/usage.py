@@ -1,16 +1,110 @@
-"""What a card's certificate may be used for, as its authorities say: key usage and extended key usage."""
+"""What a card's certificate may be used for, as it says itself and as its authorities say.
+
+Only a 9A key, or one that could be, authenticates. A key that decrypts for remotes must not authenticate: to
+decrypt a block with RSA is to sign it, so a remote that borrowed the key would get a proof for another one
+(docs/decisions/0022). Hence both sides look at the key usage: the remote lets no key in that may decrypt, the admin's
+side has none decrypt that might be let in. For this, two extensions are read straight from the certificate, so that no
+other one matters that a library would stumble over.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from cryptography import x509
 
 from sra.errors import RefusalCode, RefusedError
-from sra.identity.authorities import extension, readable
 from sra.identity.certificate_paths import ANY_POLICY, CertificatePath
 from sra.identity.certificates import CardCertificate
 from sra.identity.policy import CertificatePolicy
+from sra.identity.x509_reading import extension, readable
+from sra.piv import tlv
+
+CARD_AUTHENTICATION = bytes.fromhex("6086480165030608")
+"""id-PIV-cardAuth, 2.16.840.1.101.3.6.8 (FIPS 201-3, 4.2.2.1): 9E signs for any holder of the card, without a PIN."""
+
+_BIT_STRING, _SEQUENCE, _EXTENSIONS = 0x03, 0x30, 0xA3
+_KEY_USAGE, _EXTENDED_KEY_USAGE = bytes.fromhex("551d0f"), bytes.fromhex("551d25")
+"""2.5.29.15 and 2.5.29.37."""
+_DIGITAL_SIGNATURE = 0x80
+"""In the first byte of the bits of a key usage (RFC 5280, 4.2.1.3)."""
+_DECRYPTS = 0x20 | 0x10 | 0x08
+"""There too: keyEncipherment, dataEncipherment, keyAgreement."""
+
+
+def check_slot(card: CardCertificate, *, may_decrypt: bool = False) -> str:
+    """Under every policy: what the key may do, in words; raise ``RefusedError`` (``USAGE``) if it may not authenticate.
+
+    ``may_decrypt``: the remote's owner lets keys in that decrypt too. A certificate that says nothing may be of any
+    slot (``says_its_use``). One that can't be read is refused (``CERTIFICATE``).
+    """
+    try:
+        for identifier, value in _extensions(card.der):
+            if identifier == _KEY_USAGE:
+                _check_key_usage(value, may_decrypt=may_decrypt)
+            elif identifier == _EXTENDED_KEY_USAGE:
+                _check_not_card_authentication(value)
+    except (tlv.TlvError, ValueError) as error:
+        text = "The card's certificate does not say in a readable way what its key is for. Use another card."
+        raise RefusedError(RefusalCode.CERTIFICATE, text) from error
+    return "its key may authenticate"
+
+
+def says_its_use(card: CardCertificate) -> bool:
+    """Whether there is a key usage. Without, the key may be one that decrypts: then only a pairing of root's counts."""
+    return bool(_key_usages(card.der))
+
+
+def only_decrypts(der: bytes) -> bool:
+    """Whether a certificate says that its key does not sign, so that no remote takes it for a proof of anything."""
+    usages = _key_usages(der)
+    return bool(usages) and not any(bits & _DIGITAL_SIGNATURE for bits in usages)
+
+
+def _key_usages(der: bytes) -> list[int]:
+    """The first byte of each key usage (there should be one); none for a certificate that can't be read."""
+    try:
+        found = [value for identifier, value in _extensions(der) if identifier == _KEY_USAGE]
+        return [_bits(value) for value in found]
+    except (tlv.TlvError, ValueError):
+        return []
+
+
+def _bits(value: bytes) -> int:
+    return int.from_bytes(tlv.unwrap(_BIT_STRING, value)[1:2], "big")
+
+
+def _check_key_usage(value: bytes, *, may_decrypt: bool) -> None:
+    bits = _bits(value)
+    if not bits & _DIGITAL_SIGNATURE:
+        raise _not_for_this("is not meant for signatures (key usage), so it can't authenticate anybody.")
+    if bits & _DECRYPTS and not may_decrypt:
+        raise _not_for_this(
+            "says that its key decrypts too (key usage). What a key decrypts for a remote may be a proof for another, "
+            "so it authenticates nobody here."
+        )
+
+
+def _check_not_card_authentication(value: bytes) -> None:
+    if CARD_AUTHENTICATION in [usage.value for usage in tlv.parse(tlv.unwrap(_SEQUENCE, value))]:
+        raise _not_for_this(
+            "is for card authentication (slot 9E), which works without a PIN, so it authenticates nobody."
+        )
+
+
+def _extensions(der: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The extensions (RFC 5280, 4.1): identifier and value; what is critical is passed over."""
+    signed, *_ = tlv.parse(tlv.unwrap(_SEQUENCE, der))
+    for field in tlv.parse(signed.value):
+        if field.tag == _EXTENSIONS:
+            for extension in tlv.parse(tlv.unwrap(_SEQUENCE, field.value)):
+                identifier, *_, value = tlv.parse(extension.value)
+                yield identifier.value, value.value
+
+
+def _not_for_this(text: str) -> RefusedError:
+    return RefusedError(RefusalCode.USAGE, f"The card's certificate {text} Use the card's 9A certificate.")
+
 
 ANY_USAGE = "2.5.29.37.0"
 
@@ -23,7 +117,7 @@ _NAMES = {
 
 _OPENING = frozenset({"1.3.6.1.5.5.7.3.2", "1.3.6.1.4.1.311.20.2.2", ANY_USAGE})
 """A certificate that opens an account is for one of these, or says nothing: names of a web server or a program's author
-were never checked as those of a person."""
+were never checked as those of a user."""
 
 
 def check_purpose(card: CardCertificate, policy: CertificatePolicy) -> str:

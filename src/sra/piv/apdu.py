@@ -88,17 +88,10 @@ class Command:
         """The bytes of the command, short where that can hold it, otherwise extended."""
         header = bytes((self.cla, self.ins, self.p1, self.p2))
         short = len(self.data) <= MAX_SHORT_DATA and self.expected <= MAX_SHORT_RESPONSE
-        return header + (self._short_body() if short else self._extended_body())
-
-    def _short_body(self) -> bytes:
-        lc = bytes([len(self.data)]) if self.data else b""
-        le = bytes([self.expected % MAX_SHORT_RESPONSE]) if self.expected else b""
-        return lc + self.data + le
-
-    def _extended_body(self) -> bytes:
-        lc = len(self.data).to_bytes(2, "big") if self.data else b""
-        le = (self.expected % MAX_EXTENDED_RESPONSE).to_bytes(2, "big") if self.expected else b""
-        return b"\0" + lc + self.data + le
+        size, most = (1, MAX_SHORT_RESPONSE) if short else (2, MAX_EXTENDED_RESPONSE)
+        lc = len(self.data).to_bytes(size, "big") if self.data else b""
+        le = (self.expected % most).to_bytes(size, "big") if self.expected else b""  # the most is written as 0
+        return header + (b"" if short else b"\0") + lc + self.data + le
 
 
 @dataclass(frozen=True)

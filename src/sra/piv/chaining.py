@@ -4,7 +4,7 @@ A card wraps its application::
 
     ResponseCutter(CommandJoiner(application, instructions))
 
-and whoever talks to a card wraps the way to it::
+and a program that talks to a card wraps the way to it::
 
     ResponseJoiner(CommandSplitter(DirectSender(transmit)))
 
@@ -93,14 +93,12 @@ class ResponseCutter:
             rest = await self._inner.process(command)
         if rest is None:
             raise StatusError(Status.CONDITIONS_NOT_SATISFIED)
-        return self._cut(rest, command.expected or MAX_SHORT_RESPONSE)
-
-    def _cut(self, response: Response, most: int) -> Response:
-        left = len(response.data) - most
+        most = command.expected or MAX_SHORT_RESPONSE
+        left = len(rest.data) - most
         if left <= 0:
-            return response
-        self._rest = replace(response, data=response.data[most:])
-        return Response(response.data[:most], Status.MORE_DATA | (left if left < MAX_SHORT_RESPONSE else 0))
+            return rest
+        self._rest = replace(rest, data=rest.data[most:])
+        return Response(rest.data[:most], Status.MORE_DATA | (left if left < MAX_SHORT_RESPONSE else 0))
 
 
 class DirectSender:
@@ -144,13 +142,11 @@ class ResponseJoiner:
         response = self._inner.send(command)
         data = response.data
         while response.status & _STATUS_CLASS == Status.MORE_DATA:
-            response = self._inner.send(_get_response(response.status))
+            # For as much as 61xx announces; 00 stands for 256 or more.
+            expected = response.status & 0xFF or MAX_SHORT_RESPONSE
+            response = self._inner.send(Command(0x00, Instruction.GET_RESPONSE, 0x00, 0x00, b"", expected))
             data += response.data
+            # A card that gives nothing, or no end, would be asked for ever.
             if not response.data or len(data) > self._most:
                 raise ApduError("the card's answer does not end")
         return replace(response, data=data)
-
-
-def _get_response(status: int) -> Command:
-    """GET RESPONSE for as much as a 61xx announces."""
-    return Command(0x00, Instruction.GET_RESPONSE, 0x00, 0x00, b"", status & 0xFF or MAX_SHORT_RESPONSE)

@@ -164,7 +164,7 @@ class PrivateKeys(Protocol):
 
 
 class PinCheck(Protocol):
-    """Anything that can have a PIN checked: a card, or the way to the person who knows it."""
+    """Anything that can have a PIN checked: a card, or the way to the user who knows it."""
 
     async def check_pin(self, request: PinRequest) -> PinReply:
         """Have the PIN checked; a wrong one is an outcome, not an error."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
 import msgspec
@@ -28,6 +29,10 @@ CERTIFICATES: dict[Slot, int] = {
     Slot.CARD_AUTHENTICATION: 0x5FC101,
 } | {Slot(0x82 + number): 0x5FC10D + number for number in range(20)}
 
+MAX_CERTIFICATE = 16_384
+"""Bytes of a certificate after decompression: twice what an object can hold as it is. A small object that unpacks to
+gigabytes stops here."""
+
 MAX_OBJECT = 8192
 """Bytes of one object: a certificate container is at most 1,905 in SP 800-73-4; cards with longer chains exist."""
 
@@ -36,7 +41,7 @@ MAX_RETIRED = 20
 
 
 class CardContents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a card lets everybody read, and which keys it has.
+    """What any program may read of a card, and which keys it has.
 
     ``objects`` maps a data object's tag (``CHUID``, ``CERTIFICATES[...]`` ...) to what is inside its template 53
     (7E for the discovery object).
@@ -44,6 +49,36 @@ class CardContents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     objects: dict[int, bytes]
     keys: tuple[KeyDescription, ...]
+
+
+def certificate_in(container: bytes) -> bytes:
+    """The DER certificate in a certificate object, decompressed if need be (part 1, appendix A, table 10).
+
+    Raises ``CardError`` if there is none.
+    """
+    found = tlv.fields(container)
+    stored = found.get(_CERTIFICATE, b"")
+    if not stored:
+        raise CardError("The card holds no certificate in this slot.")
+    info = found.get(_CERT_INFO, _UNCOMPRESSED)
+    return _decompress(stored) if info and info[0] & _COMPRESSED else stored
+
+
+def _decompress(stored: bytes) -> bytes:
+    unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
+    try:
+        # Never more than the limit is unpacked, however much the compressed bytes stand for.
+        certificate = unpacker.decompress(stored, MAX_CERTIFICATE)
+    except zlib.error as error:
+        raise CardError("The card's compressed certificate is damaged.") from error
+    if not unpacker.eof:
+        raise CardError(f"The card's compressed certificate is cut short, or longer than {MAX_CERTIFICATE} bytes.")
+    return certificate
+
+
+def build_certificate(certificate: bytes) -> bytes:
+    """A certificate object that holds the DER ``certificate`` as it is."""
+    return tlv.encode(_CERTIFICATE, certificate) + tlv.encode(_CERT_INFO, _UNCOMPRESSED) + tlv.encode(_ERROR_DETECTION)
 
 
 @dataclass(frozen=True)
@@ -106,6 +141,13 @@ def build_discovery() -> bytes:
 
 
 _ERROR_DETECTION = 0xFE
+
+_CERTIFICATE = 0x70
+_CERT_INFO = 0x71
+_UNCOMPRESSED = b"\x00"
+_COMPRESSED = 0x81
+"""CertInfo's compression bit: 01, or 80 on cards made when the standard could be read as counting from the left."""
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 _ON_CARD = 0xC1
 _OFF_CARD = 0xC2

@@ -70,14 +70,10 @@ def fields(data: bytes) -> dict[int, bytes]:
 
 def encode(tag: int, value: bytes = b"") -> bytes:
     """One element, its length in the shortest form."""
-    return tag.to_bytes((tag.bit_length() + 7) // 8 or 1, "big") + _encode_length(len(value)) + value
-
-
-def _encode_length(length: int) -> bytes:
-    if length < _LONG_FORM:
-        return bytes([length])
-    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return bytes([_LONG_FORM | len(octets)]) + octets
+    length = len(value)
+    octets = length.to_bytes((length.bit_length() + 7) // 8 or 1, "big")
+    first = b"" if length < _LONG_FORM else bytes([_LONG_FORM | len(octets)])
+    return tag.to_bytes((tag.bit_length() + 7) // 8 or 1, "big") + first + octets + value
 
 
 def _tag(data: bytes, at: int) -> tuple[int, int]:

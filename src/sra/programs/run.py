@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import signal
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, NoReturn
 
 import typer
 
@@ -58,6 +60,23 @@ def print_error(text: str) -> None:
     sys.stderr.write(f"sra: error: {text}\n")
 
 
+def run_command(command: Callable[..., None]) -> NoReturn:
+    """Run a program that is one command, with the arguments that it was started with, and end the process."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command()(command)
+    run(app)
+
+
+async def until_signal(work: Coroutine[Any, Any, None]) -> None:
+    """Do the work until SIGTERM or SIGINT, which cancels it and is no error; what goes wrong in it is raised."""
+    task = asyncio.ensure_future(work)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()
+
+
 def run(app: typer.Typer) -> NoReturn:
     """Run a program with the arguments that it was started with, and end the process."""
     sys.exit(status(app, sys.argv[1:]))
@@ -68,7 +87,8 @@ def status(app: typer.Typer, arguments: Sequence[str]) -> int:
     try:
         app(args=list(arguments))
     except SystemExit as end:
-        return _status_of(end)
+        # None is success, and a text is not.
+        return end.code if isinstance(end.code, int) else UNEXPECTED if end.code else 0
     except KeyboardInterrupt:
         return INTERRUPTED
     except SraError as error:
@@ -85,8 +105,3 @@ def status(app: typer.Typer, arguments: Sequence[str]) -> int:
 def exit_code(error: SraError) -> int:
     """The exit status of an error."""
     return next(EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
-
-
-def _status_of(end: SystemExit) -> int:
-    """The status that a program ended itself with (``None`` is success, a text is not)."""
-    return end.code if isinstance(end.code, int) else UNEXPECTED if end.code else 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -15,7 +14,7 @@ import typer
 from sra import logs
 from sra.config import load_daemon_config
 from sra.paths import Paths
-from sra.programs.run import run
+from sra.programs.run import run_command, until_signal
 from sra.remote.virtual_card import daemon_link
 from sra.remote.virtual_card.applet import Applet
 from sra.remote.virtual_card.daemon_link import DaemonLink, InsertedCard
@@ -29,9 +28,7 @@ READER_NAME = "Secure Remote Access {:02X} 00"
 
 def main() -> None:
     """Run ``sra-card``."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command()(sra_card)
-    run(app)
+    run_command(sra_card)
 
 
 def sra_card(
@@ -66,9 +63,4 @@ async def _serve(paths: Paths, reader: int, uids: frozenset[int]) -> None:
     async def serve(channel: Channel) -> None:
         await DaemonLink(channel, READER_NAME.format(reader), make_card).serve()
 
-    serving = asyncio.ensure_future(daemon_link.stay_attached(dial, serve))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
-    await asyncio.wait([serving])
-    if not serving.cancelled():
-        serving.result()  # it never ends by itself: what went wrong is the exit status
+    await until_signal(daemon_link.stay_attached(dial, serve))

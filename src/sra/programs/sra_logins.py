@@ -11,15 +11,13 @@ import typer
 
 from sra import logs
 from sra.paths import Paths
-from sra.programs.run import run
+from sra.programs.run import run_command
 from sra.remote.logins.refresh import refresh_until_true
 
 
 def main() -> None:
     """Run the program with the arguments that it was started with."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command()(_main)
-    run(app)
+    run_command(_main)
 
 
 def _main(root: Annotated[Path, typer.Option(help="Where etc/sra and the rest are.")] = Path("/")) -> None:

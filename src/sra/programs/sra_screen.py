@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import pwd
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -18,13 +16,13 @@ from sra import logs
 from sra.config import ScreenConfig, load_daemon_config
 from sra.errors import UsageError
 from sra.paths import Paths
-from sra.programs.run import run
+from sra.programs.run import run_command, until_signal
 from sra.remote.screen_sharing.helper import Helper
 from sra.remote.screen_sharing.password import OnePassword
 from sra.remote.screen_sharing.recording.folder import RecordingFolder
 from sra.remote.screen_sharing.recording.recorder import MEBIBYTE, ShareRecorder
+from sra.remote.screen_sharing.screen_account import ScreenAccount
 from sra.remote.screen_sharing.share import Policy, SharePlace, make_folder, put_console_back
-from sra.remote.screen_sharing.x11.vnc_linux import VncAccount
 
 SCREEN_USER = "_srascreen"
 DAEMON_USER = "_sra"
@@ -34,9 +32,7 @@ log = logging.getLogger("sra.screen")
 
 def main() -> None:
     """Run ``sra-screen``."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command()(screen_helper)
-    run(app)
+    run_command(screen_helper)
 
 
 def screen_helper(
@@ -54,12 +50,12 @@ def screen_helper(
     if os.geteuid() != 0:
         raise UsageError("sra-screen sets the password of another user: run it as root.")
     paths = Paths(root)
-    account, config, shelf = _account(), load_daemon_config(paths.config).screen, RecordingFolder(paths.recordings)
-    recorder = ShareRecorder(shelf, account, config.recordings_mib * MEBIBYTE) if config.record else None
+    account, config, recordings = _account(), load_daemon_config(paths.config).screen, RecordingFolder(paths.recordings)
+    recorder = ShareRecorder(recordings, account, config.recordings_mib * MEBIBYTE) if config.record else None
     place = SharePlace(paths.screen, account, policy(config), recorder=recorder)
     make_folder(place.folder, place.account)
     uid = pwd.getpwnam(DAEMON_USER).pw_uid if daemon_uid is None else daemon_uid
-    asyncio.run(_serve(Helper(paths.screen_helper, place, uid, OnePassword(account.name), shelf), place))
+    asyncio.run(_serve(Helper(paths.screen_helper, place, uid, OnePassword(account.name), recordings), place))
 
 
 def policy(config: ScreenConfig) -> Policy:
@@ -74,19 +70,15 @@ def policy(config: ScreenConfig) -> Policy:
     )
 
 
-def _account() -> VncAccount:
+def _account() -> ScreenAccount:
     try:
         entry = pwd.getpwnam(SCREEN_USER)
     except KeyError:
         raise UsageError(f"There is no user {SCREEN_USER}: run “sra activate -s”.") from None
-    return VncAccount(entry.pw_name, entry.pw_uid, entry.pw_gid)
+    return ScreenAccount(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
 async def _serve(helper: Helper, place: SharePlace) -> None:
     if place.policy.blanked:
         await put_console_back(place)
-    serving = asyncio.create_task(helper.serve())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await serving
+    await until_signal(helper.serve())

@@ -32,11 +32,11 @@ def main() -> None:
     arguments = [XVFB, *for_xvfb(sys.argv[1:], size(Paths()))]
     for number in _IGNORED:
         signal.signal(number, signal.SIG_DFL)
-    os.execv(XVFB, arguments)  # noqa: S606 - a shell is what nobody wants here
+    os.execv(XVFB, arguments)  # noqa: S606 - no shell: the arguments go to Xvfb as they are
 
 
 def for_xvfb(words: Sequence[str], pixels: str) -> list[str]:
-    """Xvfb's arguments for what Xorg was to be told; ``pixels`` such as ``1920x1080``. No TCP port, whoever asks."""
+    """Xvfb's arguments in place of Xorg's; ``pixels`` such as ``1920x1080``. There is never a TCP port."""
     return [*_known(iter(words)), "-nolisten", "tcp", "-screen", "0", f"{pixels}x{DEPTH}"]
 
 

@@ -95,12 +95,12 @@ def read(path: Path, limit: int) -> FileContent | None:
 def read_trusted(path: Path, limit: int) -> FileContent | None:
     """As ``read``, for a file that decides whom to trust: it has to be root's, ours, or the folder owner's.
 
-    Others may not write to the folder either: who can take the file away decides too.
+    Others may not write to the folder either: a user who can take the file away decides too.
     """
     _check_folder(path.parent)
     content = read(path, limit)
     if content is not None and content.owner not in {0, os.geteuid(), path.parent.stat().st_uid}:
-        raise FileError(path, "this file belongs to somebody else, so it is not trusted.", f"chown root {path}")
+        raise FileError(path, "this file belongs to another user, so it is not trusted.", f"chown root {path}")
     return content
 
 
@@ -137,7 +137,7 @@ def replace(path: Path, data: bytes, mode: int) -> None:
 def make_folder(path: Path, mode: int) -> None:
     """Create the folder, and those above it, unless it is there; raise ``FileError`` if it can't be.
 
-    It has this mode whatever the umask is; and so have those above it that are new, if everybody is to enter it.
+    It has this mode whatever the umask is; and so have those above it that are new, if every user is to enter it.
     """
     try:
         missing = [each for each in (path, *path.parents) if not each.exists()]
@@ -155,16 +155,29 @@ def locked(path: Path) -> Iterator[None]:
     The lock is a file of its own beside it, because ``replace`` makes the locked one vanish.
     """
     lock = path.with_name(f".{path.name}.lock")
+    with _locked(path, lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW) as descriptor:
+        give_to_folder_owner(descriptor, path.parent)
+        yield
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """The same for all files of a folder, which is the lock itself."""
+    with _locked(folder, folder, os.O_RDONLY | os.O_DIRECTORY):
+        yield
+
+
+@contextmanager
+def _locked(path: Path, lock: Path, flags: int) -> Iterator[int]:
     try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(lock, flags | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise _failure(path, error) from error
     try:
-        give_to_folder_owner(descriptor, path.parent)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield descriptor
     finally:
-        os.close(descriptor)
+        os.close(descriptor)  # which gives the lock back, as the end of the process does
 
 
 def give_to_folder_owner(descriptor: int, folder: Path) -> None:

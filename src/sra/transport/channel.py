@@ -10,12 +10,12 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Callable, Coroutine
+import traceback
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Protocol, cast
 
 from sra.errors import LinkError, ProtocolError, RefusalCode, RefusedError, SraError
 from sra.logs import clean, of_session
-from sra.transport.handshake_failures import released
 from sra.transport.tls_trust import verification_failed
 from sra.wire.connection import Connection
 from sra.wire.frames import Frame
@@ -46,8 +46,32 @@ log = logging.getLogger("sra.link")
 traffic = logging.getLogger("sra.traffic")
 
 
+def peer_of(transport: asyncio.BaseTransport) -> tuple[str, bytes]:
+    """The peer's network address, without the port; and the certificate (DER) that it showed in the TLS handshake.
+
+    Each is empty where there is none.
+    """
+    peer, tls = (transport.get_extra_info(name) for name in ("peername", "ssl_object"))
+    certificate = tls.getpeercert(binary_form=True) if isinstance(tls, ssl.SSLObject) else None
+    return str(peer[0]) if isinstance(peer, tuple) else "", certificate or b""
+
+
+@contextlib.contextmanager
+def released() -> Iterator[None]:
+    """Free the TLS of a handshake that fails in here.
+
+    asyncio keeps the error in a future, and the error's traceback keeps that future's frame: a cycle that holds some
+    75 KiB of TLS until the garbage of the whole process is collected. A stranger could have many of them made.
+    """
+    try:
+        yield
+    except OSError as error:  # TimeoutError and ssl.SSLError are too
+        traceback.clear_frames(error.__traceback__)
+        raise
+
+
 class Answerer(Protocol):
-    """Whoever answers the peer."""
+    """The part of a program that answers the peer."""
 
     async def answer(self, question: Message) -> Message:
         """The answer; a raised ``SraError`` is sent as a refusal."""
@@ -67,7 +91,9 @@ class Channel(asyncio.Protocol):
         """The peer's network address, without the port."""
         self.peer_certificate = b""
         """The certificate that the peer showed in the handshake (DER), empty if none."""
-        self.on_excess: Callable[[str], None] = self._log_excess
+        self.on_excess: Callable[[str], None] = lambda kind: log.warning(
+            "%s: too many of the message %s", self.name, kind, extra=of_session(self.session)
+        )
         """Called with the kind of each message that came too fast and was not acted on."""
         self._connection = connection
         self._theirs, self._ours = MessageMeter(), MessageMeter()
@@ -87,13 +113,12 @@ class Channel(asyncio.Protocol):
         """Take the transport; TLS is up by now."""
         self._transport = cast("asyncio.Transport", transport)
         self._heard_at = self._loop.time()
-        peer, tls = (transport.get_extra_info(name) for name in ("peername", "ssl_object"))
-        self.peer_address = str(peer[0]) if isinstance(peer, tuple) else ""
-        self.peer_certificate = (tls.getpeercert(binary_form=True) if isinstance(tls, ssl.SSLObject) else None) or b""
+        self.peer_address, self.peer_certificate = peer_of(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Sort what came: answers to who waits for them, the rest to ``next_question`` or ``serve``."""
-        if self._reason is not None:  # what crosses our last words comes too late
+        """Sort what came: answers to the questions that wait for them, the rest to ``next_question`` or ``serve``."""
+        # What crosses our last words comes too late: a key use that the peer asks for now must not be begun.
+        if self._reason is not None:
             return
         self._heard_at = self._loop.time()
         try:
@@ -105,8 +130,8 @@ class Channel(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail every open question at once.
 
-        The transport is let go here: it holds some 75 KiB of TLS, and this object is a part of reference cycles (who
-        answers knows the channel, and an error that was raised knows its frames), which are collected much later.
+        The transport is let go here: it holds some 75 KiB of TLS, and this object is a part of reference cycles (the
+        answerer knows the channel, and an error that was raised knows its frames), which are collected much later.
         """
         self._transport = None
         if self._keepalive is not None:
@@ -116,7 +141,7 @@ class Channel(asyncio.Protocol):
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(self._reason)
-                future.exception()  # whoever waits still gets it; nobody waiting is no cause for a warning
+                future.exception()  # marks it as looked at: a question that nothing waits for is no cause for a warning
         self._waiting.clear()
         self._frames.put_nowait(None)
         if not self._lost.done():
@@ -146,8 +171,8 @@ class Channel(asyncio.Protocol):
     async def ask(self, question: Message, deadline: float | None = None) -> Message:
         """The peer's answer, within ``deadline`` seconds.
 
-        Raises ``RefusedError`` for a refusal, ``LinkError`` when the connection ends first. Whoever gives up waiting
-        (or is cancelled) tells the peer so.
+        Raises ``RefusedError`` for a refusal, ``LinkError`` when the connection ends first. When the caller gives up
+        waiting (or is cancelled), the peer is told so.
         """
         if self._reason is not None or self._transport is None:
             raise self.reason
@@ -164,6 +189,7 @@ class Channel(asyncio.Protocol):
             self._give_up(number)
             raise
         if isinstance(answer, Refusal):
+            # The peer chose these words: cleaned, they can neither move a cursor nor add a line to the log.
             raise RefusedError(answer.code, clean(answer.text, MAX_TEXT))
         return answer
 
@@ -197,7 +223,16 @@ class Channel(asyncio.Protocol):
         """Answer what the peer asks until the connection ends; open answers are given up then."""
         try:
             while (frame := await self._frames.get()) is not None:
-                await self._serve_frame(frame, answerer)
+                if isinstance(frame.message, Cancel):
+                    # The number is the peer's own, so it can only take back what it asked itself.
+                    if (task := self._tasks.get(frame.message.question)) is not None:
+                        task.cancel()
+                elif type(frame.message) in ANSWERS:
+                    self._begin(frame, self._answer(frame, answerer))
+                    # It begins now: a Cancel in the same packet would end it before it was counted.
+                    await asyncio.sleep(0)
+                else:
+                    await answerer.hear(frame.message)
         except ProtocolError as error:
             self.abort(error)
         finally:
@@ -248,6 +283,7 @@ class Channel(asyncio.Protocol):
     def _take(self, frame: Frame) -> None:
         self._note_traffic("<", frame.number, frame.message)
         kind = type(frame.message)
+        # Before anything is done for the message, or a flood would be work even where it is refused.
         if not self._theirs.heard(kind, self._loop.time()):
             self._pass_over(frame)
         elif kind in ANSWER_TYPES:
@@ -264,7 +300,7 @@ class Channel(asyncio.Protocol):
     def _pass_over(self, frame: Frame) -> None:
         """Do nothing for what came too fast. A question still gets its answer, which is late: the asker is slowed down.
 
-        A Ping gets none: who sends that many without waiting soon has too many open questions.
+        A Ping gets none: a peer that sends that many without waiting soon has too many open questions.
         """
         self.on_excess(type(frame.message).__name__)
         if type(frame.message) in ANSWERS and not isinstance(frame.message, Ping):
@@ -274,11 +310,8 @@ class Channel(asyncio.Protocol):
         await asyncio.sleep(LATE)
         self.answer(frame.number, refusal_to(frame.message))
 
-    def _log_excess(self, kind: str) -> None:
-        log.warning("%s: too many of the message %s", self.name, kind, extra=of_session(self.session))
-
     def _part(self, goodbye: Goodbye) -> None:
-        """The peer wants no answer any more: there is nothing to wait for."""
+        """Close at once: the peer wants no answer any more, so there is nothing to wait for."""
         self._goodbye = goodbye
         reason = clean(goodbye.reason, MAX_TEXT)
         log.info("%s: the other side says goodbye: %s", self.name, reason, extra=of_session(self.session))
@@ -289,6 +322,7 @@ class Channel(asyncio.Protocol):
         self._note_traffic(">", number, message)
         transport = cast("asyncio.Transport", self._transport)
         transport.write(data)
+        # A peer that asks and never reads would have this process keep all its answers.
         if transport.get_write_buffer_size() > MAX_UNSENT:
             self.abort(LinkError("The other side does not read what it is sent."))
 
@@ -309,17 +343,6 @@ class Channel(asyncio.Protocol):
                 self._write(data, number, Ping())
         wait = PING_AFTER - silent if silent < PING_AFTER else min(PING_AFTER, DEAD_AFTER - silent)
         self._keepalive = self._loop.call_later(wait, self._check_alive)
-
-    async def _serve_frame(self, frame: Frame, answerer: Answerer) -> None:
-        if isinstance(frame.message, Cancel):
-            task = self._tasks.get(frame.message.question)
-            if task is not None:
-                task.cancel()
-        elif type(frame.message) in ANSWERS:
-            self._begin(frame, self._answer(frame, answerer))
-            await asyncio.sleep(0)  # it begins now: a Cancel in the same packet would end it before it was counted
-        else:
-            await answerer.hear(frame.message)
 
     def _begin(self, frame: Frame, answering: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(answering)

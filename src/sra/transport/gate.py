@@ -157,7 +157,7 @@ class Gate:
         here = [each for each in known if each.origins[-1] == newcomer.origins[-1]]
         if len(here) >= self._limits.known_per_address:
             self._put_out(min(here, key=lambda each: (each.has_known_card, each.arrived)))
-        elif len(known) >= self._limits.strangers:  # of somebody who came in from many addresses before
+        elif len(known) >= self._limits.strangers:  # of one admin who came in from many addresses before
             others = [each for each in _largest([*known, newcomer]) if each is not newcomer] or known
             self._put_out(min(others, key=lambda each: (each.has_known_card, each.arrived)))
         newcomer.is_known = True

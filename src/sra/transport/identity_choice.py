@@ -14,7 +14,6 @@ from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -25,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from sra.errors import UsageError
-from sra.identity.fingerprints import fingerprint
+from sra.identity.x509_reading import MALFORMED, fingerprint, public_bytes
 from sra.logs import clean
 from sra.system import files
 from sra.transport.tls_identity import MAX_FILE, IdentityFiles, TlsIdentityError, names_of
@@ -37,7 +36,6 @@ PKCS12_NAMES = (".p12", ".pfx")
 PEM_NAMES = (".pem", ".crt", ".cer", ".key")
 _DIGESTS = {20: hashlib.sha1, 32: hashlib.sha256}
 """Length of a fingerprint in bytes -> what it is."""
-_MALFORMED = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class Found:
 
 
 def parse_choice(text: str) -> bytes:
-    """The SHA-1 or SHA-256 that a person typed; prefix, colons, spaces and capitals may be missing."""
+    """The SHA-1 or SHA-256 that the user typed; prefix, colons, spaces and capitals may be missing."""
     digits = text.strip().upper().removeprefix("SHA256:").removeprefix("SHA1:").replace(":", "").replace(" ", "")
     try:
         digest = bytes.fromhex(digits)
@@ -130,7 +128,7 @@ def in_pem(folder: Path) -> Found:
         except (TlsIdentityError, files.FileError) as error:
             problems.append(error)
     chains = [(path, _certificates_in(data)) for path, data in contents.items()]
-    pairs = [(path, keys.get(_public_bytes(chain[0])), chain) for path, chain in chains if chain]
+    pairs = [(path, keys.get(public_bytes(chain[0])), chain) for path, chain in chains if chain]
     return Found([_candidate(path, key, chain) for path, key, chain in pairs if key is not None], problems)
 
 
@@ -143,7 +141,7 @@ def open_pkcs12(path: Path, password: bytes) -> IdentityCandidate:
     """The identity in a PKCS#12 file; raise ``TlsIdentityError`` if the password is wrong or it holds none."""
     try:
         key, certificate, more = pkcs12.load_key_and_certificates(_content(path).data, password or None)
-    except _MALFORMED as error:
+    except MALFORMED as error:
         raise TlsIdentityError(f"{path} can't be opened: the password is wrong, or it is no PKCS#12 file.") from error
     if key is None or certificate is None:
         raise TlsIdentityError(f"{path} holds no certificate with its key.")
@@ -155,9 +153,9 @@ def open_pem(path: Path, key_path: Path) -> IdentityCandidate:
     """The identity in a PEM file, its key in another or the same one; raise ``TlsIdentityError`` if it is none."""
     chain = _certificates_in(_content(path).data)
     keys = dict(_key_in(key_path, _content(key_path).data))
-    if not chain or _public_bytes(chain[0]) not in keys:
+    if not chain or public_bytes(chain[0]) not in keys:
         raise TlsIdentityError(f"{path} and {key_path} hold no certificate with its key, in PEM without a password.")
-    return _candidate(path, keys[_public_bytes(chain[0])], chain)
+    return _candidate(path, keys[public_bytes(chain[0])], chain)
 
 
 def pem_file(identity: IdentityFiles) -> bytes:
@@ -191,35 +189,27 @@ def _content(path: Path) -> files.FileContent:
 
 
 def _key_in(path: Path, data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The key in a PEM file, found by its public half; raise ``TlsIdentityError`` if everybody can read it."""
+    """The key in a PEM file, found by its public half; raise ``TlsIdentityError`` if every user can read it."""
     if b"PRIVATE KEY-----" not in data:
         return
     if _content(path).mode & stat.S_IRWXO:
         raise TlsIdentityError(f"Everybody can read the key in {path}. Run: chmod 600 {path}")
     try:
-        key = load_pem_private_key(data[_key_start(data) :], password=None)
-    except _MALFORMED as error:
+        # From the line that opens the private key: a certificate may stand before it.
+        start = data.rindex(b"-----BEGIN", 0, data.index(b"PRIVATE KEY-----"))
+        key = load_pem_private_key(data[start:], password=None)
+    except MALFORMED as error:
         raise TlsIdentityError(f"The key in {path} can't be read: it has to be in PEM, without a password.") from error
     public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     yield public, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _key_start(data: bytes) -> int:
-    """Where the line begins that opens the private key."""
-    return data.rindex(b"-----BEGIN", 0, data.index(b"PRIVATE KEY-----"))
 
 
 def _certificates_in(data: bytes) -> list[x509.Certificate]:
     if b"-----BEGIN CERTIFICATE-----" not in data:
         return []
     try:
-        return x509.load_pem_x509_certificates(data)
-    except _MALFORMED:
+        chain = x509.load_pem_x509_certificates(data)
+        public_bytes(chain[0])  # what can't be read later is of no use
+    except MALFORMED:
         return []
-
-
-def _public_bytes(certificate: x509.Certificate) -> bytes:
-    try:
-        return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    except _MALFORMED:
-        return b""
+    return chain

@@ -1,6 +1,6 @@
 """The remotes that an admin trusted, by their addresses: a file of lines, like OpenSSH's.
 
-A damaged line trusts nobody until it is corrected; a remembered remote is only overwritten by one that it
+A damaged line trusts no remote until it is corrected; a remembered remote is only overwritten by one that it
 handed over to (``succeed``).
 """
 
@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 
 from sra.errors import IdentityChangedError, UsageError
-from sra.identity.fingerprints import parse_fingerprint
+from sra.identity.x509_reading import parse_fingerprint
 from sra.logs import clean
 from sra.system import files
 
@@ -81,7 +81,7 @@ def parse_address(text: str) -> tuple[str, int | None]:
 
 @dataclass(frozen=True)
 class KnownRemotes:
-    """The file of the remotes that this person trusted: a line ``HOST PORT FINGERPRINT DATE`` each, 0600."""
+    """The file of the remotes that this user trusted: a line ``HOST PORT FINGERPRINT DATE`` each, 0600."""
 
     path: Path
 

@@ -12,9 +12,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, cast
 
 from sra.errors import LinkError
-from sra.transport.channel import Channel
+from sra.transport.channel import Channel, released
 from sra.transport.gate import Gate, Stranger, origins_of
-from sra.transport.handshake_failures import released
 from sra.transport.stream import Stream
 from sra.wire.connection import Connection
 from sra.wire.messages import SCREEN_ALPN
@@ -185,9 +184,10 @@ class Listener:
                 continue
             self._admit_or_close(accepted, str(peer[0]), loop.time())
             self._accept_waiting(listening, loop.time())
+            await asyncio.sleep(0)  # ``sock_accept`` lets nobody else run while a flood keeps the queue filled
 
     def _accept_waiting(self, listening: socket.socket, now: float) -> None:
-        """Take what else waits in the kernel: when a flood has filled its queue, it drops everybody's packets."""
+        """Take what else waits in the kernel: when a flood has filled its queue, it drops the packets of admins too."""
         for _ in range(BATCH):
             try:
                 accepted, peer = listening.accept()

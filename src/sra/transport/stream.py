@@ -1,4 +1,4 @@
-"""A stream of bytes that nobody here looks at: two ends that are joined, each read no faster than the other takes it.
+"""A stream of bytes that is passed on unread: two ends that are joined, each read no faster than the other takes it.
 
 A screen's stream is one of these over TLS, joined to one over a local socket.
 """
@@ -10,8 +10,7 @@ import ssl
 from typing import cast
 
 from sra.errors import LinkError
-from sra.transport.channel import Channel
-from sra.transport.handshake_failures import released
+from sra.transport.channel import Channel, peer_of, released
 
 MAX_EARLY = 64 * 1024
 """Bytes that may come in before there is another end to pass them on to."""
@@ -29,7 +28,7 @@ class Stream(asyncio.Protocol):
         self.ended_first = False
         self.is_full = False
         self.peer_address = ""
-        self.certificate = b""
+        self.peer_certificate = b""
         """The certificate that the peer showed in the handshake (DER), empty if none."""
         self._transport: asyncio.Transport | None = None
         self._early = bytearray()
@@ -45,12 +44,10 @@ class Stream(asyncio.Protocol):
         """Take the transport; TLS is up by now."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
-        peer, tls = (transport.get_extra_info(name) for name in ("peername", "ssl_object"))
-        self.peer_address = str(peer[0]) if isinstance(peer, tuple) else ""
-        self.certificate = (tls.getpeercert(binary_form=True) if isinstance(tls, ssl.SSLObject) else None) or b""
+        self.peer_address, self.peer_certificate = peer_of(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Pass it on at once, or keep it until there is somebody to pass it on to."""
+        """Pass it on at once, or keep it until there is another end to pass it on to."""
         self.received += len(data)
         if self._other is not None:
             self._other.write(data)
@@ -175,7 +172,7 @@ async def open_stream(
                 )
     except (OSError, TimeoutError) as error:
         raise LinkError(f"The remote takes no stream: {getattr(error, 'strerror', None) or error}.") from error
-    if stream.certificate != channel.peer_certificate:
+    if stream.peer_certificate != channel.peer_certificate:
         stream.abort()
         raise LinkError("The remote showed another certificate for the stream than for the session.")
     return stream

@@ -16,7 +16,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
@@ -30,7 +29,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from sra.errors import UsageError
 from sra.identity import handover
-from sra.identity.fingerprints import fingerprint
+from sra.identity.x509_reading import MALFORMED, fingerprint, public_bytes
 from sra.logs import clean
 from sra.system import files
 
@@ -58,7 +57,6 @@ MAX_COMMON_NAME = 64
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 _AGAIN = "To make a new one, run: sra identity generate --force"
-_UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 
 
 class TlsIdentityError(UsageError):
@@ -158,8 +156,21 @@ def load(folder: Path) -> TlsIdentity:
             f"Everybody can read {folder / KEY_FILE}. If somebody did, make a new one: sra identity generate --force.",
             f"chmod o= {folder / KEY_FILE}",
         )
-    certificate = _read_certificate(folder / CERTIFICATE_FILE)
-    if _public_of_key(folder / KEY_FILE, key_file.data) != _public_of_certificate(folder, certificate):
+    try:
+        # The first certificate in the file is the one that is shown; a chain may follow it.
+        certificate = x509.load_pem_x509_certificate(_content(folder / CERTIFICATE_FILE).data)
+    except MALFORMED as error:
+        raise TlsIdentityError(f"{folder / CERTIFICATE_FILE} is not a certificate in PEM. {_AGAIN}") from error
+    try:
+        certified = public_bytes(certificate)
+    except MALFORMED as error:
+        raise TlsIdentityError(f"{folder / CERTIFICATE_FILE} has a key that can't be used. {_AGAIN}") from error
+    try:
+        private = load_pem_private_key(key_file.data, password=None)
+    except MALFORMED as error:
+        text = f"{folder / KEY_FILE} is not a private key in PEM without a password. {_AGAIN}"
+        raise TlsIdentityError(text) from error
+    if private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) != certified:
         raise TlsIdentityError(f"The key and the certificate in {folder} don't belong together. {_AGAIN}")
     return TlsIdentity(
         folder, certificate.public_bytes(Encoding.DER), names_of(certificate), certificate.not_valid_after_utc
@@ -243,33 +254,10 @@ def _content(path: Path) -> files.FileContent:
     return content
 
 
-def _read_certificate(path: Path) -> x509.Certificate:
-    """The first certificate in the file: the one that is shown; a chain may follow it."""
-    try:
-        return x509.load_pem_x509_certificate(_content(path).data)
-    except _UNREADABLE as error:
-        raise TlsIdentityError(f"{path} is not a certificate in PEM. {_AGAIN}") from error
-
-
-def _public_of_key(path: Path, data: bytes) -> bytes:
-    try:
-        key = load_pem_private_key(data, password=None)
-    except _UNREADABLE as error:
-        raise TlsIdentityError(f"{path} is not a private key in PEM without a password. {_AGAIN}") from error
-    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-
-def _public_of_certificate(folder: Path, certificate: x509.Certificate) -> bytes:
-    try:
-        return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    except _UNREADABLE as error:
-        raise TlsIdentityError(f"{folder / CERTIFICATE_FILE} has a key that can't be used. {_AGAIN}") from error
-
-
 def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
     """The host names and addresses that the certificate is for."""
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except (x509.ExtensionNotFound, *_UNREADABLE):
+    except (x509.ExtensionNotFound, *MALFORMED):
         return ()
     return tuple(str(name.value) for name in extension.value)

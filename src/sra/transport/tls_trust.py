@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sra.errors import UntrustedRemoteError, UsageError
 from sra.identity import handover
-from sra.identity.fingerprints import fingerprint
+from sra.identity.x509_reading import fingerprint
 from sra.logs import clean
 from sra.transport.known_remotes import Address, KnownRemotes, address, identity_changed
 from sra.transport.tls_identity import CURVE
@@ -23,7 +23,7 @@ from sra.transport.tls_identity import CURVE
 log = logging.getLogger("sra.trust")
 
 AskAboutRemote = Callable[[str, str], bool]
-"""Ask a person whether this host (``HOST:PORT``) with this fingerprint is the one they mean."""
+"""Ask the user whether this host (``HOST:PORT``) with this fingerprint is the one they mean."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ def decide(
 ) -> VerifiedRemote:
     """The remote, verified by the fingerprint of the certificate (DER) that it showed.
 
-    A fingerprint that the person gave decides alone; then the one that is remembered, or a certificate that was handed
-    over to by the remembered one's key; else the person is asked.
+    A fingerprint that the user gave decides alone; then the one that is remembered, or a certificate that was handed
+    over to by the remembered one's key; else the user is asked.
     Raises ``IdentityChangedError`` or ``UntrustedRemoteError``.
     """
     shown = fingerprint(certificate)
@@ -104,7 +104,7 @@ class TrustPolicy:
     def check(self, host: str, port: int, certificate: bytes) -> None:
         """Raise unless the remote that showed this certificate (DER) in the handshake is trusted.
 
-        Raises what ``decide`` raises, and ``FileError``. It may wait for a person: keep it off the event loop.
+        Raises what ``decide`` raises, and ``FileError``. It may wait for the user: keep it off the event loop.
         """
         if self.ca_file is not None and self.pin is None:
             return
@@ -119,7 +119,7 @@ class TrustPolicy:
 
 
 def verification_failed(host: str, port: int, error: ssl.SSLCertVerificationError) -> UntrustedRemoteError:
-    """What ssl said about a certificate that an authority should have vouched for, for a person."""
+    """What ssl said about a certificate that an authority should have vouched for, for the user."""
     reason = clean(error.verify_message or str(error))
     return UntrustedRemoteError(f"{address(host, port)} is not trusted by the given authority: {reason}.")
 

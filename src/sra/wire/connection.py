@@ -35,6 +35,7 @@ class Connection:
         """The question's number, and the bytes to be sent."""
         self._last_asked += 1
         number = self._last_asked
+        # The table first: a question that may not be asked now raises, and no answer to it is expected.
         data = self._send(Frame(number, question))
         self._asked[number] = type(question)
         return number, data
@@ -63,36 +64,35 @@ class Connection:
     def receive_data(self, data: bytes) -> list[Frame]:
         """The frames completed by ``data``."""
         self._received += data
-        complete = []
-        while (frame := frames.decode(self._received, self._limit())) is not None:
-            self._check_number(frame)
+        complete: list[Frame] = []
+        while True:
+            # Before every frame, since a frame changes the state: a stranger may never make us keep what an admin may.
+            if self.role is Role.ADMIN:
+                limit = frames.MAX_FROM_REMOTE
+            else:
+                limit = frames.MAX_HANDSHAKE if self.state in _STRANGERS else frames.MAX_FROM_ADMIN
+            frame = frames.decode(self._received, limit)
+            if frame is None:
+                return complete
+            # First the number, then the state: what breaks either rule raises, and nothing of it is acted on.
+            self._check_number(frame.number, type(frame.message))
             self.state = states.after(self.state, self.role.peer, frame.message)
             complete.append(frame)
-        return complete
 
-    def _limit(self) -> int:
-        if self.role is Role.ADMIN:
-            return frames.MAX_FROM_REMOTE
-        return frames.MAX_HANDSHAKE if self.state in _STRANGERS else frames.MAX_FROM_ADMIN
-
-    def _check_number(self, frame: Frame) -> None:
-        kind = type(frame.message)
+    def _check_number(self, number: int, kind: type[Message]) -> None:
+        """Raise ``ProtocolError`` for an answer that was not asked for, a question out of order, a numbered notice."""
         if kind in ANSWER_TYPES:
-            self._check_answer(frame.number, kind)
+            # Taken out at once, so that a question has one answer: a second one would be a peer's to choose freely.
+            question = self._asked.pop(number, None)
+            if question is None or kind not in ANSWERS[question]:
+                raise ProtocolError(f"{kind.__name__} answers no question {number}")
         elif kind in ANSWERS:
-            self._check_question(frame.number, kind)
-        elif frame.number != 0:
-            raise ProtocolError(f"{kind.__name__} with the number {frame.number}")
-
-    def _check_answer(self, number: int, kind: type[Message]) -> None:
-        question = self._asked.pop(number, None)
-        if question is None or kind not in ANSWERS[question]:
-            raise ProtocolError(f"{kind.__name__} answers no question {number}")
-
-    def _check_question(self, number: int, kind: type[Message]) -> None:
-        if number <= self._last_heard:
-            raise ProtocolError(f"question {number} after question {self._last_heard}")
-        if len(self._heard) >= MAX_OPEN_QUESTIONS:
-            raise ProtocolError(f"more than {MAX_OPEN_QUESTIONS} open questions")
-        self._last_heard = number
-        self._heard[number] = kind
+            # Numbers only rise: one that comes again could be taken for the question that is still open.
+            if number <= self._last_heard:
+                raise ProtocolError(f"question {number} after question {self._last_heard}")
+            if len(self._heard) >= MAX_OPEN_QUESTIONS:
+                raise ProtocolError(f"more than {MAX_OPEN_QUESTIONS} open questions")
+            self._last_heard = number
+            self._heard[number] = kind
+        elif number != 0:
+            raise ProtocolError(f"{kind.__name__} with the number {number}")

@@ -43,16 +43,13 @@ def decode(received: bytearray, limit: int) -> Frame | None:
     if len(received) < HEADER_BYTES:
         return None
     length = int.from_bytes(received[:HEADER_BYTES], "big")
+    # By the header alone, before a byte of the body is waited for: a length of 4 GiB costs nothing here.
     if not 0 < length <= limit:
         raise ProtocolError(f"a frame of {length} bytes, where 1 to {limit} are allowed")
     if len(received) < HEADER_BYTES + length:
         return None
     body = bytes(received[HEADER_BYTES : HEADER_BYTES + length])
     del received[: HEADER_BYTES + length]
-    return _parse(body)
-
-
-def _parse(body: bytes) -> Frame:
     try:
         return _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

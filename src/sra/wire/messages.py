@@ -30,7 +30,16 @@ MAX_CERTIFICATE = 16384
 MAX_SECONDS = 7 * 24 * 3600
 """A week: no limit of a session is longer."""
 MAX_TEXT = 1000
-"""Characters of a text meant for a person."""
+"""Characters of a text meant for the user."""
+
+KEY_DEADLINE_OF_SRAD = 170.0
+KEY_DEADLINE_OF_VIRTUAL_CARD = 175.0
+KEY_DEADLINE_OF_READER = 180.0
+"""Seconds for a key use or a PIN question: how long srad waits for the admin, the virtual card for srad, and the driver
+for the virtual card (``ANSWER_LIMIT_MS`` in reader/link_time.h).
+
+In this order, so that an unanswered question ends as a refusal, with its reason, and not as a card that is gone.
+"""
 
 Nonce = Annotated[bytes, Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
@@ -63,7 +72,7 @@ class Proof(Struct, frozen=True, forbid_unknown_fields=True, tag="proof"):
 
 
 class SessionLimits(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the remote's owner demands, in seconds; 0 is no demand. The admin's own wishes may be stricter."""
+    """What the remote's owner demands, in seconds; 0 is no demand. The admin's own settings may be stricter."""
 
     pin_cache: Annotated[int, Meta(ge=0, le=MAX_SECONDS)]
     """How long the admin's side may keep the PIN; only meant if ``limit_pin_cache``."""
@@ -110,7 +119,7 @@ class CardInserted(Struct, frozen=True, forbid_unknown_fields=True, tag="card-in
 
 
 class EjectCard(Struct, frozen=True, forbid_unknown_fields=True, tag="eject-card"):
-    """Either: the card is out. Whoever gets it first sends it back, so that both know."""
+    """Either: the card is out. The side that gets it first sends it back, so that both know."""
 
     reason: Text
 
@@ -147,7 +156,7 @@ class Remark(Struct, frozen=True, forbid_unknown_fields=True, tag="remark"):
 
 
 class Cancel(Struct, frozen=True, forbid_unknown_fields=True, tag="cancel"):
-    """Remote: nobody waits for that question any more. It still has to be answered."""
+    """Remote: nothing waits for that question any more. It still has to be answered."""
 
     question: Number
 

@@ -15,28 +15,8 @@ from enum import Enum
 
 from sra.errors import ProtocolError, RefusalCode
 from sra.piv.keys import KeyReply, KeyRequest, PinReply, PinRequest
-from sra.wire.messages import (
-    ANSWERS,
-    Attach,
-    Attached,
-    Cancel,
-    CardInserted,
-    Challenge,
-    EjectCard,
-    Goodbye,
-    Hello,
-    InsertCard,
-    Message,
-    NoScreen,
-    Ping,
-    Pong,
-    Proof,
-    Refusal,
-    Remark,
-    ScreenGrant,
-    ScreenRequest,
-    Welcome,
-)
+from sra.wire import messages
+from sra.wire.messages import ANSWERS, Message, NoScreen, Refusal
 
 ENDURED = 10
 """Bursts that a peer may say too much before it floods: clocks differ, and a link delivers in lumps."""
@@ -63,35 +43,35 @@ class Bound(Enum):
 
 
 RATES: dict[type[Message], Rate | Bound] = {
-    Hello: Bound.STATES,
-    Challenge: Bound.STATES,
-    Proof: Bound.STATES,
-    Welcome: Bound.STATES,
-    Goodbye: Bound.STATES,
-    Attach: Bound.STATES,
-    Attached: Bound.STATES,
-    Refusal: Bound.QUESTIONS,
-    CardInserted: Bound.QUESTIONS,
-    ScreenGrant: Bound.QUESTIONS,
-    NoScreen: Bound.QUESTIONS,
+    messages.Hello: Bound.STATES,
+    messages.Challenge: Bound.STATES,
+    messages.Proof: Bound.STATES,
+    messages.Welcome: Bound.STATES,
+    messages.Goodbye: Bound.STATES,
+    messages.Attach: Bound.STATES,
+    messages.Attached: Bound.STATES,
+    messages.Refusal: Bound.QUESTIONS,
+    messages.CardInserted: Bound.QUESTIONS,
+    messages.ScreenGrant: Bound.QUESTIONS,
+    messages.NoScreen: Bound.QUESTIONS,
     KeyReply: Bound.QUESTIONS,
     PinReply: Bound.QUESTIONS,
-    Pong: Bound.QUESTIONS,
+    messages.Pong: Bound.QUESTIONS,
     # A person inserts and ejects by hand, or a program after a reader that failed: then every half second. An ejection
     # follows an insertion, and is never dropped: a card that is out is out.
-    InsertCard: Rate(100, 2),
-    EjectCard: Bound.STATES,
+    messages.InsertCard: Rate(100, 2),
+    messages.EjectCard: Bound.STATES,
     # After a log-out the screen is asked for three times a second, for a minute.
-    ScreenRequest: Rate(300, 1),
-    # The guard has a rate of its own, of 50 a second, and tells the person: this is only against work.
+    messages.ScreenRequest: Rate(300, 1),
+    # The guard has a rate of its own, of 50 a second, and tells the user: this is only against work.
     KeyRequest: Rate(1000, 100),
     PinRequest: Rate(1000, 100),
     # As many as the questions that they take back.
-    Cancel: Rate(1000, 100),
-    # A login says one; a person reads no two in a second.
-    Remark: Rate(20, 2),
+    messages.Cancel: Rate(1000, 100),
+    # A login says one; a user reads no two in a second.
+    messages.Remark: Rate(20, 2),
     # After 2.5 s of silence. Those beyond the rate get no answer, and 64 of them end the connection.
-    Ping: Rate(50, 2),
+    messages.Ping: Rate(50, 2),
 }
 """Every kind of message has its entry; a test says so."""
 

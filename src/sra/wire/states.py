@@ -80,7 +80,7 @@ def _always(state: State) -> Transitions:
 
 
 def _late(state: State) -> Transitions:
-    """Answers to what was asked before the card went, and the word that nobody waits for them."""
+    """Answers to what was asked before the card went, and the notice that nothing waits for them."""
     return _stay(
         state,
         (Role.ADMIN, KeyReply),
@@ -174,12 +174,9 @@ def diagram() -> str:
     for state, moves in TABLE.items():
         for (sender, kind), following in moves.items():
             if following is not state and kind is not Goodbye:
-                lines.append(f"    {_id(state)} --> {_id(following)}: {sender}: {kind.__name__}")
+                before, behind = (each.replace("-", "_") for each in (state, following))
+                lines.append(f"    {before} --> {behind}: {sender}: {kind.__name__}")
     return "\n".join(lines)
-
-
-def _id(state: State) -> str:
-    return state.replace("-", "_")
 
 
 if __name__ == "__main__":

@@ -15,9 +15,8 @@ from sra.admin.guard.key_rules import KeyRule
 from sra.admin.guard.lending import GuardSettings
 from sra.errors import RefusedError
 from sra.identity import certificates, challenges
-from sra.piv.certificate_objects import build_certificate
 from sra.piv.keys import Algorithm, KeyReply, KeyRequest, Operation, PinRequest, Slot
-from sra.piv.objects import CERTIFICATES, CardContents
+from sra.piv.objects import CERTIFICATES, CardContents, build_certificate
 from sra.transport.channel import Channel
 from tests.admin.connecting import connect
 from tests.admin.scripted_remote import let_in, take_card

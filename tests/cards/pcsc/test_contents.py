@@ -10,14 +10,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from sra.cards.pcsc.contents import read_card
+from sra.cards.pcsc.pcsc_contents import read_card
 from sra.cards.pcsc.piv import PcscPivApplication, way_to_card
-from sra.cards.software.card_certificates import CardHolder, issue, parse_subject, validity
+from sra.cards.software.maker import CardHolder, issue, parse_subject, validity
 from sra.piv import objects
-from sra.piv.certificate_objects import build_certificate, build_compressed_certificate
 from sra.piv.keys import Algorithm, KeyDescription, KeyReply, KeyRequest, PinPolicy, PinReply, PinRequest, Slot
-from sra.piv.objects import CERTIFICATES, CHUID, KEY_HISTORY, CardContents, KeyHistory
+from sra.piv.objects import CERTIFICATES, CHUID, KEY_HISTORY, CardContents, KeyHistory, build_certificate
 from sra.remote.virtual_card.applet import Applet
+from tests.piv_blocks import build_compressed_certificate
 
 NOW = datetime.now(UTC)
 P256 = ec.generate_private_key(ec.SECP256R1())

@@ -11,14 +11,12 @@ import pytest
 
 from sra.cards.base import Card
 from sra.cards.pcsc.backend import PcscCard
-from sra.cards.pcsc.contents import read_card
-from sra.cards.pcsc.metadata import KeyMetadata, read_metadata
+from sra.cards.pcsc.pcsc_contents import KeyMetadata, read_card, read_metadata
 from sra.cards.pcsc.piv import PcscPivApplication, way_to_card
 from sra.cards.software.file import CardFolder
 from sra.errors import CardError, PinNeededError
-from sra.piv.certificate_objects import build_certificate, build_compressed_certificate
 from sra.piv.keys import PinPolicy, Slot
-from sra.piv.objects import CERTIFICATES, KEY_HISTORY, CardContents
+from sra.piv.objects import CERTIFICATES, KEY_HISTORY, CardContents, build_certificate
 from sra.remote.virtual_card.applet import Applet
 from tests.cards.cards_in_readers import PATIENCE, opened
 from tests.cards.conftest import PIN
@@ -26,6 +24,7 @@ from tests.cards.fuller_card import FullerCard
 from tests.cards.pcsc.test_contents import CERTIFICATE, NoKeys, history
 from tests.cards.private_pcscd import PrivatePcscd
 from tests.cards.software.test_backend import check, request_for
+from tests.piv_blocks import build_compressed_certificate
 
 NEVER, ONCE, ALWAYS = b"\x01", b"\x02", b"\x03"
 UNTOUCHED, TOUCHED, CACHED = b"\x01", b"\x02", b"\x03"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sra.cards.pcsc.pad import verify_control, verify_structure
+from sra.cards.pcsc.reader import verify_control, verify_structure
 from sra.remote.virtual_card.pin_commands import check_verify_structure
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sra.cards.pcsc.contents import read_card
+from sra.cards.pcsc.pcsc_contents import read_card
 from sra.cards.pcsc.piv import PcscPivApplication, way_to_card
 from sra.errors import (
     CardError,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sra.cards.pkcs11.pkcs11_names import PREFIX, Pkcs11Name, parse_name
+from sra.cards.pkcs11.module_slots import PREFIX, Pkcs11Name, parse_name
 from sra.errors import UsageError
 from sra.piv.keys import Slot
 

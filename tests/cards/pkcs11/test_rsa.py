@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from sra.cards.pkcs11.rsa import restore_encryption_padding, strip_signature_padding
+from sra.cards.pkcs11.use import restore_encryption_padding, strip_signature_padding
 from sra.errors import CardError, KeyMissingError
 from sra.piv.keys import Algorithm
 from tests.memory_card import private_key

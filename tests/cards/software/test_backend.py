@@ -25,9 +25,8 @@ from sra.errors import (
     UsageError,
 )
 from sra.piv import objects
-from sra.piv.certificate_objects import certificate_in
 from sra.piv.keys import Algorithm, KeyRequest, Operation, PinPolicy, Slot, purpose
-from sra.piv.objects import CERTIFICATES
+from sra.piv.objects import CERTIFICATES, certificate_in
 from tests.cards.conftest import EVERY_ALGORITHM, PIN
 
 BLOCK = b"\0" + b"\x5a" * 511

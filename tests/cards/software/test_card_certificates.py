@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from sra.cards.software.card_certificates import CardHolder, Issuer, issue, load_issuer, parse_subject, validity
+from sra.cards.software.maker import CardHolder, Issuer, issue, load_issuer, parse_subject, validity
 from sra.errors import UsageError
 from sra.piv.keys import Slot
 

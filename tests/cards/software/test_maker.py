@@ -9,8 +9,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from sra.cards.software.file import CardFolder
-from sra.cards.software.maker import is_sealed, make, new_puk, open_key
-from sra.cards.software.pin import open_with_pin
+from sra.cards.software.maker import make, new_puk
+from sra.cards.software.vault import is_sealed, open_key, open_with_pin
 from sra.errors import CardError, UsageError
 from sra.piv.keys import Algorithm, Slot
 from tests.cards.conftest import PIN, PUK, order_for

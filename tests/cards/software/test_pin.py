@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from sra.cards.software.file import CardFolder, StoredCode
-from sra.cards.software.pin import change_pin, open_with_pin, unblock_pin
+from sra.cards.software.vault import change_pin, open_with_pin, unblock_pin
 from sra.errors import (
     CardError,
     CardRemovedError,
@@ -28,7 +28,7 @@ TRY = """
 import sys
 from pathlib import Path
 from sra.cards.software.file import CardFolder
-from sra.cards.software.pin import open_with_pin
+from sra.cards.software.vault import open_with_pin
 
 folder = CardFolder(Path(sys.argv[1]))
 try:

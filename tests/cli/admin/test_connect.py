@@ -18,9 +18,8 @@ from rich.console import Console
 
 from sra.admin.build import ConnectOptions, UserInterface, _lender
 from sra.audit import verify
-from sra.cards.software.card_certificates import CardHolder, parse_subject, validity
 from sra.cards.software.file import CardFolder
-from sra.cards.software.maker import CardOrder, make
+from sra.cards.software.maker import CardHolder, CardOrder, make, parse_subject, validity
 from sra.cli.admin.connect import parse_slots
 from sra.cli.console import terminal
 from sra.cli.console.output import print_note
@@ -29,7 +28,7 @@ from sra.cli.console.terminal_person import TerminalPerson
 from sra.config import load_admin_config
 from sra.errors import UsageError
 from sra.identity.certificates import parse
-from sra.identity.fingerprints import fingerprint
+from sra.identity.x509_reading import fingerprint
 from sra.paths import admin_paths
 from sra.piv.keys import Algorithm, Slot
 from sra.programs.run import status

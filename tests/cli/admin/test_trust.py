@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sra.identity.fingerprints import fingerprint
+from sra.identity.x509_reading import fingerprint
 from sra.paths import AdminPaths
 from sra.programs.run import status
 from sra.transport.known_remotes import KnownRemotes, address

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from sra.cards.software.card_certificates import CardHolder, issue, parse_subject, validity
+from sra.cards.software.maker import CardHolder, issue, parse_subject, validity
 from sra.cards.software.software_keys import generate
 from sra.identity.certificates import CardCertificate, parse, parse_file
 from sra.paths import Paths

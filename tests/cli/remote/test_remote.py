@@ -153,6 +153,24 @@ def test_the_folders_and_the_secret_of_a_run_are_made(tmp_path: Path) -> None:
     assert paths.local_secret.read_bytes() != first
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_file_of_roots_that_the_service_has_linked_as_its_log_stays_roots(tmp_path: Path) -> None:
+    paths, service = Paths(tmp_path), ProcessUser(1, 1)
+    roots, log, refusals = tmp_path / "shadow", paths.audit, paths.audit.with_name("audit-refusals.jsonl")
+    log.parent.mkdir(parents=True)
+    paths.identity.mkdir(parents=True)
+    (paths.identity / "key.pem").touch()
+    roots.write_text("root's")
+    log.hardlink_to(roots)
+    refusals.symlink_to(roots)
+    remote._make_folders(paths, Users(service, service))
+    assert (roots.stat().st_uid, log.parent.stat().st_uid) == (0, 1)
+    log.unlink()
+    log.touch()
+    remote._make_folders(paths, Users(service, service))
+    assert log.stat().st_uid == 1
+
+
 def test_a_link_in_the_place_of_a_folder_is_not_given_to_anybody(tmp_path: Path) -> None:
     paths = Paths(tmp_path / "root")
     elsewhere = tmp_path / "elsewhere"

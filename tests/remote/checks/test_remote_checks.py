@@ -13,7 +13,7 @@ from sra.checks import Finding
 from sra.config import DaemonConfig
 from sra.paths import Paths
 from sra.remote.activation import virtual_screen_linux
-from sra.remote.build_license import latest_time
+from sra.remote.build import latest_time
 from sra.remote.checks import remote_checks as doctor_remote
 from sra.remote.checks.remote_checks import CHECKS, CheckedRemote, listen_address
 from sra.remote.screen_sharing.x11 import displays_linux

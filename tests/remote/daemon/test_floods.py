@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from sra.admin.session import AdminSession
-from sra.remote.daemon import audit_rules
+from sra.remote.daemon import daemon_audit
 from sra.wire.messages import Cancel, Message, Ping, Remark, ScreenRequest
 from sra.wire.rates import ENDURED, RATES, FloodError, Rate
 from tests.admin.connecting import connect
@@ -45,7 +45,7 @@ async def test_questions_that_come_too_fast_are_refused_late_and_told_once_for_e
         told = remote.records.of("too-many")
         assert [facts["message"] for facts in told] == ["ScreenRequest"] * 5
         assert {facts["account"] for facts in told} == {"ann"}
-        assert audit_rules.rule_for("too-many", dict(told[0])).is_refusal
+        assert daemon_audit.rule_for("too-many", dict(told[0])).is_refusal
         await session.close("done")
 
 

@@ -125,7 +125,7 @@ async def use_in(reader: MemoryReader, card: MemoryCard, rounds: int) -> None:
             key.verify(reply.output, request.input, ec.ECDSA(utils.Prehashed(SHA256())))
 
 
-async def test_a_full_house_says_so() -> None:
+async def test_a_remote_that_is_full_says_so() -> None:
     async with running_remote(readers=0, max_sessions=1) as remote:
         ann = await connected(remote, MemoryCard())
         with pytest.raises(LinkError, match="as many connections as it may have"):

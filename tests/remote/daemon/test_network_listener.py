@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sra.errors import LinkError, RefusedError
-from sra.remote.daemon import sessions as sessions_module
+from sra.remote.daemon import network_listener
 from sra.transport import channel as channel_module
 from sra.transport.gate import GateLimits
 from sra.wire.messages import Attach, EjectCard, Goodbye, Hello, InsertCard, Message, Ping, Proof
@@ -63,7 +63,7 @@ async def test_a_proof_before_the_challenge_is_told_nothing() -> None:
 
 
 async def test_who_says_nothing_is_gone_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions_module, "HELLO_DEADLINE", 0.05)
+    monkeypatch.setattr(network_listener, "HELLO_DEADLINE", 0.05)
     async with running_remote(readers=0, limits=GateLimits(strangers=1, per_address=100)) as remote:
         assert await all_that_is_said(remote.port) == b""
         await remote.until_no_strangers()
@@ -73,7 +73,7 @@ async def test_who_says_nothing_is_gone_in_time(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_who_never_proves_anything_is_gone_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions_module, "PROOF_DEADLINE", 0.05)
+    monkeypatch.setattr(network_listener, "PROOF_DEADLINE", 0.05)
     async with running_remote(readers=0, limits=GateLimits(strangers=1, per_address=100)) as remote:
         assert await all_that_is_said(remote.port, (1, hello_of(MemoryCard()))) != b""
         await remote.until_no_strangers()
@@ -97,7 +97,7 @@ async def test_a_card_that_expired_stays_so_when_the_clock_is_set_back() -> None
         card = MemoryCard(ends=timedelta(days=1))
         remote.accounts.pair(card, "ann")
         shown = datetime.now(UTC) + timedelta(days=2)
-        remote.network._house = replace(remote.network._house, now=lambda: shown)
+        remote.network._admission = replace(remote.network._admission, now=lambda: shown)
         with pytest.raises(RefusedError, match="expired"):
             await connect(remote.port, card)
 

@@ -13,7 +13,7 @@ import pytest
 
 from sra.errors import RefusalCode, RefusedError
 from sra.remote.daemon.screens import Screens
-from sra.remote.screen_sharing import helper_messages as vocabulary
+from sra.remote.screen_sharing import helper_messages
 from sra.remote.screen_sharing.helper_messages import Done, Ended, Failed, Grant, Granted, HelperReply, Open
 from sra.remote.screen_sharing.link import NOT_SET_UP
 from sra.transport.stream import Stream
@@ -32,7 +32,7 @@ class FakeHelper:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.asked: list[vocabulary.Request] = []
+        self.asked: list[helper_messages.Request] = []
         self.servers: list[socket.socket] = []
         self.open_links: list[socket.socket] = []
         self.answer: HelperReply = Granted("_srascreen", "p" * 24, 60)
@@ -52,12 +52,12 @@ class FakeHelper:
         loop = asyncio.get_running_loop()
         with contextlib.suppress(OSError):
             while packet := await loop.sock_recv(link, 4096):
-                request = vocabulary.request(packet)
+                request = helper_messages.decode_request(packet)
                 self.asked.append(request)
                 if isinstance(request, Open):
                     self._send_server(link)
                 else:
-                    link.send(vocabulary.encode(self.answer))
+                    link.send(helper_messages.encode(self.answer))
         self.open_links.remove(link)
         link.close()
 
@@ -67,7 +67,7 @@ class FakeHelper:
         self.servers.append(ours)
         ours.send(GREETING)
         with theirs:
-            socket.send_fds(link, [vocabulary.encode(Done())], [theirs.fileno()])
+            socket.send_fds(link, [helper_messages.encode(Done())], [theirs.fileno()])
 
     def close(self) -> None:
         for each in (self._listening, *self.servers, *self.open_links):
@@ -213,7 +213,7 @@ async def test_a_new_grant_of_the_same_session_ends_the_one_before(tmp_path: Pat
 async def test_a_ticket_dies_with_the_password(tmp_path: Path) -> None:
     async with scene(tmp_path) as there:
         grant = await there.grant("ann's")
-        there.helper.open_links[0].send(vocabulary.encode(Ended("The screen's password was not used.")))
+        there.helper.open_links[0].send(helper_messages.encode(Ended("The screen's password was not used.")))
         await until(lambda: "screen-ended" in there.records.events)
         assert there.records.of("screen-ended")[0]["reason"] == "The screen's password was not used."
         assert await is_refused(there, grant.ticket)
@@ -237,7 +237,7 @@ async def test_when_the_screen_goes_away_the_helper_says_why(tmp_path: Path) -> 
         assert await heard(viewer) == GREETING
         there.helper.servers[0].close()
         assert await heard(viewer) == b""
-        there.helper.open_links[0].send(vocabulary.encode(Ended("Somebody logged out.")))
+        there.helper.open_links[0].send(helper_messages.encode(Ended("Somebody logged out.")))
         await until(lambda: "screen-ended" in there.records.events)
         assert there.records.of("screen-ended")[0]["reason"] == "Somebody logged out."
 

@@ -6,9 +6,9 @@ from cryptography.x509 import ocsp as library
 
 from sra.identity.authorities import Issued
 from sra.identity.crl import RevocationList
-from sra.identity.lists import ALL_REASONS, reasons
 from sra.identity.ocsp import OcspAnswer
 from sra.identity.revocation import EvidenceError
+from sra.identity.status import ALL_REASONS, reasons
 from sra.remote.revocation.sources import ListSource, ResponderSource, Source, digest
 from tests.chains import NOW, Responder, key, root
 from tests.remote.revocation.servers import Handler, Reply, content, serving

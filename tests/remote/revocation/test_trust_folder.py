@@ -80,7 +80,7 @@ def test_a_stranger_s_file_trusts_nobody(folder: Path) -> None:
         os.chown(folder / "authorities.pem", owner, owner)
         found = read(folder)
         assert found.authorities.all == ()
-        assert "belongs to somebody else" in str(found.problems[0])
+        assert "belongs to another user" in str(found.problems[0])
 
 
 def test_of_two_authorities_with_one_name_the_list_counts_for_its_signer(folder: Path) -> None:

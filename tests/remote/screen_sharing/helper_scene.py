@@ -12,17 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from sra.remote.screen_sharing import screen_account
 from sra.remote.screen_sharing.helper import Helper
 from sra.remote.screen_sharing.link import ScreenLink
 from sra.remote.screen_sharing.password import LOCKED, OnePassword
 from sra.remote.screen_sharing.recording import recorder as recording_linux
 from sra.remote.screen_sharing.recording.folder import RecordingFolder
 from sra.remote.screen_sharing.recording.recorder import MEBIBYTE, ShareRecorder
+from sra.remote.screen_sharing.screen_account import ScreenAccount
 from sra.remote.screen_sharing.share import Policy, SharePlace
 from sra.remote.screen_sharing.wayland.wlroots_linux import Compositor
 from sra.remote.screen_sharing.x11 import vnc_linux
 from sra.remote.screen_sharing.x11.displays_linux import Display, NoDisplayError, RunningProcess
-from sra.remote.screen_sharing.x11.vnc_linux import VncAccount
 from tests.loopback import DEADLINE, until
 
 SERVER = """\
@@ -48,13 +49,13 @@ class Scene:
         self.folder = folder
         self.hashes: list[str] = []
         self.displays: list[Display | Compositor] = [DISPLAY]
-        account = VncAccount("_srascreen", 2**31, 2**31)
-        self.shelf = RecordingFolder(folder / "recordings")
-        recorder = ShareRecorder(self.shelf, account, MEBIBYTE) if recorded else None
+        account = ScreenAccount("_srascreen", 2**31, 2**31)
+        self.recordings = RecordingFolder(folder / "recordings")
+        recorder = ShareRecorder(self.recordings, account, MEBIBYTE) if recorded else None
         self.place = SharePlace(folder / "server", account, policy, self._find, recorder)
         self.place.folder.mkdir(exist_ok=True)
         self.password = OnePassword("_srascreen", self._set)
-        self.helper = Helper(self.socket, self.place, os.geteuid(), self.password, self.shelf)
+        self.helper = Helper(self.socket, self.place, os.geteuid(), self.password, self.recordings)
 
     @property
     def socket(self) -> Path:
@@ -80,14 +81,14 @@ class Scene:
 def use_programs_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """In place of X0tigervnc, ffmpeg and what says how large the display is; as who runs the test."""
 
-    def arguments(display: str, socket: Path, account: VncAccount, *, view_only: bool) -> Sequence[str]:
+    def arguments(display: str, socket: Path, account: ScreenAccount, *, view_only: bool) -> Sequence[str]:
         return (sys.executable, "-c", SERVER, str(socket))
 
     monkeypatch.setattr(vnc_linux, "arguments", arguments)
     monkeypatch.setattr(recording_linux, "PROGRAM", sys.executable)
     monkeypatch.setattr(recording_linux, "arguments", lambda *_: (sys.executable, "-c", RECORDER))
     monkeypatch.setattr(recording_linux, "SIZES", (sys.executable, "-c", SIZES))
-    monkeypatch.setattr(vnc_linux, "_rights", lambda _: (None, None, None))
+    monkeypatch.setattr(screen_account, "_rights", lambda _: (None, None, None))
 
 
 @asynccontextmanager

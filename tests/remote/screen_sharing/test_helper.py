@@ -42,6 +42,21 @@ async def test_what_a_killed_helper_left_is_removed_when_the_next_one_starts(tmp
         assert not there.place.cookies.exists()
 
 
+async def test_a_folder_in_the_place_of_a_file_bars_no_share(tmp_path: Path) -> None:
+    """The screen's account could have made it."""
+    (tmp_path / "server/cookie/full").mkdir(parents=True)
+    async with scene(tmp_path) as there:
+        link = there.link()
+        await link.grant(BY, view_only=False)
+        there.place.cookies.unlink()
+        (there.place.cookies / "full").mkdir(parents=True)
+        link.close()
+        await until(lambda: not there.place.cookies.exists())
+        link = there.link()
+        await link.grant(BY, view_only=False)
+        link.close()
+
+
 async def test_a_grant_has_a_server_and_a_password_and_ends_with_its_connection(tmp_path: Path) -> None:
     async with scene(tmp_path) as there:
         link = there.link()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sra.errors import ProtocolError
-from sra.remote.screen_sharing import helper_messages as vocabulary
+from sra.remote.screen_sharing import helper_messages
 from sra.remote.screen_sharing.helper_messages import (
     Burn,
     Collect,
@@ -38,14 +38,14 @@ REPLIES = [
 
 
 def test_requests_and_replies_arrive_as_they_were_sent() -> None:
-    assert [vocabulary.request(vocabulary.encode(each)) for each in REQUESTS] == REQUESTS
-    assert [vocabulary.reply(vocabulary.encode(each)) for each in REPLIES] == REPLIES
-    assert {type(each) for each in REQUESTS} == set(get_args(vocabulary.Request))
+    assert [helper_messages.decode_request(helper_messages.encode(each)) for each in REQUESTS] == REQUESTS
+    assert [helper_messages.decode_reply(helper_messages.encode(each)) for each in REPLIES] == REPLIES
+    assert {type(each) for each in REQUESTS} == set(get_args(helper_messages.Request))
 
 
 def test_the_longest_packet_is_within_the_limit() -> None:
-    longest = vocabulary.encode(Grant(view_only=True, by="\x01" * 400))
-    assert len(longest) <= vocabulary.MAX_PACKET
+    longest = helper_messages.encode(Grant(view_only=True, by="\x01" * 400))
+    assert len(longest) <= helper_messages.MAX_PACKET
 
 
 @pytest.mark.parametrize(
@@ -67,11 +67,11 @@ def test_the_longest_packet_is_within_the_limit() -> None:
 )
 def test_anything_else_is_no_request(packet: bytes) -> None:
     with pytest.raises(ProtocolError, match="does not know"):
-        vocabulary.request(packet)
+        helper_messages.decode_request(packet)
 
 
 @given(st.binary(max_size=200))
 def test_whatever_comes_is_a_packet_or_an_error(packet: bytes) -> None:
-    for parse in (vocabulary.request, vocabulary.reply):
+    for parse in (helper_messages.decode_request, helper_messages.decode_reply):
         with contextlib.suppress(ProtocolError):
             parse(packet)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sra.errors import RefusalCode, RefusedError
-from sra.remote.screen_sharing import helper_messages as vocabulary
+from sra.remote.screen_sharing import helper_messages
 from sra.remote.screen_sharing import share as sharing
 from sra.remote.screen_sharing.helper_messages import Done, Recorded, Written
 from sra.remote.screen_sharing.password import LOCKED
@@ -47,21 +47,21 @@ async def test_a_share_that_is_recorded_says_so_and_srad_hears_of_the_recording_
         link.close()
         digest = hashlib.sha256(b"pictures\n").hexdigest()
         recorded = Recorded(f"{name}.mkv", 9, digest)
-        assert vocabulary.reply(await collecting) == recorded
-        assert vocabulary.reply(await raw(there, b'{"type":"collect"}')) == recorded
-        assert vocabulary.reply(await raw(there, vocabulary.encode(Written(recorded.name)))) == Done()
-        assert b"nobody was told" in await raw(there, vocabulary.encode(Written(recorded.name)))
+        assert helper_messages.decode_reply(await collecting) == recorded
+        assert helper_messages.decode_reply(await raw(there, b'{"type":"collect"}')) == recorded
+        assert helper_messages.decode_reply(await raw(there, helper_messages.encode(Written(recorded.name)))) == Done()
+        assert b"hash was never told" in await raw(there, helper_messages.encode(Written(recorded.name)))
 
 
 async def test_a_share_ends_with_its_recording(tmp_path: Path) -> None:
     async with scene(tmp_path, recorded=True) as there:
         link = there.link()
         await link.grant(BY, view_only=False)
-        (there.shelf.folder / "older").write_bytes(bytes(MEBIBYTE))
+        (there.recordings.path / "older").write_bytes(bytes(MEBIBYTE))
         assert (await link.wait_ended()).startswith("The recordings of this remote's screen take the 1 MiB")
         assert there.hashes[-1] == LOCKED
         second = there.link()
-        with pytest.raises(RefusedError, match="somebody has to remove some") as refused:
+        with pytest.raises(RefusedError, match="remove some of those") as refused:
             await second.grant(BY, view_only=False)
         assert refused.value.code is RefusalCode.NOT_ALLOWED
         second.close()
@@ -76,7 +76,7 @@ async def test_a_screen_that_can_not_be_recorded_is_not_shared(tmp_path: Path, m
             await link.grant(BY, view_only=False)
         link.close()
         assert there.hashes == [LOCKED, LOCKED]
-        assert list(there.shelf.folder.iterdir()) == []
+        assert list(there.recordings.path.iterdir()) == []
         assert await raw(there, b'{"type":"lock"}') == b'{"type":"done"}'
 
 

@@ -15,19 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sra.errors import LinkError, ProtocolError
-from sra.remote.screen_sharing.wayland import pam_linux, plain_login, wayvnc_linux
-from sra.remote.screen_sharing.wayland import wayvnc_proxy as wayvnc_door
-from sra.remote.screen_sharing.wayland.wayvnc_linux import WlrootsScreen
+from sra.remote.screen_sharing.screen_account import ScreenAccount, ServerError
+from sra.remote.screen_sharing.wayland import pam_linux, wayvnc_proxy, wlroots_linux
 from sra.remote.screen_sharing.wayland.wayvnc_proxy import MAX_GUESTS, WayvncProxy
-from sra.remote.screen_sharing.wayland.wlroots_linux import Compositor
+from sra.remote.screen_sharing.wayland.wlroots_linux import Compositor, WlrootsScreen
 from sra.remote.screen_sharing.x11.displays_linux import RunningProcess
-from sra.remote.screen_sharing.x11.vnc_linux import ServerError, VncAccount
 from sra.transport.stream import Stream
 from tests.rfb_client import Attempt, RfbClient, attempt
 
-ACCOUNT = VncAccount("_srascreen", 999, 999)
+ACCOUNT = ScreenAccount("_srascreen", 999, 999)
 SERVER_INIT = struct.pack(">HH16xI", 640, 480, 6) + b"WayVNC"
-IN, OUT = Attempt((640, 480), ""), plain_login.REFUSED.decode()
+IN, OUT = Attempt((640, 480), ""), wayvnc_proxy.REFUSED.decode()
 LOGIN = (
     b"RFB 003.008\n" + b"\x13" + b"\0\2" + struct.pack(">III", 256, 10, 5) + b"_srascreen" + b"right"
     b"\1"
@@ -62,7 +60,7 @@ async def door(folder: Path, monkeypatch: pytest.MonkeyPatch, server: Handler = 
 
     monkeypatch.setattr(pam_linux, "lets_in", lets_in)
     inner = await asyncio.start_unix_server(server, folder / "inner")
-    with wayvnc_door._listen(folder / "vnc") as listening:
+    with wayvnc_proxy._listen(folder / "vnc") as listening:
         serving = asyncio.create_task(WayvncProxy(folder / "inner", ACCOUNT).serve(listening))
         yield asked
         serving.cancel()
@@ -98,7 +96,7 @@ async def test_a_screen_has_few_guests_at_a_time(tmp_path: Path, monkeypatch: py
     async with door(tmp_path, monkeypatch):
         guests = [await asyncio.open_unix_connection(tmp_path / "vnc") for _ in range(MAX_GUESTS)]
         for reader, _ in guests:
-            assert await reader.readexactly(12) == plain_login.VERSION
+            assert await reader.readexactly(12) == wayvnc_proxy.VERSION
         reader, writer = await asyncio.open_unix_connection(tmp_path / "vnc")
         assert await reader.read() == b""
         for _, guest in (*guests, (reader, writer)):
@@ -145,7 +143,7 @@ async def test_noise_is_cut_off(words: bytes) -> None:
     ours.shutdown(socket.SHUT_WR)
     _, viewer = await asyncio.get_running_loop().create_unix_connection(Stream, sock=theirs)
     with pytest.raises((LinkError, ProtocolError)):
-        await plain_login.admit(viewer, lambda _: pytest.fail("judged"))
+        await wayvnc_proxy.admit(viewer, lambda _: pytest.fail("judged"))
     viewer.close()
     ours.close()
 
@@ -171,7 +169,7 @@ def test_pam_is_not_asked_about_what_c_would_cut_short() -> None:
 
 @pytest.mark.parametrize("view_only", [True, False])
 def test_wayvnc_listens_at_a_socket_and_takes_nothing_where_it_is_only_watched(view_only: bool) -> None:
-    argv = wayvnc_door.arguments(Path("/run/inner"), view_only=view_only)
+    argv = wayvnc_proxy.arguments(Path("/run/inner"), view_only=view_only)
     assert argv[-2:] == ("--unix-socket", "/run/inner")
     assert ("--disable-input" in argv) is view_only
 
@@ -188,7 +186,7 @@ def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_question_is_one_argument_and_the_button_says_a_fixed_word() -> None:
-    asked = wayvnc_linux.question("ann; rm -rf / (192.0.2.1)", 30)
+    asked = wlroots_linux.question("ann; rm -rf / (192.0.2.1)", 30)
     assert asked[-1] == "ann; rm -rf / (192.0.2.1) wants to see this screen and work at it: refused in 30 s."
     assert asked[asked.index("Allow") + 1] == "echo allowed"
     assert sum("ann" in word for word in asked) == 1

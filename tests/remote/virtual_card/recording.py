@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from sra.piv import objects
-from sra.piv.certificate_objects import build_certificate
 from sra.piv.keys import (
     Algorithm,
     KeyDescription,
@@ -19,7 +18,7 @@ from sra.piv.keys import (
     PinRequest,
     Slot,
 )
-from sra.piv.objects import CERTIFICATES, CardContents, KeyHistory
+from sra.piv.objects import CERTIFICATES, CardContents, KeyHistory, build_certificate
 from sra.remote.virtual_card.applet import Applet
 
 PIN_IDLE = 60.0

@@ -9,11 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sra.piv import objects, tlv
-from sra.piv.certificate_objects import build_certificate
 from sra.piv.keys import Algorithm, PinReply, PinRequest, Slot
-from sra.piv.objects import CERTIFICATES, PIV_AID
-from sra.remote.virtual_card.applet import Applet
-from sra.remote.virtual_card.application import PROPERTIES
+from sra.piv.objects import CERTIFICATES, PIV_AID, build_certificate
+from sra.remote.virtual_card.applet import PROPERTIES, Applet
 from tests.remote.virtual_card.recording import (
     SELECT,
     VERIFY,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sra.errors import (
+    CardError,
     CardRemovedError,
     KeyMissingError,
     LinkError,
@@ -14,8 +15,10 @@ from sra.errors import (
     RefusedError,
 )
 from sra.piv import tlv
-from sra.piv.apdu import Command
+from sra.piv.apdu import ApduError, Command, StatusError
 from sra.piv.keys import Algorithm, KeyRequest, Operation, Slot
+from sra.piv.tlv import TlvError
+from sra.remote.virtual_card.key_use import status_of
 from tests.remote.virtual_card.recording import PIN_IDLE, VERIFY, World, make_world
 
 POINT = b"\x04" + bytes(64)
@@ -213,3 +216,19 @@ def test_nobody_authenticates_with_the_management_key(template: str) -> None:
 
 def test_the_management_key_has_no_other_algorithms() -> None:
     assert make_world().status(authenticate(0x07, 0x9B, tlv.encode(0x81))) == 0x6A86
+
+
+def test_a_status_error_is_its_own_word() -> None:
+    assert status_of(StatusError(0x6A82)) == 0x6A82
+
+
+@pytest.mark.parametrize("code", list(RefusalCode))
+def test_every_refusal_has_a_word(code: RefusalCode) -> None:
+    assert status_of(RefusedError(code, "no")) in {0x6400, 0x6982, 0x6985, 0x6F00}
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(ApduError(), 0x6700), (TlvError(), 0x6A80), (CardError(), 0x6F00), (ValueError(), 0x6F00)]
+)
+def test_other_errors_have_the_nearest_word(error: Exception, status: int) -> None:
+    assert status_of(error) == status

@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sra.piv import objects
-from sra.piv.certificate_objects import build_compressed_certificate
 from sra.piv.keys import Algorithm, Slot
 from sra.piv.objects import CERTIFICATES, CardContents
 from sra.remote.virtual_card.applet import Applet
+from tests.piv_blocks import build_compressed_certificate
 from tests.remote.virtual_card.macos_driver import DriverError, MacosDriver
 from tests.remote.virtual_card.recording import GUID, contents_of, describe
 from tests.remote.virtual_card.soft_keys import PIN, SoftKeys, SoftPinCheck, make_certificate, make_key

@@ -18,10 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sra.errors import CardError
-from sra.identity.slots import only_decrypts
-from sra.piv.certificate_objects import certificate_in
+from sra.identity.usage import only_decrypts
 from sra.piv.keys import KeyDescription, Operation, Slot, purpose
-from sra.piv.objects import CERTIFICATES, CardContents
+from sra.piv.objects import CERTIFICATES, CardContents, certificate_in
 
 UNREADABLE = "its certificate can't be read, so it can't be compared with the keys that sign"
 MAY_SIGN = (

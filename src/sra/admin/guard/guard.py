@@ -43,6 +43,7 @@ from sra.piv.keys import (
     PinRequest,
     Slot,
 )
+from sra.system.processes import first_of
 
 MAX_USES = 10_000
 """Key uses until the person connects anew: a working day at one every three seconds."""
@@ -218,19 +219,15 @@ class Guard:
 
     async def _while_lent(self, question: Coroutine[Any, Any, _T]) -> _T:
         """The answer, or ``RefusedError`` as soon as the person pauses or ejects: then the question disappears."""
-        asking = asyncio.ensure_future(question)
-        ends = [asyncio.ensure_future(self._lending.lender.switch.wait_paused()),
-                asyncio.ensure_future(self._ended.wait())]  # fmt: skip
+        ends = (self._lending.lender.switch.wait_paused(), self._ended.wait())
         try:
-            done, _ = await asyncio.wait([asking, *ends], return_when=asyncio.FIRST_COMPLETED)
-            self._check_lent()
-            if not done.isdisjoint(ends):  # paused and resumed in one moment
-                raise not_allowed("the person has paused it")
-            return asking.result()
+            async with first_of(question, *ends, until_all_ended=True) as (asking, paused, ended):
+                self._check_lent()
+                if paused.done() or ended.done():  # paused and resumed in one moment
+                    raise not_allowed("the person has paused it")
+                answer: _T = asking.result()
+                return answer
         finally:
-            for task in (asking, *ends):
-                task.cancel()
-            await asyncio.gather(asking, *ends, return_exceptions=True)
             if asked := self._lending.lender.queue.take_news():
                 self._watcher.notice(QuestionsStopped(asked))
 

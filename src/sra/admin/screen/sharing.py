@@ -11,6 +11,7 @@ from sra.admin.screen.viewer_socket import ViewerSocket, open_door
 from sra.admin.session import AdminSession, RemoteEndpoint
 from sra.errors import LinkError, ProtocolError, RefusalCode, RefusedError
 from sra.logs import clean
+from sra.system.processes import first_of
 from sra.transport.stream import Stream, join, open_stream
 from sra.wire.messages import MAX_TEXT, SCREEN_ALPN, NoScreen, ScreenGrant, ScreenRequest
 
@@ -104,14 +105,10 @@ class ScreenSharing:
         begun = loop.time()
         self._watcher.notice(ScreenOpened(self._view_only))
         join(local, stream)
-        ends = [asyncio.ensure_future(end) for end in (
-            local.wait_ended(), stream.wait_ended(), session.channel.wait_lost()
-        )]  # fmt: skip
         try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            async with first_of(local.wait_ended(), stream.wait_ended(), session.channel.wait_lost()):
+                pass
         finally:
-            for end in ends:
-                end.cancel()
             local.close()
             seconds = loop.time() - begun
             reason = _reason(session, local, stream)
@@ -121,19 +118,15 @@ class ScreenSharing:
 
 async def _let_in(door: ViewerSocket, viewer: asyncio.subprocess.Process) -> Stream:
     """The viewer's connection; ``RefusedError`` if it ends without one, or takes too long."""
-    accepting = asyncio.ensure_future(door.accept())
-    ending = asyncio.ensure_future(viewer.wait())
     try:
-        await asyncio.wait([accepting, ending], timeout=VIEWER_DEADLINE, return_when=asyncio.FIRST_COMPLETED)
-        if ending.done() and ending.result() == 0:  # it may have passed its job on to another process
-            await asyncio.wait([accepting], timeout=VIEWER_DEADLINE)
-        if accepting.done():
-            return accepting.result()
+        async with first_of(door.accept(), viewer.wait(), seconds=VIEWER_DEADLINE) as (accepting, ending):
+            if ending.done() and ending.result() == 0:  # it may have passed its job on to another process
+                await asyncio.wait([accepting], timeout=VIEWER_DEADLINE)
+            if accepting.done():
+                stream: Stream = accepting.result()
+                return stream
     except OSError as error:
         raise LinkError(f"The viewer can't be connected: {error.strerror or error}.") from error
-    finally:
-        accepting.cancel()
-        ending.cancel()
     how = f"ended with status {viewer.returncode}" if viewer.returncode else "did not connect"
     raise RefusedError(RefusalCode.NO_SCREEN, f"The viewer {how}, so the remote's screen can't be shown.")
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from sra.admin.screen.viewer_socket import ViewerSocket
 from sra.errors import UsageError
+from sra.system.processes import stop
 
 STOP_DEADLINE = 2.0
 """Seconds for the viewer to end; then it is killed."""
@@ -116,14 +117,4 @@ async def running(
     try:
         yield process
     finally:
-        await asyncio.shield(asyncio.create_task(_end(process)))
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    for end in (process.terminate, process.kill):
-        with contextlib.suppress(ProcessLookupError):
-            end()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_DEADLINE):
-                await process.wait()
-                return
+        await asyncio.shield(asyncio.create_task(stop(process, STOP_DEADLINE)))

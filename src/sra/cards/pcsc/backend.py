@@ -6,15 +6,13 @@ import asyncio
 
 from sra.cards.base import CardListing
 from sra.cards.pcsc import reader as pcsc_reader
-from sra.cards.pcsc.contents import PcscContents, read_card
+from sra.cards.pcsc.pcsc_contents import PcscContents, read_card
 from sra.cards.pcsc.pcsc_session import Notice, PcscSession
 from sra.cards.pcsc.piv import PcscPivApplication
-from sra.cards.pcsc.reader import ReaderState
-from sra.cards.pcsc.removal import wait_removed
-from sra.cards.pin_policies import check_new_pin, check_pin, check_puk
+from sra.cards.pcsc.reader import ReaderState, wait_removed
+from sra.cards.piv_defaults import check_new_pin, check_pin, check_puk
 from sra.errors import CardError, NoCardError, NoReaderError, PinNeededError, UsageError
-from sra.piv.keys import KeyReply, KeyRequest, PinPolicy, Slot
-from sra.piv.objects import CardContents
+from sra.piv.keys import KeyReply, KeyRequest, PinPolicy
 
 PREFIX = "pcsc:"
 
@@ -31,21 +29,13 @@ class PcscCard:
         """Take an open session; ``pad`` is the control code of the reader's PIN pad."""
         self._state = state
         self._session = session
-        self._contents = found.contents
-        self._touched = found.touched - _always(found.contents)
+        self.name = PREFIX + state.name
+        self.contents = found.contents
+        # Of keys that use the PIN up, the PIN's state doesn't tell whether the PIN or a touch was missing.
+        self._touched = found.touched - {key.slot for key in found.contents.keys if key.pin_policy is PinPolicy.ALWAYS}
         self._pad = pad
         self._most_told = 0
         self._is_verified = False
-
-    @property
-    def name(self) -> str:
-        """``pcsc:READER NAME``."""
-        return PREFIX + self._state.name
-
-    @property
-    def contents(self) -> CardContents:
-        """Everything readable, and the keys, as they were when the card was opened."""
-        return self._contents
 
     async def attempts_remaining(self) -> int:
         """PIN tries left, by a VERIFY without a PIN."""
@@ -95,7 +85,7 @@ class PcscCard:
         await self._session.take_turn(lambda piv: piv.unblock_pin(puk, new))
 
     async def lock(self) -> None:
-        """Have the card forget the verified PIN, whoever has verified it."""
+        """Have the card forget the verified PIN, whichever program has verified it."""
         await self._session.take_turn(self._session.forget_pin)
         self._is_verified = False
 
@@ -116,7 +106,7 @@ class PcscCard:
         await wait_removed(self._state)
 
     async def close(self) -> None:
-        """Let the card go; reset it if its PIN was verified here, so that nobody else has the use of that."""
+        """Let the card go; reset it if its PIN was verified here, so that no other program has the use of that."""
         await self._session.close(forget=self._is_verified)
 
 
@@ -124,7 +114,7 @@ class PcscBackend:
     """The cards in this machine's readers (``base.CardBackend``)."""
 
     def __init__(self, patience: float = pcsc_reader.PATIENCE, notice: Notice = lambda _: None) -> None:
-        """Store; ``notice`` is told what a person should know while another program keeps a card for up to so long."""
+        """Store; ``notice`` is told what the user should know while another program keeps a card for up to so long."""
         self._patience = patience
         self._notice = notice
 
@@ -148,24 +138,16 @@ class PcscBackend:
         return PcscCard(state, session, found, pad)
 
     async def _list(self, state: ReaderState) -> CardListing:
-        return CardListing(PREFIX + state.name, "card in a reader", await self._problem(state))
-
-    async def _problem(self, state: ReaderState) -> str:
-        """Why the card can't be used, or nothing."""
-        if not state.has_card:
-            return pcsc_reader.NO_CARD
-        session = PcscSession(state.name, self._patience, self._notice)
-        try:
-            await session.connect()
-        except CardError as error:
-            return str(error)
-        await session.close(forget=False)
-        return ""
-
-
-def _always(contents: CardContents) -> frozenset[Slot]:
-    """The keys that use the PIN up: of these, the PIN's state doesn't tell what was missing."""
-    return frozenset(key.slot for key in contents.keys if key.pin_policy is PinPolicy.ALWAYS)
+        problem = "" if state.has_card else pcsc_reader.NO_CARD
+        if state.has_card:
+            session = PcscSession(state.name, self._patience, self._notice)
+            try:
+                await session.connect()
+            except CardError as error:
+                problem = str(error)
+            else:
+                await session.close(forget=False)
+        return CardListing(PREFIX + state.name, "card in a reader", problem)
 
 
 def _find_reader(name: str) -> ReaderState:

@@ -7,17 +7,16 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from sra.cards.card_thread import CardThread, settle
-from sra.cards.pcsc import pad as pcsc_pad
+from sra.cards.base import CardThread, settle
 from sra.cards.pcsc.piv import PcscPivApplication, way_to_card
-from sra.cards.pcsc.reader import BUSY, WAITING, CardResetError, ReaderConnection
+from sra.cards.pcsc.reader import BUSY, WAITING, CardResetError, ReaderConnection, verify_control, verify_structure
 from sra.errors import CardBusyError, CardError, CardRemovedError, ProtocolError
 from sra.piv.tlv import TlvError
 
 T = TypeVar("T")
 
 NOTICE_AFTER = 1.0
-"""Seconds of waiting for another program after which the person is told."""
+"""Seconds of waiting for another program after which the user is told."""
 
 Notice = Callable[[str], None]
 
@@ -49,7 +48,7 @@ class PcscSession:
             raise
 
     async def take_turn(self, work: Callable[[PcscPivApplication], T]) -> T:
-        """What ``work`` returns, done with nobody else's commands in between, however long the card takes for it.
+        """What ``work`` returns, done with no other program's commands in between, however long the card takes for it.
 
         Raise ``CardBusyError`` if another program keeps the card for too long; the work is not done then.
         """
@@ -74,11 +73,11 @@ class PcscSession:
 
     def pad_control(self) -> int | None:
         """Within a turn: the control code of the reader's PIN pad; ``None`` if it has none."""
-        return pcsc_pad.verify_control(self._connection.features())
+        return verify_control(self._connection.features())
 
     def verify_on_pad(self, piv: PcscPivApplication, control: int) -> None:
         """Within a turn: have the PIN typed on the reader."""
-        piv.verify_on_pad(lambda: self._connection.control(control, pcsc_pad.verify_structure()))
+        piv.verify_on_pad(lambda: self._connection.control(control, verify_structure()))
 
     async def close(self, forget: bool) -> None:
         """Let the card go, once what is under way is done; ``forget`` resets it, which ends its PIN state.
@@ -104,7 +103,7 @@ class PcscSession:
             raise CardBusyError(BUSY)
 
     def _await_turn(self, turn: Future[T], work: Callable[[PcscPivApplication], T]) -> None:
-        """In the thread: begin a transaction, then do the work unless nobody waits for it any more."""
+        """In the thread: begin a transaction, then do the work unless the caller has given up waiting."""
         try:
             self._begin(turn, work)
         except CardResetError:
@@ -115,7 +114,8 @@ class PcscSession:
     def _begin(self, turn: Future[T], work: Callable[[PcscPivApplication], T]) -> None:
         with self._connection.transaction():
             if turn.set_running_or_notify_cancel():
-                settle(turn, lambda: _understood(work, self._piv()))
+                piv = PcscPivApplication(way_to_card(self._connection.transmit, self._connection.is_t0))
+                settle(turn, lambda: _understood(work, piv))
 
     def _begin_again(self, turn: Future[T], work: Callable[[PcscPivApplication], T]) -> None:
         """After a reset by another program: PIV has to be selected again, and the PIN state is gone."""
@@ -129,9 +129,6 @@ class PcscSession:
             self._begin(turn, work_selected)
         except CardError as error:
             _fail(turn, error)
-
-    def _piv(self) -> PcscPivApplication:
-        return PcscPivApplication(way_to_card(self._connection.transmit, self._connection.is_t0))
 
 
 def _fail(turn: Future[T], error: CardError) -> None:

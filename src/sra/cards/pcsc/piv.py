@@ -108,7 +108,7 @@ def way_to_card(transmit: Callable[[bytes], bytes], is_t0: bool) -> Sender:
 
 
 class PcscPivApplication:
-    """The PIV application of a card, which is the selected one as far as nobody else interferes."""
+    """The PIV application of a card, which is the selected one as far as no other program interferes."""
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
@@ -170,7 +170,11 @@ class PcscPivApplication:
 
     def use(self, request: KeyRequest) -> bytes:
         """The answer of GENERAL AUTHENTICATE (part 2, section 3.2.4); raise ``PinNeededError`` or ``CardError``."""
-        template = tlv.encode(_DYNAMIC, tlv.encode(_RESPONSE) + tlv.encode(*_input(request)))
+        # ECDSA takes digests as long as the curve: zeros before one are the same number.
+        derives, size = request.operation is Operation.DERIVE, request.algorithm.size
+        data = request.input if derives else request.input.rjust(size, b"\0")
+        asked = tlv.encode(_EXPONENTIATION if derives else _CHALLENGE, data)
+        template = tlv.encode(_DYNAMIC, tlv.encode(_RESPONSE) + asked)
         ins = Instruction.GENERAL_AUTHENTICATE
         response = self._send_selected(
             Command(0x00, ins, request.algorithm, request.slot, template, MAX_SHORT_RESPONSE)
@@ -179,7 +183,10 @@ class PcscPivApplication:
             raise PinNeededError(f"The card wants its PIN before it uses the key {request.slot:02X}.")
         if response.status in _NO_SUCH_KEY:
             raise KeyMissingError(f"The card has no {request.algorithm.name} key {request.slot:02X}.")
-        return _result(tlv.unwrap(_DYNAMIC, _data(response)))
+        result = tlv.fields(tlv.unwrap(_DYNAMIC, _data(response))).get(_RESPONSE)
+        if not result:
+            raise tlv.TlvError("it holds no result")
+        return result
 
     def _set_pin(self, ins: Instruction, code: bytes, new: bytes, wrong: _Wrong, blocked: _Blocked) -> None:
         self.select()
@@ -210,20 +217,6 @@ def _check_code(response: Response, wrong: _Wrong, blocked: _Blocked) -> None:
         return
     tries = _tries(response)
     raise wrong(tries) if tries else blocked()
-
-
-def _input(request: KeyRequest) -> tuple[int, bytes]:
-    """The tag and value to be worked on. ECDSA takes digests as long as the curve: zeros before are the same number."""
-    if request.operation is Operation.DERIVE:
-        return _EXPONENTIATION, request.input
-    return _CHALLENGE, request.input.rjust(request.algorithm.size, b"\0")
-
-
-def _result(template: bytes) -> bytes:
-    result = tlv.fields(template).get(_RESPONSE)
-    if not result:
-        raise tlv.TlvError("it holds no result")
-    return result
 
 
 def _data(response: Response) -> bytes:

@@ -2,21 +2,68 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from smartcard import scard
 
-from sra.cards.pcsc.pad import GET_FEATURES
+from sra.cards.base import CardThread
+from sra.checks import WrongError
 from sra.errors import CardBusyError, CardError, CardRemovedError, NoCardError, NoReaderError
+
+GET_FEATURES = 3400
+"""CM_IOCTL_GET_FEATURE_REQUEST (PC/SC part 10, section 2.2), as SCARD_CTL_CODE takes it."""
+
+_VERIFY_PIN_DIRECT = 0x06
+_FEATURE = struct.Struct(">BBI")
+"""PCSC_TLV_STRUCTURE: the feature, 4, and the control code that asks for it."""
+
+_SECONDS = 60
+"""For the first digit and between two: as long as a user needs to find the reader."""
+
+_VERIFY = bytes.fromhex("0020008008FFFFFFFFFFFFFFFF")
+"""VERIFY of the application PIN, into which the reader puts what is typed."""
+
+_STRUCTURE = struct.Struct("=BBBBBHBBHB3sI")
+
+
+def verify_control(features: bytes) -> int | None:
+    """The control code by which the reader verifies a PIN itself; ``None`` if it has no such feature."""
+    whole = len(features) - len(features) % _FEATURE.size
+    found = {feature: code for feature, _, code in _FEATURE.iter_unpack(features[:whole])}
+    return found.get(_VERIFY_PIN_DIRECT)
+
+
+def verify_structure() -> bytes:
+    """The PIN_VERIFY_STRUCTURE (section 2.5.2) for a PIV card, in the machine's byte order."""
+    return (
+        _STRUCTURE.pack(
+            _SECONDS,
+            _SECONDS,
+            0x82,  # the PIN begins at byte 0, left justified, in ASCII
+            0x08,  # in a block of 8 bytes, without its length
+            0x00,
+            0x0608,  # 6 to 8 digits
+            0x02,  # ended by the OK key
+            0x01,  # one message,
+            0x0409,  # in English,
+            0x00,  # the first
+            bytes(3),
+            len(_VERIFY),
+        )
+        + _VERIFY
+    )
+
 
 PATIENCE = 10.0
 """Seconds for which another program may keep the card from us: some key uses of the slowest cards."""
 
 _RETRY = 0.1
-"""Seconds between two attempts to connect to a card that somebody has for himself."""
+"""Seconds between two attempts to connect to a card that another program has for itself."""
 
 _REMOVAL_SEEN = 0.5
 """Seconds after which the service has seen that a card is out: it looks for most readers' cards every 0.4 s."""
@@ -87,7 +134,11 @@ class ReaderConnection:
         self._context = establish()
         deadline = time.monotonic() + patience
         told = False
-        while not self._connects():
+        while True:
+            code, self._card, self._protocol = scard.SCardConnect(self._context, self.reader, *_HOW)
+            if code != scard.SCARD_E_SHARING_VIOLATION:
+                check(code)
+                return
             if time.monotonic() > deadline:
                 raise CardBusyError(BUSY)
             if not told:
@@ -102,7 +153,7 @@ class ReaderConnection:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Nobody else's commands come in between; blocks while another program has a transaction."""
+        """Let no other program's commands come in between; blocks while another program has a transaction."""
         check(scard.SCardBeginTransaction(self._card))
         try:
             yield
@@ -138,7 +189,7 @@ class ReaderConnection:
         check(code)
 
     def disconnect(self, forget: bool) -> None:
-        """Let the card go; ``forget`` resets it, so that its PIN is not verified any more for anybody."""
+        """Let the card go; ``forget`` resets it, so that its PIN is not verified any more for any program."""
         if self._card:
             scard.SCardDisconnect(self._card, scard.SCARD_RESET_CARD if forget else scard.SCARD_LEAVE_CARD)
         if self._context:
@@ -154,13 +205,6 @@ class ReaderConnection:
             time.sleep(_REMOVAL_SEEN / 10)
         check(code)
 
-    def _connects(self) -> bool:
-        code, self._card, self._protocol = scard.SCardConnect(self._context, self.reader, *_HOW)
-        if code == scard.SCARD_E_SHARING_VIOLATION:
-            return False
-        check(code)
-        return True
-
 
 _HOW = (scard.SCARD_SHARE_SHARED, scard.SCARD_PROTOCOL_T0 | scard.SCARD_PROTOCOL_T1)
 
@@ -170,6 +214,15 @@ def establish() -> int:
     code, context = scard.SCardEstablishContext(scard.SCARD_SCOPE_SYSTEM)
     check(code)
     return int(context)
+
+
+def check_pcscd() -> str:
+    """Raise ``WrongError`` unless the smart card service answers."""
+    code, found = scard.SCardEstablishContext(scard.SCARD_SCOPE_USER)
+    if code != scard.SCARD_S_SUCCESS:
+        raise WrongError(f"pcscd does not answer: {scard.SCardGetErrorMessage(code)}", "systemctl start pcscd.socket")
+    scard.SCardReleaseContext(found)
+    return "pcscd answers"
 
 
 @contextlib.contextmanager
@@ -227,3 +280,42 @@ def _state(found: tuple[str, int, list[int]]) -> ReaderState:
     if flags & (scard.SCARD_STATE_UNKNOWN | scard.SCARD_STATE_UNAVAILABLE):
         return ReaderState(name, has_card=False, changes=-1)
     return ReaderState(name, has_card=bool(flags & scard.SCARD_STATE_PRESENT), changes=flags >> 16)
+
+
+_CANCEL_RETRY = 0.05
+"""Seconds: a cancellation that comes before the waiting has begun is lost, and has to be repeated."""
+
+
+class _Watch:
+    """A wait for the removal, in a thread of its own; ``cancel`` may be called from another one."""
+
+    def __init__(self, state: ReaderState) -> None:
+        self._state = state
+        self._context: int | None = None
+
+    def run(self) -> None:
+        """Return when the card is out, its reader or the service gone, or the wait cancelled."""
+        try:
+            with context() as established:
+                self._context = established
+                wait_changed(established, self._state)
+        except CardError:
+            return
+
+    def cancel(self) -> None:
+        if self._context is not None:
+            cancel(self._context)
+
+
+async def wait_removed(state: ReaderState) -> None:
+    """Return when the card that ``state`` tells of is out, its reader unplugged, or the service gone."""
+    watch = _Watch(state)
+    thread = CardThread(f"removal of the card in {state.name}")
+    waiting = thread.run(watch.run)
+    thread.stop()
+    try:
+        await asyncio.shield(waiting)
+    finally:
+        while not waiting.done():
+            await asyncio.to_thread(watch.cancel)
+            await asyncio.wait({waiting}, timeout=_CANCEL_RETRY)

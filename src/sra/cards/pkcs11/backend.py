@@ -13,14 +13,12 @@ import pkcs11
 from pkcs11 import TokenFlag
 
 from sra.cards.base import CardListing
-from sra.cards.pin_policies import pin_policy
-from sra.cards.piv_contents import build_contents, describe_keys
-from sra.cards.pkcs11.module import Module, module_at
-from sra.cards.pkcs11.module_slots import FoundKey, choose_slots
-from sra.cards.pkcs11.pkcs11_errors import LOW_TRIES
-from sra.cards.pkcs11.pkcs11_names import PREFIX, Pkcs11Name, parse_name
+from sra.cards.piv_defaults import pin_policy
+from sra.cards.pkcs11.module import LOW_TRIES, Module, module_at
+from sra.cards.pkcs11.module_slots import PREFIX, FoundKey, Pkcs11Name, choose_slots, parse_name
 from sra.cards.pkcs11.pkcs11_session import ON_PAD, Pkcs11Session
 from sra.errors import CardError, KeyMissingError, NoCardError, PinUnfitError, UsageError
+from sra.piv.contents import build_contents, describe_keys
 from sra.piv.keys import KeyDescription, KeyReply, KeyRequest, PinPolicy, Slot
 from sra.piv.objects import GUID_SIZE, CardContents
 
@@ -28,7 +26,7 @@ _POLL = 0.5
 """Seconds between two looks for the card: no module wakes us up, and half a second of it is not seen."""
 
 _CLOSING = 5.0
-"""Seconds that the module gets for the logout; it may be waiting for a person at a pad."""
+"""Seconds that the module gets for the logout; it may be waiting for the user at a pad."""
 
 _NO_KEYS = "It has no certificate (readable without a PIN) with a key that a PIV card could have."
 
@@ -63,7 +61,7 @@ class Pkcs11Card:
     """An open card behind a module (``base.Card``)."""
 
     def __init__(self, name: Pkcs11Name, place: CardPlace, session: Pkcs11Session, opened: _Opened) -> None:
-        self._name = name
+        self.name = str(name)
         self._place = place
         self._module = place.module
         self._session = session
@@ -71,11 +69,6 @@ class Pkcs11Card:
         self.contents = opened.contents
         self.has_pin_pad = opened.has_pin_pad
         self._pin: str | None = None
-
-    @property
-    def name(self) -> str:
-        """``pkcs11:LABEL``, as it was given."""
-        return str(self._name)
 
     async def attempts_remaining(self) -> int:
         """PIN tries left, as far as PKCS#11 tells: 3 while all is well, 2 after a wrong one, 1, 0."""
@@ -128,8 +121,11 @@ class Pkcs11Card:
 
     async def wait_removed(self) -> None:
         """Return when the card is out, or its module fails."""
+        number = self._place.slot.slot_id
         try:
-            while await self._module.run(self._is_there):  # noqa: ASYNC110 - nothing signals it
+            while await self._module.run(  # noqa: ASYNC110 - nothing signals it
+                lambda: number in {slot.slot_id for slot in self._module.slots()}
+            ):
                 await asyncio.sleep(_POLL)
         except CardError:
             return
@@ -139,9 +135,6 @@ class Pkcs11Card:
         self._pin = None
         ending = asyncio.ensure_future(self._module.run(self._session.logout))
         await asyncio.wait({ending}, timeout=_CLOSING)
-
-    def _is_there(self) -> bool:
-        return any(slot.slot_id == self._place.slot.slot_id for slot in self._module.slots())
 
 
 class Pkcs11Backend:
@@ -193,18 +186,19 @@ class Pkcs11Backend:
 
 
 async def _find(module: Module) -> list[CardPlace]:
-    return await module.run(lambda: _places(module))
+    """Where the module's cards are."""
 
+    def look() -> list[CardPlace]:
+        places = []
+        for slot in module.slots():
+            card = slot.get_token()
+            if card.flags & TokenFlag.TOKEN_INITIALIZED:
+                serial = card.serial.decode("ascii", "replace").strip("\0 ")
+                maker = f"{card.manufacturer_id} {card.model}".strip()
+                places.append(CardPlace(module, slot, card.label.strip(), serial, maker))
+        return places
 
-def _places(module: Module) -> list[CardPlace]:
-    """In the module's thread: where its cards are."""
-    found = ((slot, slot.get_token()) for slot in module.slots())
-    return [_place(module, slot, card) for slot, card in found if card.flags & TokenFlag.TOKEN_INITIALIZED]
-
-
-def _place(module: Module, slot: pkcs11.Slot, card: pkcs11.Token) -> CardPlace:
-    serial = card.serial.decode("ascii", "replace").strip("\0 ")
-    return CardPlace(module, slot, card.label.strip(), serial, f"{card.manufacturer_id} {card.model}".strip())
+    return await module.run(look)
 
 
 def _names(places: Sequence[CardPlace]) -> dict[CardPlace, str]:

@@ -1,20 +1,63 @@
 """Which key of a card behind a PKCS#11 module is presented in which slot of the PIV card (docs/cards.md). No I/O.
 
-A key that has the CKA_ID that OpenSC would give a slot's key goes there, if its certificate allows what the slot is
-for. The others go by the usages in their certificates.
+A card is called ``pkcs11:LABEL[#SERIAL][/SLOT=ID,...]``; the serial number tells cards with the same label apart. Slots
+that are named get the keys with these CKA_IDs (hexadecimal), and nothing else is presented. Without any, a key that has
+the CKA_ID that OpenSC would give a slot's key goes there, if its certificate allows what the slot is for; the others go
+by the usages in their certificates.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from sra.cards.key_algorithms import algorithm_of
-from sra.errors import CardError, KeyMissingError
+from sra.cards.piv_defaults import algorithm_of
+from sra.errors import CardError, KeyMissingError, UsageError
 from sra.piv.keys import Algorithm, Operation, Slot, purpose
+
+PREFIX = "pkcs11:"
+
+_CHOICE = re.compile(r"/((?:[0-9A-Fa-f]{2}=(?:[0-9A-Fa-f]{2})+)(?:,[0-9A-Fa-f]{2}=(?:[0-9A-Fa-f]{2})+)*)$")
+
+
+@dataclass(frozen=True)
+class Pkcs11Name:
+    """A card's name taken apart; ``card`` is the label, with ``#SERIAL`` or without."""
+
+    card: str
+    chosen: dict[Slot, bytes] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """The whole name."""
+        choice = ",".join(f"{slot:02X}={key_id.hex()}" for slot, key_id in self.chosen.items())
+        return f"{PREFIX}{self.card}{'/' if choice else ''}{choice}"
+
+
+def parse_name(text: str) -> Pkcs11Name:
+    """The name that the user has given; raise ``UsageError``."""
+    if not text.startswith(PREFIX):
+        raise UsageError(f"{text!r} is not the name of a card behind a PKCS#11 module; those begin with {PREFIX!r}.")
+    card = text.removeprefix(PREFIX)
+    found = _CHOICE.search(card)
+    if found is None:
+        return Pkcs11Name(card)
+    pairs = [pair.split("=") for pair in found[1].split(",")]
+    chosen = {_slot(slot): bytes.fromhex(key_id) for slot, key_id in pairs}
+    if len(chosen) != len(pairs):
+        raise UsageError("A slot is given twice in the card's name.")
+    return Pkcs11Name(card[: found.start()], chosen)
+
+
+def _slot(text: str) -> Slot:
+    try:
+        return Slot(int(text, 16))
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no slot; those are 9A, 9C, 9D, 9E, and 82 to 95.") from error
+
 
 OPENSC_IDS: dict[bytes, Slot] = {
     b"\x01": Slot.AUTHENTICATION,
@@ -54,7 +97,9 @@ def found_key(key_id: bytes, certificate: bytes) -> FoundKey | None:
     """A key that a PIV card could have; ``None`` for authorities, other algorithms and damaged certificates."""
     try:
         algorithm = algorithm_of(certificate)
-        is_authority = _is_authority(certificate)
+        extensions = x509.load_der_x509_certificate(certificate).extensions
+        # Cards keep the certificates of authorities along with the user's.
+        is_authority = any(isinstance(one.value, x509.BasicConstraints) and one.value.ca for one in extensions)
     except (CardError, *_MALFORMED):
         return None
     return None if algorithm is None or is_authority else FoundKey(key_id, certificate, algorithm)
@@ -62,19 +107,19 @@ def found_key(key_id: bytes, certificate: bytes) -> FoundKey | None:
 
 def choose_slots(keys: Iterable[FoundKey], chosen: Mapping[Slot, bytes]) -> dict[Slot, FoundKey]:
     """The key of each slot; raise ``KeyMissingError`` if a key is ``chosen`` that is not there."""
-    newest = {key.key_id: key for key in sorted(keys, key=_begins)}
+    by_age = sorted(keys, key=lambda key: x509.load_der_x509_certificate(key.certificate).not_valid_before_utc)
+    newest = {key.key_id: key for key in by_age}
+    for slot, key_id in chosen.items():
+        if key_id not in newest:
+            known = ", ".join(sorted(found.hex() for found in newest)) or "none"
+            raise KeyMissingError(
+                f"No certificate has the ID {key_id.hex()} chosen for {slot:02X}; there are: {known}."
+            )
     if chosen:
-        return {slot: _key_of(newest, slot, key_id) for slot, key_id in chosen.items()}
+        return {slot: newest[key_id] for slot, key_id in chosen.items()}
     placed = {slot: newest[key_id] for key_id, slot in OPENSC_IDS.items() if _fits(newest.get(key_id), slot)}
     rest = [newest[key_id] for key_id in sorted(newest) if newest[key_id] not in placed.values()]
     return dict(sorted(_place_by_usage(placed, rest).items(), key=lambda pair: (pair[0].is_retired, pair[0])))
-
-
-def _key_of(keys: Mapping[bytes, FoundKey], slot: Slot, key_id: bytes) -> FoundKey:
-    if key_id not in keys:
-        known = ", ".join(sorted(found.hex() for found in keys)) or "none"
-        raise KeyMissingError(f"No certificate has the ID {key_id.hex()} chosen for {slot:02X}; there are: {known}.")
-    return keys[key_id]
 
 
 def _place_by_usage(placed: dict[Slot, FoundKey], rest: list[FoundKey]) -> dict[Slot, FoundKey]:
@@ -111,13 +156,3 @@ def _usages(certificate: bytes) -> _Usages:
             decrypts = usage.key_encipherment or usage.data_encipherment or usage.key_agreement
             return _Usages(usage.digital_signature, usage.content_commitment, decrypts, logs_in)
     return _Usages(signs=True, commits=False, decrypts=True, logs_in=logs_in)
-
-
-def _is_authority(certificate: bytes) -> bool:
-    """Whether the certificate is an authority's, which cards keep along with the person's."""
-    extensions = x509.load_der_x509_certificate(certificate).extensions
-    return any(isinstance(one.value, x509.BasicConstraints) and one.value.ca for one in extensions)
-
-
-def _begins(key: FoundKey) -> float:
-    return x509.load_der_x509_certificate(key.certificate).not_valid_before_utc.timestamp()

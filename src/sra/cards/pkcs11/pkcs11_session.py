@@ -10,10 +10,10 @@ from typing import Any
 import pkcs11
 from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass, TokenFlag
 
+from sra.cards.pkcs11.module import USUAL_TRIES, tries_left, wrong_pin, wrong_puk
 from sra.cards.pkcs11.module_slots import FoundKey, found_key
-from sra.cards.pkcs11.pkcs11_errors import USUAL_TRIES, tries_left, wrong_pin, wrong_puk
 from sra.cards.pkcs11.use import KEY_TYPES, use
-from sra.errors import CardError, KeyMissingError, PinBlockedError, PinNeededError, PinUnfitError, PukBlockedError
+from sra.errors import KeyMissingError, PinBlockedError, PinNeededError, PinUnfitError, PukBlockedError
 from sra.piv.keys import KeyRequest, Slot
 
 ON_PAD = ""
@@ -63,9 +63,10 @@ class Pkcs11Session:
         return min(told, max(1, USUAL_TRIES - self._wrong))
 
     def read(self) -> FoundCard:
-        """What everybody may read."""
+        """What may be read without a login."""
         with contextlib.closing(self._slot.get_token().open()) as session:
-            pairs = [_id_and_value(found) for found in _objects(session, ObjectClass.CERTIFICATE)]
+            certificates = _objects(session, ObjectClass.CERTIFICATE)
+            pairs = [(_get(each, Attribute.ID), _get(each, Attribute.VALUE)) for each in certificates]
             shown = {_get(key, Attribute.ID): _always(key) for key in _objects(session, ObjectClass.PRIVATE_KEY)}
         keys = (found_key(key_id, certificate) for key_id, certificate in pairs if key_id and certificate)
         return FoundCard(tuple(key for key in keys if key), shown)
@@ -114,8 +115,13 @@ class Pkcs11Session:
         key_type = KEY_TYPES[request.algorithm.is_rsa]
         usable = self._keys.get((key_id, key_type)) or self._find(key_id, key_type, request.slot)
         self._keys[key_id, key_type] = usable
+        if usable.always and pin == ON_PAD:  # the library has no way to ask for it again on the pad
+            raise KeyMissingError(
+                f"The key {request.slot:02X} wants the PIN before each use, which a PIN pad behind PKCS#11 can't give "
+                "it. Use the card as pcsc:READER, if it is a PIV card."
+            )
         if usable.always and not pin:
-            raise _needed_each_time(request.slot, on_pad=pin == ON_PAD)
+            raise PinNeededError(f"The key {request.slot:02X} wants the PIN before each use.")
         with self._counting():
             return use(usable.key, request, usable.mechanisms, pin if usable.always else None)
 
@@ -154,17 +160,6 @@ def _objects(
 ) -> list[pkcs11.Object]:
     found = session.get_objects({Attribute.CLASS: kind, **(more or {})})
     return [one for one, _ in zip(found, range(MAX_OBJECTS), strict=False)]
-
-
-def _needed_each_time(slot: Slot, *, on_pad: bool) -> CardError:
-    if on_pad:  # the library has no way to ask for it again on the pad
-        text = f"The key {slot:02X} wants the PIN before each use, which a PIN pad behind PKCS#11 can't give it."
-        return KeyMissingError(f"{text} Use the card as pcsc:READER, if it is a PIV card.")
-    return PinNeededError(f"The key {slot:02X} wants the PIN before each use.")
-
-
-def _id_and_value(certificate: pkcs11.Object) -> tuple[bytes, bytes]:
-    return _get(certificate, Attribute.ID) or b"", _get(certificate, Attribute.VALUE) or b""
 
 
 def _always(key: pkcs11.Object) -> bool:

@@ -6,15 +6,13 @@ import asyncio
 from pathlib import Path
 
 from sra.cards.base import CardListing
-from sra.cards.pin_policies import check_pin, check_puk, pin_policy
-from sra.cards.piv_contents import describe_keys
+from sra.cards.piv_defaults import algorithm_of, check_pin, check_puk, pin_policy
 from sra.cards.software import software_keys as keys
-from sra.cards.software.card_objects import describe
-from sra.cards.software.file import CardFile, CardFolder, StoredKey
-from sra.cards.software.maker import is_sealed, open_key
-from sra.cards.software.pin import change_pin, open_with_pin, unblock_pin
+from sra.cards.software.file import CardFile, CardFolder, StoredKey, damaged
+from sra.cards.software.vault import change_pin, is_sealed, open_key, open_with_pin, unblock_pin
 from sra.errors import CardError, KeyMissingError, PinNeededError, UsageError
-from sra.piv.keys import KeyReply, KeyRequest, PinPolicy, Slot
+from sra.piv.contents import build_contents, describe_keys
+from sra.piv.keys import KeyDescription, KeyReply, KeyRequest, PinPolicy, Slot
 from sra.piv.objects import CardContents
 
 PREFIX = "software:"
@@ -28,22 +26,13 @@ class SoftwareCard:
 
     def __init__(self, folder: CardFolder, name: str, file: CardFile, contents: CardContents) -> None:
         self._folder = folder
+        self.name = PREFIX + name
         self._short_name = name
         self._guid = file.guid
         self._stored = {stored.slot: stored for stored in file.keys}
-        self._contents = contents
+        self.contents = contents
         self._usable: dict[Slot, keys.UsableKey] = {}
         self._may_sign = False
-
-    @property
-    def name(self) -> str:
-        """``software:NAME``."""
-        return PREFIX + self._short_name
-
-    @property
-    def contents(self) -> CardContents:
-        """Everything readable, and the keys."""
-        return self._contents
 
     async def attempts_remaining(self) -> int:
         """PIN tries left, as the file says now."""
@@ -141,11 +130,25 @@ class SoftwareBackend:
         return SoftwareCard(self._folder, name, file, describe(name, file))
 
     def _find(self) -> list[CardListing]:
-        return [self._list(name) for name in self._folder.names()]
+        listings = []
+        for name in self._folder.names():
+            try:
+                contents = self._open(name).contents
+            except CardError as error:
+                listings.append(CardListing(PREFIX + name, "software card", str(error)))
+            else:
+                listings.append(CardListing(PREFIX + name, f"software card: {describe_keys(contents.keys)}"))
+        return listings
 
-    def _list(self, name: str) -> CardListing:
+
+def describe(name: str, file: CardFile) -> CardContents:
+    """What any program may read of the card; raise ``CardError`` if a certificate does not fit its key."""
+    for key in file.keys:
         try:
-            contents = self._open(name).contents
+            fits = algorithm_of(key.certificate) is key.algorithm
         except CardError as error:
-            return CardListing(PREFIX + name, "software card", str(error))
-        return CardListing(PREFIX + name, f"software card: {describe_keys(contents.keys)}")
+            raise damaged(name) from error
+        if not fits:
+            raise damaged(name)
+    described = tuple(KeyDescription(key.slot, key.algorithm, pin_policy(key.slot)) for key in file.keys)
+    return build_contents(file.guid, described, {key.slot: key.certificate for key in file.keys})

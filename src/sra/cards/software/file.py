@@ -1,23 +1,23 @@
 """The file of a software card: what is in it, and how it is read, replaced and guarded against other processes.
 
 One JSON file a card, ``NAME.softcard``, 0600 in a folder 0700. It is only ever replaced whole, so that a reader needs
-no lock and a crash leaves the old card or the new one; whoever changes it holds a lock on the folder.
+no lock and a crash leaves the old card or the new one; a process that changes it holds a lock on the folder.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
 
 from sra.errors import CardError, CardRemovedError, UsageError
 from sra.piv.keys import Algorithm, Slot
+from sra.system import files
 
 MAX_TRIES = 3
 """Wrong PINs (or PUKs) until the card blocks, as most PIV cards are issued."""
@@ -102,28 +102,31 @@ class CardFolder:
 
     def replace(self, name: str, card: CardFile) -> None:
         """Put a changed card in place of the old one. The caller holds the lock."""
-        _replace(self._file(name), msgspec.json.encode(card))
+        try:
+            files.replace(self._file(name), msgspec.json.encode(card), 0o600)
+        except files.FileError as error:
+            raise CardError(f"{error} The card is as it was.") from error
 
     def remove(self, name: str) -> None:
         """Delete the card; raise ``CardRemovedError`` if there is none."""
         with self.locked():
             self.check_there(name)
-            self._file(name).unlink()
-            _draft(self._file(name)).unlink(missing_ok=True)
+            file = self._file(name)
+            file.unlink()
+            # What a power cut has left of a change holds the keys too.
+            for draft in self.path.glob(f".{file.name}.*"):
+                draft.unlink()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """No other process (or thread) changes a card of this folder meanwhile; blocks until that is so."""
-        try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError as error:
-            raise CardError(f"The folder {self.path} can't be used: {error.strerror}.") from error
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
+        with ExitStack() as stack:
+            try:
+                files.make_folder(self.path, 0o700)
+                stack.enter_context(files.locked_folder(self.path))
+            except files.FileError as error:
+                raise CardError(f"The folder {self.path} can't be used: {error}") from error
             yield
-        finally:
-            os.close(folder)
 
     def _file(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
@@ -157,35 +160,3 @@ def damaged(name: str) -> CardError:
     return CardError(
         f"The file of the software card {name!r} is damaged; restore it, or remove it: `sra softcard remove {name}`."
     )
-
-
-def _draft(file: Path) -> Path:
-    return file.with_name(f".{file.name}.new")
-
-
-def _replace(file: Path, content: bytes) -> None:
-    draft = _draft(file)
-    try:
-        _write(draft, content)
-        draft.rename(file)
-        _sync_folder(file.parent)
-    except OSError as error:
-        with suppress(OSError):
-            draft.unlink()
-        raise CardError(f"{file} can't be written: {error.strerror}. The card is as it was.") from error
-
-
-def _write(draft: Path, content: bytes) -> None:
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as opened:
-        opened.write(content)
-        opened.flush()
-        os.fsync(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeAlias
+import ctypes
+import ctypes.util
+import importlib
+import sys
+import weakref
+from functools import cache
+from typing import Any, Protocol, TypeAlias
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, utils
 
-from sra.cards.raw_rsa import RawRsaKey
 from sra.errors import CardError, KeyMissingError
 from sra.piv.keys import Algorithm, Operation
 
@@ -52,17 +57,15 @@ class EcKey:
         """A DER signature of the digest, or the X coordinate shared with the point ``04 X Y``."""
         if operation is Operation.DECRYPT:
             raise KeyMissingError("An elliptic-curve key can't decrypt.")
-        return self._sign(data) if operation is Operation.SIGN else self._derive(data)
-
-    def _sign(self, digest: bytes) -> bytes:
-        if not 0 < len(digest) <= self._algorithm.size:
-            raise CardError(f"A digest for this key has 1 to {self._algorithm.size} bytes, not {len(digest)}.")
-        hashed = utils.Prehashed(_HASHES[self._algorithm])
-        return self._private.sign(digest.rjust(self._algorithm.size, b"\0"), ec.ECDSA(hashed))
-
-    def _derive(self, point: bytes) -> bytes:
+        if operation is Operation.SIGN:
+            size = self._algorithm.size
+            if not 0 < len(data) <= size:
+                raise CardError(f"A digest for this key has 1 to {size} bytes, not {len(data)}.")
+            hashed = utils.Prehashed(_HASHES[self._algorithm])
+            return self._private.sign(data.rjust(size, b"\0"), ec.ECDSA(hashed))
         try:
-            peer = ec.EllipticCurvePublicKey.from_encoded_point(self._private.curve, point)
+            # Checks that the point is on the curve: of one that is not, the answer would tell parts of the key.
+            peer = ec.EllipticCurvePublicKey.from_encoded_point(self._private.curve, data)
         except ValueError as error:
             raise CardError("The other side's point is not on the curve of this key.") from error
         return self._private.exchange(ec.ECDH(), peer)
@@ -93,3 +96,86 @@ def load(algorithm: Algorithm, private: bytes) -> UsableKey:
     if not isinstance(loaded, ec.EllipticCurvePrivateKey) or loaded.curve.name != _CURVES[algorithm].name:
         raise CardError("A private key of the software card is of another kind; its file is damaged.")
     return EcKey(loaded, algorithm)
+
+
+_NO_PADDING = 3
+"""RSA_NO_PADDING in openssl/rsa.h."""
+
+_POINTER, _BYTES, _INT, _LONG = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_long
+_SIZE = ctypes.POINTER(ctypes.c_size_t)
+
+_SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+    "d2i_AutoPrivateKey": (_POINTER, [_POINTER, ctypes.POINTER(_BYTES), _LONG]),
+    "EVP_PKEY_free": (None, [_POINTER]),
+    "EVP_PKEY_CTX_new": (_POINTER, [_POINTER, _POINTER]),
+    "EVP_PKEY_CTX_free": (None, [_POINTER]),
+    "EVP_PKEY_CTX_set_rsa_padding": (_INT, [_POINTER, _INT]),
+    "EVP_PKEY_decrypt_init": (_INT, [_POINTER]),
+    "EVP_PKEY_encrypt_init": (_INT, [_POINTER]),
+    "EVP_PKEY_decrypt": (_INT, [_POINTER, _BYTES, _SIZE, _BYTES, ctypes.c_size_t]),
+    "EVP_PKEY_encrypt": (_INT, [_POINTER, _BYTES, _SIZE, _BYTES, ctypes.c_size_t]),
+    "ERR_clear_error": (None, []),
+}
+
+
+class RawRsaKey:
+    """An RSA private key inside libcrypto, for the private operation on any block; usable from several threads at once.
+
+    ``cryptography`` always adds or strips a padding, so this goes to libcrypto itself, to the one that Python's ``ssl``
+    is linked with: constant time, blinded, and with no arithmetic of our own (docs/decisions/0002).
+    """
+
+    def __init__(self, private: bytes, size: int) -> None:
+        """Take a DER private key (PKCS#8 or PKCS#1) whose modulus has ``size`` bytes; raise ``CardError``."""
+        self._crypto = _libcrypto()
+        self._size = size
+        start = ctypes.c_char_p(private)
+        self._key = self._crypto.d2i_AutoPrivateKey(None, ctypes.byref(start), len(private))
+        if not self._key:
+            self._crypto.ERR_clear_error()
+            raise CardError("The private key of the software card can't be read; its file is damaged.")
+        weakref.finalize(self, self._crypto.EVP_PKEY_free, self._key)
+
+    def use(self, block: bytes) -> bytes:
+        """The ``size`` bytes of ``block`` ** d mod n, checked with the public key before they leave.
+
+        A result that a fault has spoilt would give the private key away, so it is never returned (CardError); nor is
+        one for a block of another size or not below the modulus.
+        """
+        result = self._run("decrypt", block)
+        if self._run("encrypt", result) != block:
+            raise CardError("The RSA result did not verify, so it was thrown away; this machine may be faulty.")
+        return result
+
+    def _run(self, operation: str, block: bytes) -> bytes:
+        if len(block) != self._size:
+            raise CardError(f"An RSA block of this key has {self._size} bytes, not {len(block)}.")
+        crypto, output, length = self._crypto, ctypes.create_string_buffer(self._size), ctypes.c_size_t(self._size)
+        context = crypto.EVP_PKEY_CTX_new(self._key, None)
+        try:
+            succeeded = (
+                getattr(crypto, f"EVP_PKEY_{operation}_init")(context) > 0
+                and crypto.EVP_PKEY_CTX_set_rsa_padding(context, _NO_PADDING) > 0
+                and getattr(crypto, f"EVP_PKEY_{operation}")(context, output, length, block, len(block)) > 0
+            )
+        finally:
+            crypto.EVP_PKEY_CTX_free(context)
+            crypto.ERR_clear_error()
+        if not succeeded or length.value != self._size:
+            raise CardError("The RSA block is not below the key's modulus.")
+        return output.raw
+
+
+@cache
+def _libcrypto() -> ctypes.CDLL:
+    """The libcrypto behind Python's own ssl module; else (not on macOS, which aborts) the system's."""
+    linked = getattr(importlib.import_module("_ssl"), "__file__", None)
+    found = None if sys.platform == "darwin" else ctypes.util.find_library("crypto")
+    for path in filter(None, (linked, found)):
+        library = ctypes.CDLL(path)
+        if all(hasattr(library, name) for name in _SIGNATURES):
+            for name, (result, arguments) in _SIGNATURES.items():
+                function = getattr(library, name)
+                function.restype, function.argtypes = result, arguments
+            return library
+    raise CardError("RSA software cards need OpenSSL 3 as a shared library; install it (Debian: libssl3), or use P256.")

@@ -23,7 +23,7 @@ from sra.cli.console.pins import NewPinFd, PinFd, PukFd, ask_code, ask_new_pin
 from sra.config import load_admin_config
 from sra.errors import PinBlockedError
 from sra.paths import admin_paths
-from sra.system import hardening
+from sra.system import machine
 
 app = typer.Typer(no_args_is_help=True, help="Look after the PIN of the card in this machine.")
 
@@ -100,7 +100,7 @@ def _with_card(choice: _Choice, work: Callable[[Card], Awaitable[str]]) -> None:
         finally:
             await opened.close()
 
-    hardening.keep_memory_private()
+    machine.keep_memory_private()
     typer.echo(asyncio.run(run()))
 
 

@@ -26,12 +26,12 @@ from sra.cli.console.status_view import StatusView
 from sra.cli.console.terminal_person import TerminalPerson, show_code
 from sra.config import AdminConfig, load_admin_config
 from sra.errors import UsageError
-from sra.identity.fingerprints import parse_fingerprint
+from sra.identity.x509_reading import parse_fingerprint
 from sra.logs import clean
 from sra.paths import AdminPaths, admin_paths
 from sra.piv.keys import Slot
 from sra.programs.run import print_error
-from sra.system import hardening
+from sra.system import machine
 from sra.transport.known_remotes import DEFAULT_PORT, parse_address
 
 DEFAULT_SLOTS = "9A,9C,9D,retired"
@@ -120,7 +120,7 @@ def connect(
 
 def run_connection(remote: str, choice: CardChoice, options: ConnectOptions, config_dir: Path | None) -> None:
     """Stay connected until the person, the remote or an error ends it."""
-    hardening.keep_memory_private()
+    machine.keep_memory_private()
     paths = admin_paths(config_dir, os.environ)
     config = load_admin_config(paths.config)
     if config.unattended == "allow" and not terminal.is_there():

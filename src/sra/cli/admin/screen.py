@@ -24,7 +24,7 @@ from sra.cli.admin.connect import (
 )
 from sra.cli.console.options import ConfigDir, examples
 from sra.cli.console.pins import PinFd
-from sra.identity.fingerprints import parse_fingerprint
+from sra.identity.x509_reading import parse_fingerprint
 
 EXAMPLES = examples("sra screen remote.example.com", "sra screen remote.example.com --view-only")
 

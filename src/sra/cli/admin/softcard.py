@@ -13,17 +13,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from sra.cards.choose import default_cards_dir
-from sra.cards.pin_policies import pin_policy
-from sra.cards.software.card_certificates import CardHolder, Issuer, load_issuer, parse_subject, validity
+from sra.cards.piv_defaults import pin_policy
 from sra.cards.software.file import CardFile, CardFolder, StoredKey
-from sra.cards.software.maker import CardOrder, make, new_puk
+from sra.cards.software.maker import CardHolder, CardOrder, Issuer, load_issuer, make, new_puk, parse_subject, validity
 from sra.cli.admin.cards import CardsDir
 from sra.cli.console.options import AsJson, examples
 from sra.cli.console.output import print_json, print_table
 from sra.cli.console.pins import PinFd, read_new_pin
 from sra.errors import CardError, KeyMissingError, UsageError
 from sra.piv.keys import Algorithm, Slot
-from sra.system import hardening
+from sra.system import machine
 
 app = typer.Typer(no_args_is_help=True, help="Make and look after software cards.")
 
@@ -63,7 +62,7 @@ def create(
     pin_fd: PinFd = None,
 ) -> None:
     """Make a software card: its keys, its certificates, its PIN."""
-    hardening.keep_memory_private()
+    machine.keep_memory_private()
     folder = CardFolder(cards_dir)
     folder.check_free(name)
     order = CardOrder(

@@ -29,6 +29,7 @@ from sra.remote.activation.this_machine import (
     wait_for_screen,
     wait_for_srad,
 )
+from sra.remote.logins import units as login_units
 from sra.remote.logins import withdrawal as logins_undo
 from sra.remote.logins.login_paths import LoginPaths
 from sra.transport import identity_choice, tls_identity
@@ -132,6 +133,8 @@ def _activate(machine: Machine, paths: Paths, options: ActivateOptions) -> None:
         pcscd_asks_polkit=machine.path(POLKIT_POLICY).exists(),
     )
     changed = runner.activate(machine, steps(setup), wanted, print_note)
+    if machine.root == Path("/"):
+        login_units.renew(print_note)
     identity = tls_identity.load(paths.identity)
     wait_for_srad(config.local_port, identity.certificate, lambda: _start_again(machine))
     if wanted.virtual_screen:

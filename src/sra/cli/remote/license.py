@@ -17,7 +17,7 @@ from sra.cli.console.output import print_facts, print_json, print_note
 from sra.cli.console.passphrases import PassphraseFd, read_new_passphrase, read_passphrase
 from sra.errors import UsageError
 from sra.paths import Paths, admin_paths
-from sra.remote.build_license import latest_time, open_licenses
+from sra.remote.build import latest_time, open_licenses
 from sra.remote.license import issuers, profile, statement
 from sra.remote.license.latest_time import moment
 from sra.remote.license.problems import LicenseError

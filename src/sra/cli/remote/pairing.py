@@ -17,14 +17,12 @@ from sra.config import DaemonConfig, load_daemon_config
 from sra.errors import RefusalCode, RefusedError, UsageError
 from sra.identity.certificates import MAX_CERTIFICATE, CardCertificate, parse_file
 from sra.identity.policy import CertificatePolicy, PolicyFinding
-from sra.identity.slots import check_slot, says_its_use
-from sra.identity.usage import check_purpose
+from sra.identity.usage import check_purpose, check_slot, says_its_use
 from sra.paths import Paths
 from sra.remote.accounts.finder import AccountFinder, Decision
 from sra.remote.accounts.local_linux import find_local
 from sra.remote.accounts.pairing import LookupStep, PairingStore
-from sra.remote.build import open_finder
-from sra.remote.build_policy import verdict
+from sra.remote.build import open_finder, verdict
 from sra.remote.logins import refresh as logins
 from sra.remote.logins.login_paths import LoginPaths
 

@@ -27,6 +27,7 @@ from sra.ledger import refusals_path
 from sra.paths import Paths
 from sra.remote.logins.watch import keep_fresh
 from sra.system import files
+from sra.system.processes import stop
 from sra.transport import tls_identity
 
 RESTART_WAIT = 0.3
@@ -142,8 +143,7 @@ def _make_folders(paths: Paths, users: Users) -> None:
         os.chown(key, 0, users.daemon.gid or 0)
         key.chmod(0o640)
         for log in (paths.audit, refusals_path(paths.audit)):
-            if log.exists():
-                _give(log, users.daemon)
+            _give_log(log)
 
 
 def _own_folder(folder: Path, user: ProcessUser, mode: int) -> None:
@@ -152,6 +152,18 @@ def _own_folder(folder: Path, user: ProcessUser, mode: int) -> None:
         raise UsageError(f"{folder} is a link; it has to be a folder.")
     folder.chmod(mode)
     _give(folder, user)
+
+
+def _give_log(log: Path) -> None:
+    """Give the log, if it is there, to whom its folder belongs: the service, which could have left a link there."""
+    try:
+        descriptor = os.open(log, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        files.give_to_folder_owner(descriptor, log.parent)
+    finally:
+        os.close(descriptor)
 
 
 def _give(path: Path, user: ProcessUser) -> None:
@@ -229,7 +241,7 @@ async def _keep(process: Process) -> None:
         try:
             status = await running.wait()
         except asyncio.CancelledError:
-            await _end(running)
+            await stop(running, STOP_DEADLINE)
             raise
         log.error("%s ended with status %d and is started again", process.name, status)
         await asyncio.sleep(RESTART_WAIT)
@@ -242,13 +254,3 @@ def _end_with_parent() -> None:
     """
     if _PRCTL is not None:
         _PRCTL(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-async def _end(running: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        running.terminate()
-    ending = asyncio.create_task(running.wait())
-    done, _ = await asyncio.wait([ending], timeout=STOP_DEADLINE)
-    if not done:
-        running.kill()
-        await ending

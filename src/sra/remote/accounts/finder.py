@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from sra.errors import RefusalCode, RefusedError, SraError, UsageError
 from sra.identity.certificates import CardCertificate
-from sra.identity.slots import says_its_use
+from sra.identity.usage import says_its_use
 from sra.logs import clean
 from sra.remote.accounts.account_rules import ANYBODY, AccountRules
 from sra.remote.accounts.attribute_mapping import NOTHING, AttributeMapping, SmartcardLogin, wanted_value

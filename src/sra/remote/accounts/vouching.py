@@ -19,9 +19,10 @@ from sra.identity.usage import check_purpose, check_usage
 
 @dataclass(frozen=True)
 class Vouching:
-    """``authorities`` gets those that this machine trusts now."""
+    """``authorities`` gets those that this machine trusts now; ``now`` is the time at which they have to be valid."""
 
     authorities: Callable[[], Authorities]
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def __call__(self, card: CardCertificate) -> frozenset[str]:
         """The SHA-256 (small hex) of those on the path from the card's certificate to a trusted one, that one included.
@@ -29,6 +30,6 @@ class Vouching:
         Raises ``RefusedError`` that says why there is no path, or why the certificate can't authenticate anybody.
         """
         check_purpose(card, CertificatePolicy())
-        path = self.authorities().path(card, datetime.now(UTC)).certificates
+        path = self.authorities().path(card, self.now()).certificates
         check_usage(path, CertificatePolicy())
         return frozenset(authority.fingerprint(SHA256()).hex() for authority in path[1:])

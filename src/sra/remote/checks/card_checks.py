@@ -12,11 +12,9 @@ from sra.errors import CardError, RefusedError
 from sra.identity import certificates
 from sra.identity.certificates import CardCertificate
 from sra.paths import Paths
-from sra.piv.certificate_objects import certificate_in
 from sra.piv.keys import Slot
-from sra.piv.objects import CERTIFICATES
-from sra.remote.build import open_finder
-from sra.remote.build_policy import open_trust, policy_of, verdict
+from sra.piv.objects import CERTIFICATES, certificate_in
+from sra.remote.build import open_finder, open_trust, policy_of, verdict
 from sra.remote.revocation.login_differences import login_differences
 
 

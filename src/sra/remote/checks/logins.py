@@ -21,8 +21,8 @@ from sra.remote.logins import refresh as logins
 from sra.remote.logins.login_paths import ANNOUNCE, MODULE, OPENSC, PAM_MODULES, LoginPaths
 from sra.remote.logins.stack_files import StackFiles
 from sra.remote.logins.stacks import StackState
-from sra.remote.logins.units import STARTED
-from sra.system.service import BOOTED
+from sra.remote.logins.units import STARTED, outdated
+from sra.system.machine import BOOTED
 
 _CERT_POLICY = re.compile(r"^\s*cert_policy\s*=\s*(?P<words>[^;]*);", re.MULTILINE)
 
@@ -149,6 +149,11 @@ def _check_mapping(paths: Paths, login: LoginPaths, accounts: Mapping[bytes, str
 
 
 def _check_units(mend: str) -> None:
+    """Another version's units name programs that are gone: they look active, and do nothing."""
+    if old := outdated():
+        raise WrongError(
+            f"{' and '.join(old)} not as this version writes it, so the logins may hear of no change.", mend
+        )
     command: Sequence[str] = ("systemctl", "is-active", *STARTED)
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     states = dict(zip(STARTED, done.stdout.split(), strict=False))

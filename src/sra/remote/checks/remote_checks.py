@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sra import audit
+from sra.cards.pcsc.reader import check_pcscd
 from sra.checks import Check, NotHereError, WrongError
 from sra.config import DaemonConfig, load_daemon_config
 from sra.errors import UsageError
@@ -21,7 +22,7 @@ from sra.paths import Paths
 from sra.remote.accounts.pairing import PairingStore
 from sra.remote.activation import virtual_screen_linux
 from sra.remote.activation.undo import LOGIN_WINDOW
-from sra.remote.build_license import issuers_folder, latest_time, open_licenses
+from sra.remote.build import issuers_folder, latest_time, open_licenses
 from sra.remote.checks import opensc
 from sra.remote.checks.card_checks import check_card, check_policy
 from sra.remote.checks.logins import check_logins, check_removal, check_set_user_id
@@ -30,8 +31,8 @@ from sra.remote.license.statement import day
 from sra.remote.screen_sharing.wayland import wlroots_linux
 from sra.remote.screen_sharing.x11 import displays_linux
 from sra.remote.screen_sharing.x11.displays_linux import Display
-from sra.system import files, machine
-from sra.system.service import is_service
+from sra.system import files, machine, tcp
+from sra.system.machine import is_service
 from sra.transport import probe as handshakes
 from sra.transport import tls_identity
 
@@ -116,7 +117,7 @@ def _check_own(remote: CheckedRemote, port: int) -> None:
     """Raise ``WrongError`` if somebody else's program listens there, so that srad can't."""
     folder = remote.paths.daemon_run
     own = folder.stat().st_uid if folder.exists() else None
-    others = [uid for uid in machine.listeners(port) if uid != own]
+    others = [uid for uid in tcp.listeners(port) if uid != own]
     if others:
         raise WrongError(
             f"Port {port} is taken by a program of {machine.user(others[0])}.", f"ss -ltnp sport = :{port}"
@@ -132,7 +133,7 @@ def listen_address(config: DaemonConfig) -> str:
 
 def _virtual_cards(remote: CheckedRemote) -> str:
     wanted = remote.config.readers
-    attached = machine.count_connections(remote.config.local_port)
+    attached = tcp.count_connections(remote.config.local_port)
     if attached is None or remote.config.local_port == 0:
         raise NotHereError
     if attached < wanted:
@@ -272,7 +273,7 @@ CHECKS: tuple[Check[CheckedRemote], ...] = (
     Check("pairings", _pairings, lambda remote: remote.sra("pair ACCOUNT --certificate FILE")),
     Check("policy", _policy, lambda remote: f"ls -l {remote.paths.trust}"),
     Check("card", _card, lambda remote: remote.sra("whois FILE")),
-    Check("pcscd", lambda _: machine.check_pcscd()),
+    Check("pcscd", lambda _: check_pcscd()),
     Check("readers", _reader, lambda _: "systemctl restart pcscd.service"),
     Check("OpenSC", lambda _: opensc.check_opensc()),
     Check("logins", _logins, lambda remote: remote.sra("pam enable SERVICE")),

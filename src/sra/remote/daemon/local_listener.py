@@ -14,7 +14,7 @@ import ssl
 from sra.errors import LinkError, ProtocolError
 from sra.remote.daemon.readers import Reader
 from sra.remote.daemon.sessions import Sessions
-from sra.system.peer import loopback_user_linux
+from sra.system.tcp import loopback_user_linux
 from sra.transport.channel import Channel
 from sra.transport.gate import Gate, GateLimits
 from sra.transport.listener import Listener, StrangerPlace
@@ -33,21 +33,23 @@ LIMITS = GateLimits(
     per_second=1000,
     crowded=1.0,
 )
-"""Of the whole machine and, in place of an address, of each user: who fills the places loses them first."""
+"""Of the whole machine and, in place of an address, of each user: a user that fills the places loses them first."""
 
 log = logging.getLogger("sra.local")
 
 
 class LocalListener:
-    """Attaches the virtual card processes."""
+    """Attaches the virtual card processes; ``card_user`` is their user, if neither root nor this process's own."""
 
-    def __init__(self, context: ssl.SSLContext, secret: bytes, sessions: Sessions) -> None:
+    def __init__(
+        self, context: ssl.SSLContext, secret: bytes, sessions: Sessions, card_user: int | None = None
+    ) -> None:
         self._secret = secret
         self._sessions = sessions
         self._listener = Listener(
             context,
             lambda: Connection(Role.ADMIN, State.DETACHED),
-            Gate(LIMITS, _Trusted()),
+            Gate(LIMITS, _Trusted(card_user)),
             self._welcome,
             origins=by_user,
         )
@@ -74,9 +76,7 @@ class LocalListener:
         place()
         channel.answer(opening.number, Attached())
         channel.start_keepalive()
-        await self._serve(Reader(attach.reader, channel), channel)
-
-    async def _serve(self, reader: Reader, channel: Channel) -> None:
+        reader = Reader(attach.reader, channel)
         self._sessions.attach(reader)
         try:
             await channel.serve(reader)
@@ -85,11 +85,14 @@ class LocalListener:
 
 
 class _Trusted:
-    """Root's programs and those of srad's own user have places that no other user can take."""
+    """Root's programs, srad's own user's and the virtual card's have places that no other user can take."""
+
+    def __init__(self, card_user: int | None) -> None:
+        self._known = frozenset(map(_origin, {0, os.geteuid(), card_user} - {None}))
 
     def is_known(self, origin: str) -> bool:
-        """Whether it is one of these two."""
-        return origin in {_origin(0), _origin(os.geteuid())}
+        """Whether it is one of these users."""
+        return origin in self._known
 
     def has_card(self, origin: str, certificate: bytes) -> bool:
         """No card is shown here."""

@@ -1,7 +1,8 @@
 """From where admins came in within the last day, and with which keys: their addresses have places of their own.
 
-Kept in a file, so that a restart in the middle of a flood shuts nobody out. It opens nothing: who is in it has a place
-to wait in, and has to prove everything like anyone else. What can't be written or read is told and done without.
+Kept in a file, so that a restart in the middle of a flood shuts no admin out. It opens nothing: an admin in it has a
+place to wait in, and has to prove everything like any other. A file that can't be read or written is told in the log,
+and done without.
 """
 
 from __future__ import annotations

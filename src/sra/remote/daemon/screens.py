@@ -17,6 +17,7 @@ from pathlib import Path
 from sra.audit import RecordEvent
 from sra.errors import LinkError, RefusedError
 from sra.remote.screen_sharing.link import ScreenLink
+from sra.system.processes import first_of
 from sra.transport.stream import Stream, join
 from sra.wire.messages import MAX_TEXT, TICKET_BYTES, Message, NoScreen, ScreenGrant
 
@@ -95,21 +96,15 @@ class Screens:
         except LinkError as error:
             log.info("%s: a stream without a ticket: %s", stream.peer_address, error)
             return
-        share = self._take(hashlib.sha256(ticket).digest(), stream.peer_address)
-        if share is None:
+        ticket_hash = hashlib.sha256(ticket).digest()
+        share = next((share for share in self._shares.values() if share.ticket_hash == ticket_hash), None)
+        if share is None or share.is_streaming or share.facts["address"] != stream.peer_address:
             log.warning("%s: a ticket for the screen that is not good (any more)", stream.peer_address)
             self._record("screen-ticket-refused", address=stream.peer_address)
             return
+        share.is_streaming = True  # a ticket is good once
         leave()
         await self._show(share, stream)
-
-    def _take(self, ticket_hash: bytes, address: str) -> GrantedShare | None:
-        """The share that the ticket opens, if it was not used before and comes from its session's address."""
-        found = next((share for share in self._shares.values() if share.ticket_hash == ticket_hash), None)
-        if found is None or found.is_streaming or found.facts["address"] != address:
-            return None
-        found.is_streaming = True
-        return found
 
     async def _show(self, share: GrantedShare, stream: Stream) -> None:
         loop = asyncio.get_running_loop()
@@ -144,18 +139,13 @@ class Screens:
 
 
 async def _until_over(share: GrantedShare, stream: Stream, screen: Stream) -> str:
-    """Return when one of those that a share needs is gone; which, in words."""
-    helper = asyncio.ensure_future(share.link.wait_ended())
-    waits = [asyncio.ensure_future(end) for end in (stream.wait_ended(), screen.wait_ended(), share.ending.wait())]
-    try:
-        await asyncio.wait([*waits, helper], return_when=asyncio.FIRST_COMPLETED)
+    """Return when one of the things that a share needs is gone; which, in words."""
+    ends = (stream.wait_ended(), screen.wait_ended(), share.ending.wait())
+    async with first_of(share.link.wait_ended(), *ends) as (helper, *_):
         if share.ending.is_set():
             return "The session ended, or asked anew."
         if stream.ended_first:
             return "The viewer was closed."
         await asyncio.wait([helper], timeout=REASON_PATIENCE)
         told = helper.done() and not share.ending.is_set()
-        return helper.result() if told else "The screen server closed the connection."
-    finally:
-        for wait in (*waits, helper):
-            wait.cancel()
+        return str(helper.result()) if told else "The screen server closed the connection."

@@ -6,50 +6,31 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import secrets
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from math import inf
 
 from sra.audit import RecordEvent
-from sra.errors import LinkError, ProtocolError, RefusalCode, RefusedError, SraError
-from sra.identity import challenges
+from sra.errors import ProtocolError, RefusalCode, RefusedError, SraError
 from sra.identity.certificates import CardCertificate
-from sra.identity.certificates import parse as parse_certificate
 from sra.logs import clean, of_session
 from sra.piv.keys import KeyReply, KeyRequest, PinReply, PinRequest
-from sra.remote.daemon import time_limits
 from sra.remote.daemon.readers import Reader
 from sra.remote.daemon.screens import Screens
 from sra.transport.channel import Channel
 from sra.wire.messages import (
-    MAX_TEXT,
+    KEY_DEADLINE_OF_SRAD,
     NO_LIMITS,
-    NONCE_BYTES,
-    SESSION_BYTES,
-    VERSIONS,
     CardInserted,
-    Challenge,
     EjectCard,
-    Hello,
     InsertCard,
     Message,
     NoScreen,
-    Proof,
-    Refusal,
     Remark,
     ScreenRequest,
     SessionLimits,
-    Welcome,
 )
-
-HELLO_DEADLINE = 5.0
-"""Seconds for a stranger's first message."""
-PROOF_DEADLINE = 120.0
-"""Seconds for a person to find the PIN."""
-KEY_DEADLINE = 170.0
-"""Seconds for a key use or a PIN question, below the reader's own 180."""
 
 MAX_OF_A_CARD = 4
 """Connections of one card at a time; a newer one ends the oldest. One has its card in a reader, the others wait to or
@@ -58,22 +39,19 @@ are about to be found dead. Without this, one person could take all places."""
 MAX_REFUSALS = 20
 """Different reasons that are logged in one session: there are fewer, and an admin that invents more fills no log."""
 
+LONGEST_SLEEP = 30.0
+"""Seconds between looks at the limits. Time in which the remote sleeps does not count; no connection outlives it."""
+
 log = logging.getLogger("sra.sessions")
 
-M = TypeVar("M", Hello, Proof)
 
-
-async def _nothing() -> None:
-    """No condition."""
-
-
-async def _accept(_: CardCertificate) -> None:
-    """A paired key is enough."""
+async def _accept(*_: CardCertificate) -> None:
+    """No further condition: a paired key is enough."""
 
 
 @dataclass(frozen=True)
 class Admission:
-    """What this remote is, and whom it lets in."""
+    """The remote's name and identity, and the conditions on which it admits a card."""
 
     host: str
     server_certificate: bytes
@@ -81,7 +59,7 @@ class Admission:
     """The account that the certificate is paired with, or ``RefusedError``."""
     record: RecordEvent
     max_sessions: int = 64
-    admit: Callable[[], Awaitable[None]] = _nothing
+    admit: Callable[[], Awaitable[None]] = _accept
     """Before anything else: may this remote be connected to at all? ``RefusedError`` if not."""
     check_certificate: Callable[[CardCertificate], Awaitable[None]] = _accept
     """After the proof and the certificate's time: does the remote's policy accept it? ``RefusedError`` if not."""
@@ -93,78 +71,6 @@ class Admission:
     """By which certificates are valid: never earlier than a time that has passed, though the clock is set back."""
 
 
-def _ignore(_: bytes) -> None:
-    """No place depends on it."""
-
-
-async def authenticate(
-    channel: Channel, house: Admission, recognise: Callable[[bytes], None] = _ignore
-) -> tuple[str, CardCertificate]:
-    """The account that the admin's card opens, and the card's certificate; from now on the channel has a session.
-
-    ``recognise`` is told the public key as soon as it was shown, when nothing is proven yet.
-
-    Trust in order: the proof first, then the certificate's time, then the account, so that a stranger never makes
-    this machine ask a directory. Raises ``RefusedError`` (already sent), ``LinkError`` or ``ProtocolError``.
-    """
-    opening = await channel.next_question(HELLO_DEADLINE)
-    hello = _expect(Hello, opening.message)
-    with _refusing(channel, opening.number):
-        version = _choose_version(hello.versions)
-        await house.admit()
-        certificate = parse_certificate(hello.certificate)
-    recognise(certificate.key_bytes)
-    nonce = secrets.token_bytes(NONCE_BYTES)
-    channel.answer(opening.number, Challenge(version, nonce))
-    channel.start_keepalive()
-    closing = await channel.next_question(PROOF_DEADLINE)
-    proof = _expect(Proof, closing.message)
-    with _refusing(channel, closing.number):
-        signed = challenges.statement(house.server_certificate, nonce, hello.nonce, hello.certificate)
-        if not challenges.is_proven(certificate, signed, proof.signature):
-            raise RefusedError(RefusalCode.PROOF, "The signature is not one of the card's authentication key.")
-        certificate.check_validity(house.now())
-        await house.check_certificate(certificate)
-        account = await house.find_account(certificate)
-    channel.session = secrets.token_hex(SESSION_BYTES)
-    key = certificate.public_key_hash("sha256")
-    facts = {"address": channel.peer_address, "card": certificate.fingerprint, "key": key, "session": channel.session}
-    house.record("authenticated", account=account, **facts)
-    channel.answer(closing.number, Welcome(account, house.host, house.session_limits, channel.session))
-    return account, certificate
-
-
-def _expect(kind: type[M], message: Message) -> M:
-    if isinstance(message, kind):
-        return message
-    raise LinkError("The admin said goodbye.")
-
-
-def _choose_version(theirs: tuple[int, ...]) -> int:
-    common = set(theirs) & set(VERSIONS)
-    if not common:
-        ours, said = (", ".join(map(str, sorted(versions))) for versions in (VERSIONS, theirs))
-        raise RefusedError(
-            RefusalCode.VERSION,
-            f"This remote speaks version {ours} of the protocol, the admin's machine {said}: update the older one.",
-        )
-    return max(common)
-
-
-@contextlib.contextmanager
-def _refusing(channel: Channel, number: int) -> Iterator[None]:
-    """Send the refusal that is raised inside as the answer to question ``number``; what else goes wrong is one too."""
-    try:
-        yield
-    except RefusedError as error:
-        channel.answer(number, Refusal(error.code, error.text[:MAX_TEXT]))
-        raise
-    except SraError as error:
-        refusal = Refusal(RefusalCode.INTERNAL, "The remote could not find out whose card this is; its log says why.")
-        channel.answer(number, refusal)
-        raise RefusedError(refusal.code, str(error)) from error
-
-
 class RemoteSession:
     """An authenticated connection; answers what the admin asks."""
 
@@ -172,7 +78,7 @@ class RemoteSession:
         self.account = account
         self.card = certificate.fingerprint
         self.key = certificate.public_key_hash("sha256")
-        """What tells cards apart: its holder can sign any number of other certificates for the same key."""
+        """The key's hash, which tells cards apart: its holder can sign any number of certificates for the same key."""
         self._channel = channel
         self._sessions = sessions
         self._reader: Reader | None = None
@@ -181,7 +87,7 @@ class RemoteSession:
 
     @property
     def _record(self) -> RecordEvent:
-        return self._sessions.house.record
+        return self._sessions.admission.record
 
     @property
     def has_reader(self) -> bool:
@@ -202,12 +108,12 @@ class RemoteSession:
         finally:
             ending.cancel()
             await self._eject("The connection ended.")
-            if self._sessions.house.screens is not None:
-                await self._sessions.house.screens.end(self)
+            if self._sessions.admission.screens is not None:
+                await self._sessions.admission.screens.end(self)
             self._record("disconnected", **self._facts())
 
     async def _end_at_limit(self) -> None:
-        reason = await time_limits.reach(self._sessions.house.session_limits, lambda: self._last_use)
+        reason = await reach_limit(self._sessions.admission.session_limits, lambda: self._last_use)
         await self._eject(reason)
         await self._channel.close(reason, final=True)
 
@@ -222,14 +128,11 @@ class RemoteSession:
         if isinstance(question, InsertCard):
             return await self._insert(question)
         if isinstance(question, ScreenRequest):
-            return await self._share_screen(question)
+            screens = self._sessions.admission.screens
+            if screens is None:
+                return NoScreen(RefusalCode.NO_SCREEN, "This remote does not share its screen.")
+            return await screens.grant(self, self._facts(), view_only=question.view_only)
         raise ProtocolError(f"{type(question).__name__} from an admin")
-
-    async def _share_screen(self, question: ScreenRequest) -> Message:
-        screens = self._sessions.house.screens
-        if screens is None:
-            return NoScreen(RefusalCode.NO_SCREEN, "This remote does not share its screen.")
-        return await screens.grant(self, self._facts(), view_only=question.view_only)
 
     async def _insert(self, question: InsertCard) -> CardInserted:
         await self._sessions.replace(self)
@@ -294,11 +197,15 @@ class RemoteSession:
     async def _ask(self, question: KeyRequest | PinRequest, event: str, facts: dict[str, str]) -> Message:
         outcome = "cancelled"
         try:
-            reply = await self._channel.ask(question, KEY_DEADLINE)
+            reply = await self._channel.ask(question, KEY_DEADLINE_OF_SRAD)
             outcome = str(reply.outcome) if isinstance(reply, PinReply) else "done"
         except RefusedError as error:
             outcome = f"refused: {error.code}"
-            self._tell(error)
+            # Once in each session: of PC/SC, programs here get a status word at most.
+            text = clean(error.text)
+            if text not in self._refusals and len(self._refusals) < MAX_REFUSALS:
+                self._refusals.add(text)
+                log.warning("the admin's side refused: %s", text, extra=of_session(self._channel.session))
             raise
         except SraError:
             outcome = "failed"
@@ -307,19 +214,12 @@ class RemoteSession:
             self._record(event, outcome=outcome, **facts, **self._facts())
         return reply
 
-    def _tell(self, refusal: RefusedError) -> None:
-        """Log once in each session why the admin's side said no: of PC/SC, programs here get a status word at most."""
-        text = clean(refusal.text)
-        if text not in self._refusals and len(self._refusals) < MAX_REFUSALS:
-            self._refusals.add(text)
-            log.warning("the admin's side refused: %s", text, extra=of_session(self._channel.session))
-
 
 class Sessions:
     """All authenticated connections and all readers of this machine."""
 
-    def __init__(self, house: Admission) -> None:
-        self.house = house
+    def __init__(self, admission: Admission) -> None:
+        self.admission = admission
         self._sessions: set[RemoteSession] = set()
         self._readers: dict[int, Reader] = {}
 
@@ -338,7 +238,7 @@ class Sessions:
     @property
     def is_full(self) -> bool:
         """Whether there are as many connections as may be."""
-        return len(self._sessions) >= self.house.max_sessions
+        return len(self._sessions) >= self.admission.max_sessions
 
     async def replace(self, newest: RemoteSession) -> None:
         """End the other connections of the same card: a card is in one place only."""
@@ -372,3 +272,22 @@ class Sessions:
         if self._readers.get(reader.number) is reader:
             del self._readers[reader.number]
         reader.lost()
+
+
+async def reach_limit(limits: SessionLimits, last_use: Callable[[], float]) -> str:
+    """Return when a limit is reached, with the reason for people; never, where there is none.
+
+    ``last_use()`` is when the card was used last, by the event loop's clock.
+    """
+    clock = asyncio.get_running_loop().time
+    begun = clock()
+    while True:
+        now = clock()
+        left = {
+            "The card was not used for as long as the remote's owner allows.": (limits.idle or inf) - now + last_use(),
+            "The connection lasted as long as the remote's owner allows.": (limits.total or inf) - now + begun,
+        }
+        reason, seconds = min(left.items(), key=lambda item: item[1])
+        if seconds <= 0:
+            return reason
+        await asyncio.sleep(min(seconds, LONGEST_SLEEP))

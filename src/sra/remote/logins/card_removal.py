@@ -27,9 +27,8 @@ from sra.cards.pcsc.reader import ReaderState
 from sra.config import LoginConfig, load_daemon_config
 from sra.errors import CardError, SraError
 from sra.paths import Paths
-from sra.piv.certificate_objects import certificate_in
 from sra.piv.keys import Slot
-from sra.piv.objects import CERTIFICATES
+from sra.piv.objects import CERTIFICATES, certificate_in
 from sra.remote.logins import mapping
 from sra.remote.logins import reader_access as card_users
 from sra.remote.logins.login_paths import LoginPaths

@@ -24,8 +24,7 @@ from sra.identity import policy
 from sra.identity.certificates import CardCertificate
 from sra.paths import Paths
 from sra.remote.accounts.pairing import PairingStore
-from sra.remote.build import open_finder
-from sra.remote.build_policy import open_trust, policy_of
+from sra.remote.build import open_finder, open_trust, policy_of
 from sra.remote.logins import mapping, marks, sssd
 from sra.remote.logins import pam_pkcs11 as settings
 from sra.remote.logins.known_cards import KnownCards
@@ -39,7 +38,7 @@ from sra.remote.revocation.cache import Cache
 from sra.remote.revocation.checker import PolicyChecker
 from sra.remote.revocation.evidence_store import OfflineEvidenceStore
 from sra.system import files
-from sra.system.service import BOOTED
+from sra.system.machine import BOOTED
 
 MAX_FILE = 8 * 1024 * 1024
 """Bytes of a mapping, or of SSSD's settings: some 50,000 cards."""

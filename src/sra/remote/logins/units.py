@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from sra.system import files
-from sra.system.service import BOOTED
+from sra.system.machine import BOOTED
 
 SERVICE = "sra-logins.service"
 STARTED = ("sra-logins.path", "sra-logins.timer")
@@ -30,15 +30,28 @@ def install(note: Callable[[str], None]) -> None:
     """Put the units in and start watching; nothing where systemd does not run. ``note`` hears what failed."""
     if not BOOTED.is_dir():
         return
-    changed = False
-    for name, text in unit_files(sys.executable).items():
-        content = files.read(UNITS / name, MAX_UNIT)
-        if content is None or content.data != text:
+    if missing := outdated():
+        for name, text in missing.items():
             files.replace(UNITS / name, text, 0o644)
-            changed = True
-    if changed:
         _run(note, "daemon-reload")
     _run(note, "enable", "--now", *STARTED)
+
+
+def renew(note: Callable[[str], None]) -> None:
+    """Put this version's units in the place of another's, which name programs that may be gone; none where none are.
+
+    What has changed since those failed is made good at once. ``note`` hears what failed.
+    """
+    if (UNITS / SERVICE).exists() and outdated():
+        install(note)
+        _run(note, "start", SERVICE)
+
+
+def outdated() -> dict[str, bytes]:
+    """The units that are missing, or not as this version writes them: name -> how it does."""
+    found = {name: files.read(UNITS / name, MAX_UNIT) for name in (SERVICE, *STARTED)}
+    current = {name: content.data for name, content in found.items() if content is not None}
+    return {name: text for name, text in unit_files(sys.executable).items() if current.get(name) != text}
 
 
 def remove(note: Callable[[str], None]) -> None:

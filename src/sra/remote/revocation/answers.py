@@ -10,14 +10,15 @@ from datetime import datetime
 
 from cryptography import x509
 
-from sra.identity import lists, revocation, status
-from sra.identity.authorities import Issued, is_same_key, shown
+from sra.identity import revocation, status
+from sra.identity.authorities import Issued
 from sra.identity.certificate_paths import CertificatePath
 from sra.identity.crl import RevocationList
 from sra.identity.ocsp import OcspAnswer
 from sra.identity.policy import CertificatePolicy
 from sra.identity.revocation import DistributionPoint, EvidenceError
 from sra.identity.status import StatusAnswer, StatusEvidence
+from sra.identity.x509_reading import is_same_key, shown
 from sra.remote.revocation.evidence_store import EvidenceStore
 from sra.remote.revocation.sources import ListSource, ResponderSource, Source
 from sra.remote.revocation.trust_folder import TrustedCertificates
@@ -56,7 +57,9 @@ class StatusQuestion:
     def _is_listed(self, signer: x509.Certificate) -> bool:
         issuers = self.trusted.authorities.finder.issuers(signer)
         asked = [Issued(signer, issuer) for issuer in issuers if issuer != signer]
-        return any(lists.revocation(each, self.trusted.lists_about(each), self.now) is not None for each in asked)
+        return any(
+            status.listed_revocation(each, self.trusted.lists_about(each), self.now) is not None for each in asked
+        )
 
 
 class Answers:
@@ -114,10 +117,10 @@ class Answers:
         ]
         believed = self._believed(known)
         name = shown(answer.responder.subject)
-        if lists.revocation(responder, believed, question.now) is not None:
+        if status.listed_revocation(responder, believed, question.now) is not None:
             self._report(f"the OCSP responder “{name}” was itself revoked")
             return False
-        if lists.good(responder, believed, question.now) is None:
+        if status.list_evidence(responder, believed, question.now) is None:
             self._report(f"the OCSP responder “{name}” could itself be revoked, and no list here says that it is not")
             return False
         return True

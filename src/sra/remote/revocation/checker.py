@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
 
 from sra.errors import RefusalCode, RefusedError, SraError
-from sra.identity.authorities import Issued, public_bytes, shown, steps
+from sra.identity.authorities import Issued, steps
 from sra.identity.certificate_paths import CertificatePath
 from sra.identity.certificates import CardCertificate
 from sra.identity.policy import CertificatePolicy, PolicyFinding
 from sra.identity.revocation import RevokedError
-from sra.identity.slots import check_slot
 from sra.identity.status import StatusEvidence
-from sra.identity.usage import check_purpose, check_usage, listed
+from sra.identity.usage import check_purpose, check_slot, check_usage, listed
+from sra.identity.x509_reading import public_bytes, shown
 from sra.remote.revocation.answers import Answers, StatusQuestion
 from sra.remote.revocation.evidence_store import EvidenceStore
 from sra.remote.revocation.trust_folder import TrustedCertificates, TrustFolder

@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
-from sra.identity.authorities import day
 from sra.identity.crl import RevocationList
 from sra.identity.ocsp import OcspAnswer
 from sra.identity.revocation import CLOCK_TOLERANCE, EvidenceError
 from sra.identity.status import StatusAnswer
+from sra.identity.x509_reading import day
 from sra.logs import clean
 from sra.remote.revocation.cache import Cache, CachedAnswer
 from sra.remote.revocation.sources import ListSource, Source, digest

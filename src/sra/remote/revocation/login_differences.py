@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sra.identity.authorities import public_bytes, shown
-from sra.identity.names import comparable
+from sra.identity.x509_reading import comparable, public_bytes, shown
 from sra.remote.revocation.export import is_whole
 from sra.remote.revocation.trust_folder import TrustedCertificates
 

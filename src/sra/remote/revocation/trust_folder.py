@@ -10,12 +10,11 @@ from pathlib import Path
 from cryptography import x509
 
 from sra.errors import RefusedError, SraError
-from sra.identity import crl, lists
+from sra.identity import crl, status
 from sra.identity.authorities import Authorities, Issued, read_certificates, sort_authorities, split
-from sra.identity.certificate_paths import MALFORMED
 from sra.identity.crl import RevocationList
-from sra.identity.names import comparable
 from sra.identity.revocation import EvidenceError
+from sra.identity.x509_reading import MALFORMED, comparable
 from sra.system import files
 
 MAX_FILES = 1000
@@ -55,7 +54,7 @@ class TrustedCertificates:
     def lists_about(self, issued: Issued) -> list[RevocationList]:
         """The lists that say anything of the certificate, whoever of its issuer's name has signed them."""
         own = self._by_issuer.get(comparable(issued.certificate.issuer), ())
-        return [*own, *(each for each in self._of_others if each not in own and lists.speaks_of(each, issued))]
+        return [*own, *(each for each in self._of_others if each not in own and status.speaks_of(each, issued))]
 
     def problems_about(self, issued: Issued) -> list[str]:
         """What is wrong with the lists of the certificate's issuer: another's are no reason to be told of here."""

@@ -1,6 +1,6 @@
 """What srad and PAM may ask of the root helper ``sra-screen``, one packet each, and nothing else.
 
-Who asks is known from the socket (SO_PEERCRED). A grant belongs to the connection that asked for it and ends with it:
+The socket tells which user asks (SO_PEERCRED). A grant belongs to the connection that asked for it and ends with it:
 a daemon that dies leaves nothing open.
 """
 
@@ -20,7 +20,7 @@ Line = Annotated[str, Meta(max_length=400)]
 
 
 class Grant(Struct, frozen=True, forbid_unknown_fields=True, tag="grant"):
-    """srad: have the screen server run, and make a password for it. ``by`` is whom to name on the shared screen."""
+    """srad: have the screen server run, and make a password for it. ``by`` is named on the shared screen."""
 
     view_only: bool
     by: Line
@@ -90,16 +90,16 @@ _replies: msgspec.json.Decoder[HelperReply] = msgspec.json.Decoder(HelperReply, 
 encode = msgspec.json.encode
 
 
-def request(packet: bytes) -> Request:
-    """What was asked; ``ProtocolError`` for anything else."""
+def decode_request(packet: bytes) -> Request:
+    """The request in a packet; ``ProtocolError`` for anything else."""
     try:
         return _requests.decode(packet)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ProtocolError("a request that sra-screen does not know") from None
 
 
-def reply(packet: bytes) -> HelperReply:
-    """What was answered; ``ProtocolError`` for anything else."""
+def decode_reply(packet: bytes) -> HelperReply:
+    """The reply in a packet; ``ProtocolError`` for anything else."""
     try:
         return _replies.decode(packet)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

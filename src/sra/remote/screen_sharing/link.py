@@ -1,16 +1,23 @@
-"""srad's side of ``sra-screen``: a grant is a connection to it, and ends with it."""
+"""srad's side of ``sra-screen``: a grant is a connection to it, and ends with it.
+
+Another connection collects the hashes of recordings for the audit trail. The helper tells of one again and again until
+srad says that it is written down, whichever of the two ends in between. So none is lost, and one may be in the trail
+twice, with the same hash.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from sra.errors import ProtocolError, RefusalCode, RefusedError
-from sra.remote.screen_sharing import helper_messages as vocabulary
+from sra.audit import AuditError, RecordEvent
+from sra.errors import LinkError, ProtocolError, RefusalCode, RefusedError
 from sra.remote.screen_sharing.helper_messages import (
     MAX_PACKET,
+    Collect,
     Done,
     Ended,
     Failed,
@@ -18,12 +25,20 @@ from sra.remote.screen_sharing.helper_messages import (
     Granted,
     HelperReply,
     Open,
+    Recorded,
     Request,
+    Written,
+    decode_reply,
+    encode,
 )
 from sra.system.peer import is_ours_or_roots
 
 NOT_SET_UP = "Screen sharing is not set up on this remote: have “sra activate -s” run there as root."
 NOT_ROOTS = "What listens where this remote's screen is shared is not root's: have “sra doctor” run there as root."
+TRY_AGAIN = 1.0
+"""Seconds, where there is no helper to collect recordings from, or the trail can't be written."""
+
+log = logging.getLogger("sra.screen")
 
 
 @dataclass(frozen=True)
@@ -81,7 +96,7 @@ class ScreenLink:
     async def _ask(self, request: Request) -> tuple[HelperReply, list[int]]:
         if not self._ended.done():
             try:
-                self._socket.send(vocabulary.encode(request))
+                self._socket.send(encode(request))
             except OSError as error:
                 self._end(f"sra-screen is gone: {error.strerror}.")
         if self._ended.done():
@@ -91,7 +106,7 @@ class ScreenLink:
     def _read(self) -> None:
         try:
             packet, descriptors, _, _ = socket.recv_fds(self._socket, MAX_PACKET, 1)
-            reply = vocabulary.reply(packet) if packet else Ended("sra-screen, the remote's helper, ended.")
+            reply = decode_reply(packet) if packet else Ended("sra-screen, the remote's helper, ended.")
         except BlockingIOError:
             return
         except (OSError, ProtocolError) as error:
@@ -116,3 +131,38 @@ def _refused(reply: HelperReply) -> RefusedError:
         return RefusedError(RefusalCode.NOT_ALLOWED if reply.is_refusal else RefusalCode.NO_SCREEN, reply.reason)
     reason = reply.reason if isinstance(reply, Ended) else "The screen can't be shared just now."
     return RefusedError(RefusalCode.NO_SCREEN, reason)
+
+
+async def collect_recordings(helper: Path, record: RecordEvent) -> None:
+    """Write down each recording as soon as it is whole, until cancelled."""
+    while True:
+        try:
+            await _collect(helper, record)
+        except (OSError, LinkError, ProtocolError) as error:
+            log.debug("sra-screen tells of no recordings: %s", error)
+        except AuditError as error:
+            log.error("a recording could not be written down yet: %s", error)  # noqa: TRY400
+        await asyncio.sleep(TRY_AGAIN)
+
+
+async def _collect(helper: Path, record: RecordEvent) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC) as connection:
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, str(helper))
+        if not is_ours_or_roots(connection):
+            raise LinkError("another user listens where it should")
+        while True:
+            recorded = await _exchange(connection, Collect())
+            if not isinstance(recorded, Recorded):
+                raise LinkError(f"it answered {recorded}")
+            record("screen-recorded", recording=recorded.name, size=recorded.size, sha256=recorded.sha256)
+            if not isinstance(await _exchange(connection, Written(recorded.name)), Done):
+                raise LinkError("it did not take note")
+
+
+async def _exchange(connection: socket.socket, request: Request) -> HelperReply:
+    connection.send(encode(request))
+    packet = await asyncio.get_running_loop().sock_recv(connection, MAX_PACKET)
+    if not packet:
+        raise LinkError("it has ended")
+    return decode_reply(packet)

@@ -21,13 +21,11 @@ from sra.piv.keys import KeyReply, KeyRequest, PinReply, PinRequest
 from sra.transport.channel import Channel, open_channel
 from sra.transport.tls_trust import client_context
 from sra.wire.connection import Connection
-from sra.wire.messages import ALPN, Attach, CardInserted, EjectCard, InsertCard, Message
+from sra.wire.messages import ALPN, KEY_DEADLINE_OF_VIRTUAL_CARD, Attach, CardInserted, EjectCard, InsertCard, Message
 from sra.wire.states import Role, State
 
 CONNECT_DEADLINE = 5.0
 """Seconds for srad, on the same machine, to answer."""
-KEY_DEADLINE = 175.0
-"""Seconds for a key use or a PIN question: just below the reader's own 180."""
 WAIT = 0.2
 """Seconds between tries while srad is not there."""
 SECRET_BYTES = 32
@@ -46,12 +44,11 @@ class InsertedCard(Protocol):
         """Take it out, at once."""
 
 
-MakeCard = Callable[[InsertCard, "DaemonLink"], InsertedCard]
-"""Make the card that an InsertCard describes; its keys and PIN are reached through the link."""
-
-
 class DaemonLink:
-    """One connection to srad: inserts and ejects as it says, and has keys used and PINs checked through it."""
+    """One connection to srad: inserts and ejects as it says, and has keys used and PINs checked through it.
+
+    ``make_card`` makes the card that an InsertCard describes; its keys and PIN are reached through the link.
+    """
 
     def __init__(
         self, channel: Channel, name: str, make_card: Callable[[InsertCard, DaemonLink], InsertedCard]
@@ -96,14 +93,14 @@ class DaemonLink:
 
     async def use_key(self, request: KeyRequest) -> KeyReply:
         """Have a key used by the admin's card."""
-        reply = await self._channel.ask(request, KEY_DEADLINE)
+        reply = await self._channel.ask(request, KEY_DEADLINE_OF_VIRTUAL_CARD)
         if not isinstance(reply, KeyReply):
             raise ProtocolError("srad answered something else")
         return reply
 
     async def check_pin(self, request: PinRequest) -> PinReply:
         """Have a PIN checked on the admin's side."""
-        reply = await self._channel.ask(request, KEY_DEADLINE)
+        reply = await self._channel.ask(request, KEY_DEADLINE_OF_VIRTUAL_CARD)
         if not isinstance(reply, PinReply):
             raise ProtocolError("srad answered something else")
         return reply

@@ -59,7 +59,7 @@ class DriverConnection(asyncio.Protocol):
         self._lost = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Greet the driver; hang up on anybody else."""
+        """Greet the driver; hang up on any other process."""
         connected = cast("asyncio.Transport", transport)
         if not self._is_driver(connected):
             connected.abort()

@@ -1,15 +1,18 @@
-"""GENERAL AUTHENTICATE (SP 800-73-4 part 2, section 3.2.4): the one command that has a private key used."""
+"""GENERAL AUTHENTICATE (SP 800-73-4 part 2, section 3.2.4): the one command that has a private key used.
+
+Also what an error of it, or of any other command, is called in a status word.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from sra.errors import SraError
+from sra.errors import KeyMissingError, PinBlockedError, PinNeededError, RefusalCode, RefusedError, SraError
 from sra.piv import tlv
-from sra.piv.apdu import Command, Response, Status, StatusError
-from sra.piv.keys import Algorithm, KeyDescription, KeyReply, KeyRequest, Operation, PrivateKeys, purpose
-from sra.remote.virtual_card.pin_state import PinState
-from sra.remote.virtual_card.status_words import status_of
+from sra.piv.apdu import ApduError, Command, Response, Status, StatusError
+from sra.piv.keys import Algorithm, KeyDescription, KeyRequest, Operation, PrivateKeys, purpose
+from sra.piv.tlv import TlvError
+from sra.remote.virtual_card.pin_commands import PinState
 
 CARD_MANAGEMENT_KEY = 0x9B
 
@@ -30,6 +33,23 @@ _CHALLENGE_SIZES = {0x00: 8, 0x03: 8, 0x08: 16, 0x0A: 16, 0x0C: 16}
 _UNCOMPRESSED = 0x04
 _DER_OVERHEAD = 8
 """Bytes that DER adds to the two numbers of a signature, at most: three headers and two leading zeros."""
+
+_REFUSALS: dict[RefusalCode, Status] = {
+    RefusalCode.PIN_NEEDED: Status.SECURITY_NOT_SATISFIED,
+    RefusalCode.TIMEOUT: Status.TIMED_OUT,
+    RefusalCode.CARD: Status.UNKNOWN_ERROR,
+    RefusalCode.INTERNAL: Status.UNKNOWN_ERROR,
+}
+"""Every other refusal is 6985: the conditions of use, which are the admin's, are not met."""
+
+_ERRORS: dict[type[Exception], Status] = {
+    ApduError: Status.WRONG_LENGTH,
+    TlvError: Status.WRONG_DATA,
+    PinNeededError: Status.SECURITY_NOT_SATISFIED,
+    PinBlockedError: Status.PIN_BLOCKED,
+    KeyMissingError: Status.REFERENCE_NOT_FOUND,
+    TimeoutError: Status.TIMED_OUT,
+}
 
 
 class KeyUse:
@@ -54,7 +74,12 @@ class KeyUse:
             return self._challenge(command.p1, template)
         request = self._request(command, template)
         self._pin.use_for(self._keys[request.slot].pin_policy)
-        reply = await self._use(request)
+        try:
+            reply = await self._private_keys.use_key(request)
+        except SraError as error:
+            if status_of(error) == Status.SECURITY_NOT_SATISFIED:  # the real card has forgotten the PIN: so do we
+                self._pin.forget()
+            raise
         return _response(_RESPONSE, _checked(reply.output, request))
 
     def _request(self, command: Command, template: dict[int, bytes]) -> KeyRequest:
@@ -70,17 +95,8 @@ class KeyUse:
             raise StatusError(Status.WRONG_DATA)
         return KeyRequest(slot=key.slot, algorithm=key.algorithm, operation=operation, input=template[field])
 
-    async def _use(self, request: KeyRequest) -> KeyReply:
-        """The reply; where the real card has forgotten the PIN, so do we."""
-        try:
-            return await self._private_keys.use_key(request)
-        except SraError as error:
-            if status_of(error) == Status.SECURITY_NOT_SATISFIED:
-                self._pin.forget()
-            raise
-
     def _challenge(self, algorithm: int, template: dict[int, bytes]) -> Response:
-        """A challenge for the management key. Nobody can answer it: OpenSC asks because it is a random number."""
+        """A challenge for the management key, which is not there: OpenSC asks because it is a random number."""
         if algorithm not in _CHALLENGE_SIZES:
             raise StatusError(Status.WRONG_PARAMETERS)
         if template != {_CHALLENGE: b""}:
@@ -109,3 +125,12 @@ def _checked(output: bytes, request: KeyRequest) -> bytes:
 
 def _response(field: int, value: bytes) -> Response:
     return Response(tlv.encode(_TEMPLATE, tlv.encode(field, value)), Status.OK)
+
+
+def status_of(error: Exception) -> int:
+    """The status word for an error; 6F00 for one that the standard has no word for."""
+    if isinstance(error, StatusError):
+        return error.status
+    if isinstance(error, RefusedError):
+        return _REFUSALS.get(error.code, Status.CONDITIONS_NOT_SATISFIED)
+    return next((status for kind, status in _ERRORS.items() if isinstance(error, kind)), Status.UNKNOWN_ERROR)

@@ -1,10 +1,15 @@
-"""VERIFY (SP 800-73-4 part 2, section 3.2.1) and the PIN pad's way of saying it (PC/SC part 10, section 2.6)."""
+"""What the virtual card remembers of the PIN, and the commands about it.
+
+VERIFY (SP 800-73-4 part 2, section 3.2.1) and the PIN pad's way of saying it (PC/SC part 10, section 2.6).
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 from sra.piv.apdu import Command, Response, Status, StatusError, tries_remaining
-from sra.piv.keys import PinCheck, PinOutcome, PinRequest
-from sra.remote.virtual_card.pin_state import PinState
+from sra.piv.keys import PinCheck, PinOutcome, PinPolicy, PinReply, PinRequest
 
 APPLICATION_PIN = 0x80
 PIN_SIZE = 8
@@ -29,6 +34,66 @@ _STATUS = {
     PinOutcome.TIMED_OUT: Status.TIMED_OUT,
 }
 
+ATTEMPTS_AT_FIRST = 3
+"""Tries told to a program that asks before any PIN was checked; the true number comes with the first reply."""
+
+_MOST_ATTEMPTS = 15
+"""What fits into 63Cx."""
+
+
+class PinState:
+    """Whether the PIN is verified, for how long, and how many tries are left.
+
+    All local programs share one card, so a verified PIN is forgotten ``idle`` seconds (of ``clock``) after it was last
+    needed, and a key that wants the PIN each time takes one that no key was used with since; with ``every_use`` all
+    keys that want a PIN do.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        idle: float,
+        attempts_remaining: int = ATTEMPTS_AT_FIRST,
+        *,
+        every_use: bool = False,
+    ) -> None:
+        self.attempts_remaining = attempts_remaining
+        self._every_use = every_use
+        self._clock = clock
+        self._idle = idle
+        self._verified_until = -math.inf
+        self._is_fresh = False
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether a key that wants the PIN once may be used now."""
+        return self._clock() < self._verified_until
+
+    def remember(self, reply: PinReply) -> None:
+        """Take in how a PIN question ended."""
+        verified = reply.outcome is PinOutcome.VERIFIED
+        self.attempts_remaining = min(max(reply.attempts_remaining, 0), _MOST_ATTEMPTS)
+        self._is_fresh = verified
+        self._verified_until = self._clock() + self._idle if verified else -math.inf
+
+    def forget(self) -> None:
+        """Be as if the PIN had not been verified."""
+        self._is_fresh = False
+        self._verified_until = -math.inf
+
+    def use_for(self, policy: PinPolicy) -> None:
+        """Note the use of a key; raise ``StatusError`` 6982 if the PIN has to be verified before."""
+        fresh, self._is_fresh = self._is_fresh, False
+        allowed = {
+            PinPolicy.NEVER: True,
+            PinPolicy.ONCE: self.is_verified and (fresh or not self._every_use),
+            PinPolicy.ALWAYS: self.is_verified and fresh,
+        }
+        if not allowed[policy]:
+            raise StatusError(Status.SECURITY_NOT_SATISFIED)
+        if policy is not PinPolicy.NEVER:
+            self._verified_until = self._clock() + self._idle
+
 
 class PinCommands:
     """The commands about the PIN. Only a well-formed PIN, or a question for the pad, gets any further than here."""
@@ -44,23 +109,19 @@ class PinCommands:
         if command.p2 != APPLICATION_PIN:
             raise StatusError(Status.REFERENCE_NOT_FOUND)
         if command.p1 == _FORGET:
-            return self._forget(command)
-        return await self._ask(PinRequest(typed_pin(command.data))) if command.data else self._tell()
+            if command.data:
+                raise StatusError(Status.WRONG_LENGTH)
+            self._state.forget()
+        elif command.data:
+            return await self._ask(PinRequest(typed_pin(command.data)))
+        elif not self._state.is_verified:
+            return Response(b"", tries_remaining(self._state.attempts_remaining))
+        return Response(b"", Status.OK)
 
     async def ask_on_pad(self, command: Command) -> Response:
         """Have the PIN asked where the card is; raise ``StatusError`` 6A80 if that isn't what the structure says."""
         check_verify_structure(command.data)
         return await self._ask(PinRequest(typed=None))
-
-    def _tell(self) -> Response:
-        verified = self._state.is_verified
-        return Response(b"", Status.OK if verified else tries_remaining(self._state.attempts_remaining))
-
-    def _forget(self, command: Command) -> Response:
-        if command.data:
-            raise StatusError(Status.WRONG_LENGTH)
-        self._state.forget()
-        return Response(b"", Status.OK)
 
     async def _ask(self, request: PinRequest) -> Response:
         self._state.forget()

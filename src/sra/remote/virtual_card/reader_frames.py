@@ -62,13 +62,21 @@ class ReaderConversation:
         if self._open is not None:
             raise ProtocolError("the driver spoke before it had its answer")
         self._received += data
+        kind = self._received[0] if self._received else FrameKind.APDU
+        if kind not in _BODY_SIZES:
+            raise ProtocolError("a frame is of no kind that a driver sends")
         if len(self._received) < _HEADER:
-            self._check_kind()
             return None
-        size = self._body_size()
+        size = int.from_bytes(self._received[1:_HEADER], "big")
+        if size not in _BODY_SIZES[kind]:
+            raise ProtocolError("a frame has a length that its kind can't have")
         if len(self._received) < _HEADER + size:
             return None
-        return self._complete(size)
+        if len(self._received) > _HEADER + size:
+            raise ProtocolError("the driver asked two questions at once")
+        self._open = DriverQuestion(FrameKind(kind), bytes(self._received[_HEADER:]))
+        self._received.clear()
+        return self._open
 
     def answer(self, body: bytes = b"") -> bytes:
         """The frame that answers the open question."""
@@ -80,27 +88,6 @@ class ReaderConversation:
     def waiting(self) -> bytes:
         """The frame that keeps the driver waiting."""
         return _frame(FrameKind.WAIT, b"")
-
-    def _complete(self, size: int) -> DriverQuestion:
-        if len(self._received) > _HEADER + size:
-            raise ProtocolError("the driver asked two questions at once")
-        question = DriverQuestion(FrameKind(self._received[0]), bytes(self._received[_HEADER:]))
-        self._received.clear()
-        self._open = question
-        return question
-
-    def _body_size(self) -> int:
-        sizes = self._check_kind()
-        size = int.from_bytes(self._received[1:_HEADER], "big")
-        if size not in sizes:
-            raise ProtocolError("a frame has a length that its kind can't have")
-        return size
-
-    def _check_kind(self) -> range:
-        kind = self._received[0] if self._received else FrameKind.APDU
-        if kind not in _BODY_SIZES:
-            raise ProtocolError("a frame is of no kind that a driver sends")
-        return _BODY_SIZES[kind]
 
 
 def greeting(atr: bytes, *, pin_pad: bool) -> bytes:

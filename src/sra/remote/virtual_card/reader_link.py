@@ -25,10 +25,10 @@ _log = logging.getLogger("sra.card")
 
 ROOT = 0
 _BACKLOG = 4
-"""There is one driver; more than a few connections that wait are none of ours."""
+"""There is one driver; more than a few waiting connections are not the driver's."""
 
 _ROOT_ONLY = 0o600
-_EVERYBODY = 0o666
+_ALL_USERS = 0o666
 """Where pcscd isn't root it has to be let in, and the check of the peer's user keeps the others out."""
 
 
@@ -59,7 +59,10 @@ class ReaderLink:
     async def open(self) -> None:
         """Insert the card; raise ``OSError`` if the socket can't be made, or something else is in its place."""
         listening = self._listen()
-        self._server = await asyncio.get_running_loop().create_unix_server(self._connection, sock=listening)
+        self._server = await asyncio.get_running_loop().create_unix_server(
+            lambda: DriverConnection(self._card, self._greeting, self._users, self._wait_interval, self._take_over),
+            sock=listening,
+        )
         _log.info("the card is in reader %s", self._path.name)
 
     async def close(self) -> None:
@@ -89,20 +92,16 @@ class ReaderLink:
             _remove_stale(path)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._identity = self._bind(listening, temporary)
+            listening.setblocking(False)
+            listening.bind(str(temporary))
+            temporary.chmod(_ROOT_ONLY if self._users == {ROOT} else _ALL_USERS)
+            listening.listen(_BACKLOG)
+            self._identity = _identity_of(temporary)
         except OSError:
             listening.close()
             raise
         temporary.rename(self._path)
         return listening
-
-    def _bind(self, listening: socket.socket, temporary: Path) -> tuple[int, int]:
-        """Listen under the temporary name; what identifies the file."""
-        listening.setblocking(False)
-        listening.bind(str(temporary))
-        temporary.chmod(_ROOT_ONLY if self._users == {ROOT} else _EVERYBODY)
-        listening.listen(_BACKLOG)
-        return _identity_of(temporary)
 
     def _unlink(self) -> None:
         """Remove our socket, but not one by which another process has replaced it."""
@@ -110,9 +109,6 @@ class ReaderLink:
         with contextlib.suppress(FileNotFoundError):
             if _identity_of(self._path) == identity:
                 self._path.unlink()
-
-    def _connection(self) -> DriverConnection:
-        return DriverConnection(self._card, self._greeting, self._users, self._wait_interval, self._take_over)
 
     def _take_over(self, driver: DriverConnection) -> None:
         """The newest driver has the card: after a restart of pcscd the old connection may still look alive."""

@@ -18,8 +18,8 @@ CONTENT = b"pictures" * 300_000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
-def put(shelf: RecordingFolder, name: str, content: bytes = CONTENT) -> None:
-    descriptor = shelf.begin(name)
+def put(recordings: RecordingFolder, name: str, content: bytes = CONTENT) -> None:
+    descriptor = recordings.begin(name)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
 
@@ -28,8 +28,8 @@ def a_name(by: str = "ann") -> str:
     return f"{new_name(by)}.mkv"
 
 
-async def is_nothing_left(shelf: RecordingFolder) -> bool:
-    waiting = asyncio.create_task(shelf.next_whole())
+async def is_nothing_left(recordings: RecordingFolder) -> bool:
+    waiting = asyncio.create_task(recordings.next_whole())
     await asyncio.sleep(0.05)
     was_waiting = not waiting.done()
     waiting.cancel()
@@ -53,27 +53,27 @@ def test_a_name_says_when_and_with_whom_and_has_nothing_else_of_it(by: str, safe
 
 
 def test_folder_and_files_are_their_owners_alone_and_none_is_written_over(tmp_path: Path) -> None:
-    shelf, name = RecordingFolder(tmp_path / "recordings"), a_name()
-    put(shelf, name)
-    assert shelf.folder.stat().st_mode & 0o777 == 0o700
-    assert (shelf.folder / name).stat().st_mode & 0o777 == 0o600
+    recordings, name = RecordingFolder(tmp_path / "recordings"), a_name()
+    put(recordings, name)
+    assert recordings.path.stat().st_mode & 0o777 == 0o700
+    assert (recordings.path / name).stat().st_mode & 0o777 == 0o600
     with pytest.raises(FileExistsError):
-        shelf.begin(name)
+        recordings.begin(name)
 
 
 async def test_one_is_told_of_when_it_is_whole_until_that_is_noted(tmp_path: Path) -> None:
-    shelf, name = RecordingFolder(tmp_path), a_name()
-    put(shelf, name)
-    assert await is_nothing_left(shelf)
-    telling = asyncio.create_task(shelf.next_whole())
+    recordings, name = RecordingFolder(tmp_path), a_name()
+    put(recordings, name)
+    assert await is_nothing_left(recordings)
+    telling = asyncio.create_task(recordings.next_whole())
     await asyncio.sleep(0)
-    shelf.end(name)
+    recordings.end(name)
     expected = FinishedRecording(name, len(CONTENT), SHA256)
     assert await asyncio.wait_for(telling, DEADLINE) == expected
-    assert await shelf.next_whole() == expected
-    shelf.told(name)
+    assert await recordings.next_whole() == expected
+    recordings.told(name)
     assert (tmp_path / f"{name}.sha256").read_text() == f"{SHA256}  {name}\n"
-    assert await is_nothing_left(shelf)
+    assert await is_nothing_left(recordings)
 
 
 async def test_one_that_was_being_made_when_the_helper_was_killed_is_told_of_by_the_next(tmp_path: Path) -> None:
@@ -83,35 +83,35 @@ async def test_one_that_was_being_made_when_the_helper_was_killed_is_told_of_by_
 
 
 def test_one_without_a_picture_is_not_kept(tmp_path: Path) -> None:
-    shelf, name = RecordingFolder(tmp_path), a_name()
-    put(shelf, name, b"")
-    shelf.end(name)
+    recordings, name = RecordingFolder(tmp_path), a_name()
+    put(recordings, name, b"")
+    recordings.end(name)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_only_one_whose_hash_was_told_can_be_noted(tmp_path: Path) -> None:
-    shelf, name = RecordingFolder(tmp_path), a_name()
-    put(shelf, name)
+    recordings, name = RecordingFolder(tmp_path), a_name()
+    put(recordings, name)
     for wrong in (name, "../../etc/passwd", ""):
-        with pytest.raises(ProtocolError, match="nobody was told of"):
-            shelf.told(wrong)
+        with pytest.raises(ProtocolError, match="hash was never told"):
+            recordings.told(wrong)
 
 
 async def test_other_files_are_no_recordings(tmp_path: Path) -> None:
-    shelf, name = RecordingFolder(tmp_path), a_name()
+    recordings, name = RecordingFolder(tmp_path), a_name()
     for other in ("notes.txt", "holiday.mkv", f"{name}.sha256", f".{name}.draft"):
         (tmp_path / other).write_bytes(b"x")
-    assert await is_nothing_left(shelf)
-    assert shelf.used() == 4
+    assert await is_nothing_left(recordings)
+    assert recordings.used() == 4
 
 
 async def test_one_that_was_removed_meanwhile_is_passed_over(tmp_path: Path) -> None:
-    shelf, gone, there = RecordingFolder(tmp_path), a_name("a"), a_name("b")
+    recordings, gone, there = RecordingFolder(tmp_path), a_name("a"), a_name("b")
     for name in (gone, there):
-        put(shelf, name)
-        shelf.end(name)
+        put(recordings, name)
+        recordings.end(name)
     (tmp_path / gone).unlink()
-    assert (await shelf.next_whole()).name == there
+    assert (await recordings.next_whole()).name == there
 
 
 async def test_a_link_in_place_of_one_is_not_followed(tmp_path: Path) -> None:
@@ -121,8 +121,8 @@ async def test_a_link_in_place_of_one_is_not_followed(tmp_path: Path) -> None:
 
 
 async def test_without_the_folder_there_is_nothing_and_room(tmp_path: Path) -> None:
-    shelf = RecordingFolder(tmp_path / "none" / "such")
-    assert await is_nothing_left(shelf)
-    assert shelf.used() == shelf.size("x") == 0
-    assert shelf.free() > 0
-    assert not shelf.folder.exists()
+    recordings = RecordingFolder(tmp_path / "none" / "such")
+    assert await is_nothing_left(recordings)
+    assert recordings.used() == recordings.size("x") == 0
+    assert recordings.free() > 0
+    assert not recordings.path.exists()

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from sra.remote.screen_sharing import screen_account
 from sra.remote.screen_sharing.recording import recorder as recording_linux
 from sra.remote.screen_sharing.recording.folder import RecordingFolder
 from sra.remote.screen_sharing.recording.recorder import MEBIBYTE, Recording, ShareRecorder
+from sra.remote.screen_sharing.screen_account import ScreenAccount, ServerError
 from sra.remote.screen_sharing.x11 import vnc_linux
-from sra.remote.screen_sharing.x11.vnc_linux import ServerError, VncAccount
 from tests.loopback import until
 
-ACCOUNT = VncAccount("_srascreen", 2**31, 2**31)
+ACCOUNT = ScreenAccount("_srascreen", 2**31, 2**31)
 WRITES = """\
 import os, signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b"end"), sys.exit()))
@@ -44,13 +45,13 @@ while True:
 
 
 class Scene:
-    """A shelf, and a display whose sizes the test writes down."""
+    """A folder of recordings, and a display whose sizes the test writes down."""
 
     def __init__(self, folder: Path) -> None:
         self.sizes = folder / "sizes"
         self.sizes.write_text("320 240\n")
-        self.shelf = RecordingFolder(folder / "recordings")
-        self.recorder = ShareRecorder(self.shelf, ACCOUNT, 100 * MEBIBYTE)
+        self.recordings = RecordingFolder(folder / "recordings")
+        self.recorder = ShareRecorder(self.recordings, ACCOUNT, 100 * MEBIBYTE)
         self.recording = Recording(self.recorder, "ann (192.0.2.1)")
 
     async def open(self) -> None:
@@ -62,7 +63,7 @@ class Scene:
 
     def files(self) -> list[str]:
         """The first line of each, by when it was begun, and whether it was ended in order."""
-        paths = [path for path in self.shelf.folder.iterdir() if path.name.startswith(self.recording.name)]
+        paths = [path for path in self.recordings.path.iterdir() if path.name.startswith(self.recording.name)]
         contents = [path.read_text() for path in sorted(paths, key=lambda path: (len(path.name), path.name))]
         return [f"{text.splitlines()[0]}{' whole' if text.endswith('end') else ''}" for text in contents if text]
 
@@ -80,7 +81,7 @@ def _programs_of_the_test(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     monkeypatch.setattr(recording_linux, "SIZES", (sys.executable, "-c", SAYS_SIZES, str(tmp_path / "sizes")))
     monkeypatch.setattr(recording_linux, "LOOK_AGAIN", 0.02)
     monkeypatch.setattr(recording_linux, "SWITCHING", 0.05)
-    monkeypatch.setattr(vnc_linux, "_rights", lambda _: (None, None, None))
+    monkeypatch.setattr(screen_account, "_rights", lambda _: (None, None, None))
 
 
 @asynccontextmanager
@@ -103,7 +104,7 @@ def _children() -> set[str]:
 async def test_the_whole_display_is_recorded_until_the_share_ends(tmp_path: Path) -> None:
     async with recorded(tmp_path) as there:
         assert there.files() == [":0 320x240"]
-        waiting = asyncio.create_task(there.shelf.next_whole())
+        waiting = asyncio.create_task(there.recordings.next_whole())
         await asyncio.sleep(0.05)
         assert not waiting.done()
     assert there.files() == [":0 320x240 whole"]
@@ -115,7 +116,7 @@ async def test_another_size_begins_another_file_and_the_share_goes_on(tmp_path: 
         ending = asyncio.create_task(there.recording.wait_ended())
         there.becomes("640 480")
         await until(lambda: there.files() == [":0 320x240 whole", ":0 640x480"])
-        assert (await there.shelf.next_whole()).name == f"{there.recording.name}.mkv"
+        assert (await there.recordings.next_whole()).name == f"{there.recording.name}.mkv"
         there.becomes("800 600")
         await until(lambda: len(there.files()) == 3 and len(there.writers()) == 1)
         assert not ending.done()
@@ -152,7 +153,7 @@ async def test_when_ffmpeg_ended_because_the_size_changed_the_share_goes_on(
 
 async def test_one_that_stands_still_ends_the_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recording_linux, "STANDSTILL", 0.5)
-    monkeypatch.setattr(vnc_linux, "STOP_DEADLINE", 0.2)
+    monkeypatch.setattr(screen_account, "STOP_DEADLINE", 0.2)
     async with recorded(tmp_path) as there:
         ending = asyncio.create_task(there.recording.wait_ended())
         await asyncio.sleep(0.05)
@@ -163,14 +164,14 @@ async def test_one_that_stands_still_ends_the_share(tmp_path: Path, monkeypatch:
 async def test_what_is_full_ends_the_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with recorded(tmp_path) as there:
         ending = asyncio.create_task(there.recording.wait_ended())
-        (there.shelf.folder / "older").write_bytes(bytes(MEBIBYTE))
+        (there.recordings.path / "older").write_bytes(bytes(MEBIBYTE))
         await asyncio.sleep(0.1)
         assert not ending.done()
-        with (there.shelf.folder / "older").open("wb") as file:
+        with (there.recordings.path / "older").open("wb") as file:
             file.truncate(100 * MEBIBYTE)
         assert (await ending).startswith("The recordings of this remote's screen take the 100 MiB that they may:")
-        (there.shelf.folder / "older").unlink()
-        monkeypatch.setattr(there.shelf, "free", lambda: recording_linux.ALWAYS_FREE - 1)
+        (there.recordings.path / "older").unlink()
+        monkeypatch.setattr(there.recordings, "free", lambda: recording_linux.ALWAYS_FREE - 1)
         assert await there.recording.wait_ended() == "The remote's disk is too full to record the screen."
 
 
@@ -193,7 +194,7 @@ async def test_what_can_not_begin_is_told_and_leaves_nothing(
     before = _children()
     with pytest.raises(ServerError, match=why):
         await there.open()
-    assert not there.shelf.folder.exists() or there.files() == []
+    assert not there.recordings.path.exists() or there.files() == []
     assert _children() <= before
 
 
@@ -202,7 +203,7 @@ def test_without_ffmpeg_or_room_there_is_an_obstacle(tmp_path: Path, monkeypatch
     monkeypatch.setattr(recording_linux, "PROGRAM", "true")
     assert recorder.obstacle() == ""
     (tmp_path / "older").write_bytes(bytes(MEBIBYTE))
-    full = "The recordings of this remote's screen take the 1 MiB that they may: somebody has to remove some of"
+    full = "The recordings of this remote's screen take the 1 MiB that they may: remove some of those in"
     assert recorder.obstacle() == f"{full} {tmp_path}."
     monkeypatch.setattr(recording_linux, "PROGRAM", "no-such-program")
     assert recorder.obstacle() == (

@@ -57,8 +57,8 @@ def test_a_persons_session_without_the_machines_screen_is_not_shared_in_place_of
 
 
 def test_somebody_is_logged_in_but_at_a_login_window() -> None:
-    assert Compositor(SWAY).is_somebodys
-    assert not Compositor(LOGIN).is_somebodys
+    assert Compositor(SWAY).is_a_persons
+    assert not Compositor(LOGIN).is_a_persons
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from sra.remote.screen_sharing import screen_account
+from sra.remote.screen_sharing.screen_account import ScreenAccount, ServerError
 from sra.remote.screen_sharing.x11 import console_linux, vnc_linux
 from sra.remote.screen_sharing.x11.console_linux import BlankedConsole, ConsoleError
-from sra.remote.screen_sharing.x11.vnc_linux import ServerError, VncAccount
 
 PUTS_BACK = """\
 import sys
@@ -31,8 +32,8 @@ else:
 
 def console(monkeypatch: pytest.MonkeyPatch, program: str) -> BlankedConsole:
     monkeypatch.setattr(console_linux, "_PROGRAM", (sys.executable, "-c", program))
-    monkeypatch.setattr(vnc_linux, "_rights", lambda _: (None, None, None))
-    return BlankedConsole(VncAccount("_srascreen", 2**31, 2**31), vnc_linux.environment(":0", Path("/run/cookie")))
+    monkeypatch.setattr(screen_account, "_rights", lambda _: (None, None, None))
+    return BlankedConsole(ScreenAccount("_srascreen", 2**31, 2**31), vnc_linux.environment(":0", Path("/run/cookie")))
 
 
 async def test_it_is_put_back_when_its_input_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

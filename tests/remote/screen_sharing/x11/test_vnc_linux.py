@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from sra.remote.screen_sharing import templates
+from sra.remote.screen_sharing import screen_account, templates
 from sra.remote.screen_sharing.recording import recorder as recording_linux
-from sra.remote.screen_sharing.x11 import people_linux, vnc_linux
-from sra.remote.screen_sharing.x11.vnc_linux import ServerError, VncAccount
+from sra.remote.screen_sharing.screen_account import ScreenAccount, ServerError
+from sra.remote.screen_sharing.x11 import vnc_linux
+from sra.system.processes import stop
 
-ACCOUNT = VncAccount("_srascreen", 999, 999)
+ACCOUNT = ScreenAccount("_srascreen", 999, 999)
 
 
 def test_the_server_listens_at_a_socket_and_at_no_port() -> None:
@@ -42,41 +43,31 @@ def test_nothing_of_roots_environment_is_passed_on(monkeypatch: pytest.MonkeyPat
 
 async def test_a_program_that_is_not_installed_is_named() -> None:
     with pytest.raises(ServerError, match="no-such-program is not installed"):
-        await vnc_linux.start(["no-such-program"], ACCOUNT, vnc_linux.environment(":0", Path("/run/cookie")))
+        await screen_account.start(["no-such-program"], ACCOUNT, vnc_linux.environment(":0", Path("/run/cookie")))
 
 
 async def test_a_server_that_does_not_begin_to_listen_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vnc_linux, "START_DEADLINE", 0.05)
+    monkeypatch.setattr(screen_account, "START_DEADLINE", 0.05)
     process = await asyncio.create_subprocess_exec("sleep", "60")
     with pytest.raises(ServerError, match="does not begin to listen"):
-        await vnc_linux.wait_until_it_listens(process, tmp_path / "vnc")
-    await vnc_linux.stop(process)
+        await screen_account.wait_until_it_listens(process, tmp_path / "vnc", "X0tigervnc")
+    await stop(process, 5)
     assert process.returncode == -15
 
 
-async def test_a_program_that_ignores_the_request_to_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vnc_linux, "STOP_DEADLINE", 0.2)
-    process = await asyncio.create_subprocess_exec("sh", "-c", "trap '' TERM; echo; exec sleep 60", stdout=-1)
-    assert process.stdout is not None
-    await process.stdout.readline()
-    await vnc_linux.stop(process)
-    assert process.returncode == -9
-    await vnc_linux.stop(process)
-
-
 def test_what_is_asked_and_shown_says_who_it_is() -> None:
-    assert people_linux.question("ann (192.0.2.1)", 30)[-1].startswith("ann (192.0.2.1)\nwants to see this screen")
-    assert "\nThis too.\n" in people_linux.question("ann", 30, "This too.")[-1]
-    assert people_linux.notice("ann (192.0.2.1)", "12:03")[-1] == (
+    assert vnc_linux.question("ann (192.0.2.1)", 30)[-1].startswith("ann (192.0.2.1)\nwants to see this screen")
+    assert "\nThis too.\n" in vnc_linux.question("ann", 30, "This too.")[-1]
+    assert vnc_linux.notice("ann (192.0.2.1)", "12:03")[-1] == (
         "This screen is shared with ann (192.0.2.1) since 12:03."
     )
 
 
 def test_who_is_recorded_is_told() -> None:
-    assert "work at it.\nIt will be recorded.\n" in people_linux.question("ann", 30, recording_linux.REMARK)[-1]
-    assert people_linux.notice("ann", "12:03", recorded=True)[-1] == (
+    assert "work at it.\nIt will be recorded.\n" in vnc_linux.question("ann", 30, recording_linux.REMARK)[-1]
+    assert vnc_linux.notice("ann", "12:03", recorded=True)[-1] == (
         "This screen is recorded and shared with ann since 12:03."
     )
 

@@ -10,13 +10,13 @@ import shutil
 import sys
 from dataclasses import dataclass, field
 
-from sra.remote.screen_sharing.recording import folder as shelves
-from sra.remote.screen_sharing.recording.folder import ENDING, RecordingFolder
-from sra.remote.screen_sharing.x11 import vnc_linux
-from sra.remote.screen_sharing.x11.vnc_linux import ServerError, VncAccount
+from sra.remote.screen_sharing import screen_account
+from sra.remote.screen_sharing.recording.folder import ENDING, RecordingFolder, new_name
+from sra.remote.screen_sharing.screen_account import ScreenAccount, ServerError
+from sra.system.processes import stop
 
 PROGRAM = "ffmpeg"
-SIZES = (sys.executable, "-I", "-m", "sra.remote.screen_sharing.x11.size_x11")
+SIZES = (sys.executable, "-I", "-m", "sra.remote.screen_sharing.x11.display_x11", "sizes")
 PICTURES = 5
 """A second: enough to follow what is done, and little work for the machine."""
 MEBIBYTE = 1024 * 1024
@@ -27,12 +27,12 @@ MAX_PARTS = 100
 START_DEADLINE = 10.0
 """Seconds until the first picture."""
 STANDSTILL = 10.0
-"""Seconds without a byte of it, five times as long as it ever is: whoever stops ffmpeg is not to work unrecorded."""
+"""Seconds without a byte of it, five times as long as it ever is: with ffmpeg stopped, no admin is to work on."""
 LOOK_AGAIN = 1.0
 SWITCHING = 1.0
 """Seconds after its end for the display to say that its size has changed, which may be why."""
 REMARK = "It will be recorded."
-"""For who is asked to allow it."""
+"""For the person who is asked to allow it."""
 NO_WAYLAND = "The owner of this remote wants its screen recorded, which can't be done in a Wayland session."
 _A_MOMENT = 0.01
 _SIZE = re.compile(rb"(\d{1,5}) (\d{1,5})\n")
@@ -55,24 +55,24 @@ def arguments(display: str, size: tuple[int, int]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class ShareRecorder:
-    """Has each share recorded, as ``account``, on a shelf that may hold ``room`` bytes."""
+    """Has each share recorded, as ``account``, in a folder that may hold ``room`` bytes."""
 
-    shelf: RecordingFolder
-    account: VncAccount
+    folder: RecordingFolder
+    account: ScreenAccount
     room: int
 
     def obstacle(self) -> str:
         """Why no share could be recorded; empty if one can."""
-        if shutil.which(PROGRAM, path=vnc_linux.PATH) is None:
+        if shutil.which(PROGRAM, path=screen_account.PATH) is None:
             return f"The owner of this remote wants its screen recorded, and {PROGRAM} is not installed there."
         return self.shortage()
 
     def shortage(self) -> str:
         """Why there is no room; empty while there is."""
-        if self.shelf.used() >= self.room:
+        if self.folder.used() >= self.room:
             full = f"The recordings of this remote's screen take the {self.room // MEBIBYTE} MiB that they may"
-            return f"{full}: somebody has to remove some of {self.shelf.folder}."
-        if self.shelf.free() < ALWAYS_FREE:
+            return f"{full}: remove some of those in {self.folder.path}."
+        if self.folder.free() < ALWAYS_FREE:
             return "The remote's disk is too full to record the screen."
         return ""
 
@@ -93,7 +93,7 @@ class Recording:
     """The recording of one share; a further file each time that the screen's size changes."""
 
     def __init__(self, recorder: ShareRecorder, by: str) -> None:
-        self.name = shelves.new_name(by)
+        self.name = new_name(by)
         self._recorder = recorder
         self._begun = 0
         self._parts: list[_Part] = []
@@ -107,7 +107,7 @@ class Recording:
         try:
             async with asyncio.timeout(START_DEADLINE):
                 pipe = asyncio.subprocess.PIPE
-                self._sizes = await vnc_linux.start(SIZES, self._recorder.account, values, stdout=pipe)
+                self._sizes = await screen_account.start(SIZES, self._recorder.account, values, stdout=pipe)
                 await self._begin(await self._next_size(self._sizes), values)
         except BaseException as error:
             await self.close()
@@ -121,7 +121,7 @@ class Recording:
         line = await program.stdout.readline() if program.stdout else b""
         match = _SIZE.fullmatch(line)
         if match is None:
-            raise ServerError(vnc_linux.WENT_AWAY)
+            raise ServerError(screen_account.WENT_AWAY)
         return int(match[1]), int(match[2])
 
     async def _begin(self, size: tuple[int, int], values: dict[str, str]) -> None:
@@ -130,17 +130,17 @@ class Recording:
             raise ServerError(f"The screen's size has changed too often to be recorded ({MAX_PARTS} times).")
         self._begun += 1
         name = f"{self.name}{f'-{self._begun}' if self._begun > 1 else ''}{ENDING}"
-        descriptor = self._recorder.shelf.begin(name)
+        descriptor = self._recorder.folder.begin(name)
         try:
             argv = arguments(values["DISPLAY"], size)
-            part = _Part(name, await vnc_linux.start(argv, self._recorder.account, values, stdout=descriptor))
+            part = _Part(name, await screen_account.start(argv, self._recorder.account, values, stdout=descriptor))
         except BaseException:
-            self._recorder.shelf.end(name)
+            self._recorder.folder.end(name)
             raise
         finally:
             os.close(descriptor)
         self._parts.append(part)
-        while not self._recorder.shelf.size(name):
+        while not self._recorder.folder.size(name):
             if part.ending.done():
                 raise ServerError(f"{PROGRAM} can't record the display.")
             await asyncio.sleep(_A_MOMENT)
@@ -162,7 +162,8 @@ class Recording:
             ends = [end for end in (self._following, part.ending) if end is not None]
             await asyncio.wait(ends, timeout=LOOK_AGAIN, return_when=asyncio.FIRST_COMPLETED)
             if self._following is not None and self._following.done():
-                return _reason(self._following.exception())
+                error = self._following.exception()
+                return str(error) if isinstance(error, ServerError) else "The screen's recording failed."
             if part.ending.done():
                 await asyncio.sleep(SWITCHING)
                 async with self._switching:
@@ -174,7 +175,7 @@ class Recording:
         """What is wrong when nothing was written for too long; empty while it grows."""
         now = asyncio.get_running_loop().time()
         name = self._parts[-1].name
-        size = self._recorder.shelf.size(name)
+        size = self._recorder.folder.size(name)
         if (name, size) != self._growth[:2]:
             self._growth = (name, size, now)
         return "The screen's recording stood still." if now - self._growth[2] > STANDSTILL else ""
@@ -185,15 +186,11 @@ class Recording:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
         if self._sizes is not None:
-            await vnc_linux.stop(self._sizes)
+            await stop(self._sizes, screen_account.STOP_DEADLINE)
         await asyncio.gather(*map(self._finish, list(self._parts)))
 
     async def _finish(self, part: _Part) -> None:
-        await vnc_linux.stop(part.process)
+        await stop(part.process, screen_account.STOP_DEADLINE)
         with contextlib.suppress(ValueError):
             self._parts.remove(part)
-            self._recorder.shelf.end(part.name)
-
-
-def _reason(error: BaseException | None) -> str:
-    return str(error) if isinstance(error, ServerError) else "The screen's recording failed."
+            self._recorder.folder.end(part.name)

@@ -1,4 +1,4 @@
-"""Whether PAM lets somebody in by a password, asked of libpam (pam(3)): authentication, then the account."""
+"""Whether PAM lets a user in by a password, asked of libpam (pam(3)): authentication, then the account."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class _Conversation(ctypes.Structure):
 
 def lets_in(service: str, username: str, password: str) -> bool:
     """Whether it does, by the rules of that service. It may take seconds: PAM punishes a wrong password with them."""
-    library = _library()
+    library, libc = _libraries()
     if "\0" in username + password:
         return False
-    conversation = _Conversation(_Talk(_answering(password.encode())), None)
+    conversation = _Conversation(_Talk(_answering(password.encode(), libc)), None)
     handle = ctypes.c_void_p()
     if library.pam_start(service.encode(), username.encode(), ctypes.byref(conversation), ctypes.byref(handle)):
         raise PamError(f"PAM does not know the service {service}.")
@@ -63,9 +63,8 @@ def lets_in(service: str, username: str, password: str) -> bool:
     return bool(status == _SUCCESS)
 
 
-def _answering(secret: bytes) -> Callable[..., int]:
+def _answering(secret: bytes, libc: ctypes.CDLL) -> Callable[..., int]:
     """What answers PAM's questions. The memory of the answers is libc's, since PAM frees it."""
-    libc = _libc()
 
     def talk(count: int, messages: Any, answers: Any, _: object) -> int:
         if not 0 < count <= MAX_QUESTIONS:
@@ -83,15 +82,11 @@ def _answering(secret: bytes) -> Callable[..., int]:
 
 
 @cache
-def _libc() -> ctypes.CDLL:
+def _libraries() -> tuple[ctypes.CDLL, ctypes.CDLL]:
+    """PAM's library and libc, with the types of what is called in them."""
     libc = ctypes.CDLL(None)
     libc.calloc.argtypes, libc.calloc.restype = [ctypes.c_size_t, ctypes.c_size_t], ctypes.c_void_p
     libc.strdup.argtypes, libc.strdup.restype = [ctypes.c_char_p], ctypes.c_void_p
-    return libc
-
-
-@cache
-def _library() -> ctypes.CDLL:
     try:
         library = ctypes.CDLL("libpam.so.0")
     except OSError as error:
@@ -100,4 +95,4 @@ def _library() -> ctypes.CDLL:
     library.pam_start.argtypes = [ctypes.c_char_p, ctypes.c_char_p, pointer, pointer]
     for function in (library.pam_authenticate, library.pam_acct_mgmt, library.pam_end):
         function.argtypes = [pointer, ctypes.c_int]
-    return library
+    return library, libc

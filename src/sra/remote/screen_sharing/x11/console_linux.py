@@ -8,14 +8,14 @@ import logging
 import sys
 
 from sra.errors import SraError
-from sra.remote.screen_sharing.x11 import vnc_linux
+from sra.remote.screen_sharing import screen_account
+from sra.remote.screen_sharing.screen_account import ScreenAccount, ServerError
 from sra.remote.screen_sharing.x11.console_x11 import ConsoleWord
-from sra.remote.screen_sharing.x11.vnc_linux import ServerError, VncAccount
 
 DEADLINE = 5.0
 """Seconds until it is dark, and until it is as it was."""
 REMARK = "Meanwhile this screen is dark, and keyboard and mouse are off."
-"""For who is asked to allow it."""
+"""For the person who is asked to allow it."""
 _PROGRAM = (sys.executable, "-I", "-m", "sra.remote.screen_sharing.x11.console_x11")
 _REASONS = {
     ConsoleWord.NO_RAMPS: "its X server has no gamma ramp for every monitor",
@@ -36,7 +36,7 @@ class ConsoleError(SraError):
 class BlankedConsole:
     """The console of a display: dark and deaf from ``open`` to ``close``."""
 
-    def __init__(self, account: VncAccount, values: dict[str, str]) -> None:
+    def __init__(self, account: ScreenAccount, values: dict[str, str]) -> None:
         self._account = account
         self._values = values
         self._program: asyncio.subprocess.Process | None = None
@@ -57,9 +57,9 @@ class BlankedConsole:
             raise ServerError("The console can't be blanked: its X server does not answer.")
 
     async def wait_ended(self) -> str:
-        """Return when it is blanked no longer, though nobody has closed it; the reason."""
+        """Return when it is blanked no longer, though it was not closed; the reason."""
         if self._program is None or await _word(self._program) is ConsoleWord.GONE:
-            return vnc_linux.WENT_AWAY
+            return screen_account.WENT_AWAY
         return "The console is blanked no longer."
 
     async def close(self) -> None:
@@ -74,7 +74,9 @@ class BlankedConsole:
             log.error("the console may still be dark: what should put it back has failed")
 
     async def _start(self) -> asyncio.subprocess.Process:
-        return await vnc_linux.start_surviving(_PROGRAM, self._account, self._values)
+        return await screen_account.start(
+            _PROGRAM, self._account, self._values, stdout=asyncio.subprocess.PIPE, outlives_us=True
+        )
 
 
 async def _word(program: asyncio.subprocess.Process) -> ConsoleWord | None:

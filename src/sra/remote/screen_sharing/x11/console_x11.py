@@ -1,9 +1,9 @@
-"""Keeps the console dark and deaf while its display is shared: what is on it goes on, unseen by who stands there.
+"""Keeps the console dark and deaf while its display is shared: what is on it goes on, unseen by the people there.
 
 ``python -I -m sra.remote.screen_sharing.x11.console_x11``. Every CRTC's gamma ramp is black (RandR 1.3), which changes
 what monitors show and not what is drawn; and every input device is off (XInput 2) but those of XTEST, by which the
 screen server types. It says on its output how it stands (``ConsoleWord``), and puts everything back when its input
-ends or by SIGTERM. It must not end together with who started it: a console that stayed dark would be of no use.
+ends or by SIGTERM. It must not end together with the program that started it, or the console would stay dark.
 
 What has to be put back is kept by the X server itself: a mark on each device, the former ramps as properties of the
 root window. So this program, run with an input that has ended, puts back what one that was killed has left.
@@ -78,15 +78,19 @@ class Ramps:
         for crtc, ramp in ramps:
             if any(ramp):
                 were_black = False
-                self._keep(crtc, ramp)
+                name = self._server.atom(FORMER % crtc)
+                values = (self._server.screen.root, name, _INTEGER, 16, len(ramp) // 2)
+                self._server.request(18, 0, struct.pack("<IIIBxxxI", *values) + ramp)  # ChangeProperty
                 self._set(crtc, bytes(len(ramp)))
         return were_black
 
     def put_back(self) -> None:
         """As they were."""
         for crtc, ramp in self._all():
-            former = self._kept(crtc, len(ramp))
-            if former:
+            wanted = (self._server.screen.root, self._server.atom(FORMER % crtc), _INTEGER, 0, -(-len(ramp) // 4))
+            reply = self._server.ask(20, 1, struct.pack("<IIIII", *wanted))  # GetProperty, deleting it
+            former = reply[32 : 32 + len(ramp)]
+            if former and unpacked("<I", reply, 16)[0] == len(ramp) // 2:
                 self._set(crtc, former)
 
     def _all(self) -> Iterator[tuple[int, bytes]]:
@@ -99,17 +103,6 @@ class Ramps:
 
     def _set(self, crtc: int, ramp: bytes) -> None:
         self._server.request(self._opcode, 24, struct.pack("<IHxx", crtc, len(ramp) // 6) + ramp)  # SetCrtcGamma
-
-    def _keep(self, crtc: int, ramp: bytes) -> None:
-        name = self._server.atom(FORMER % crtc)
-        values = (self._server.screen.root, name, _INTEGER, 16, len(ramp) // 2)
-        self._server.request(18, 0, struct.pack("<IIIBxxxI", *values) + ramp)  # ChangeProperty
-
-    def _kept(self, crtc: int, size: int) -> bytes:
-        """What was kept, which is forgotten now."""
-        wanted = (self._server.screen.root, self._server.atom(FORMER % crtc), _INTEGER, 0, -(-size // 4))
-        reply = self._server.ask(20, 1, struct.pack("<IIIII", *wanted))  # GetProperty, deleting it
-        return reply[32 : 32 + size] if unpacked("<I", reply, 16)[0] == size // 2 else b""
 
 
 class Devices:
@@ -128,7 +121,7 @@ class Devices:
         server.request(self._opcode, 46, mask)  # XISelectEvents
 
     def switch_off(self) -> bool:
-        """Switch off and mark what somebody could type or point with; whether all were off already."""
+        """Switch off and mark what a person could type or point with; whether all were off already."""
         on = [device for device, is_on in self._all() if is_on and not self._has(device, self._is_xtest)]
         for device in on:
             self._set(device, self._mark, 1)
@@ -185,7 +178,8 @@ class Console:
 
     def put_back(self) -> None:
         """As it was; not while another virtual terminal is shown: what is typed there would come here too."""
-        while self._is_away():
+        wanted = (self._server.screen.root, self._server.atom(b"XFree86_has_VT"), _INTEGER, 0, 1)
+        while self._server.ask(20, 0, struct.pack("<IIIII", *wanted))[32:36] == bytes(4):  # GetProperty: away
             time.sleep(LOOK_AGAIN)
         for part in (self._ramps.put_back, self._devices.put_back):
             for _ in range(TRIES):
@@ -193,11 +187,6 @@ class Console:
                     part()
                     break
         self._server.atom(MARK)  # the reply comes when all of it is done
-
-    def _is_away(self) -> bool:
-        wanted = (self._server.screen.root, self._server.atom(b"XFree86_has_VT"), _INTEGER, 0, 1)
-        reply = self._server.ask(20, 0, struct.pack("<IIIII", *wanted))  # GetProperty: none without terminals
-        return reply[32:36] == bytes(4)
 
     def wait(self) -> None:
         """Return after a while, or as soon as something changes or is said."""
@@ -242,7 +231,7 @@ def main(display: str, cookies: Path) -> None:
 
 
 def say(word: ConsoleWord) -> None:
-    """Write it to who started this, if they are still there."""
+    """Write it to the program that started this, if it is still there."""
     with contextlib.suppress(OSError):
         os.write(_OUTPUT, f"{word}\n".encode())
 

@@ -23,7 +23,7 @@ _COOKIE_NAME = b"MIT-MAGIC-COOKIE-1"
 _FAMILY_WILD = 0xFFFF
 _DISPLAY = re.compile(r":(\d{1,4})")
 TERMINAL = re.compile(r"/dev/tty\d+")
-"""A virtual terminal, which only who logs in at the machine is given."""
+"""A virtual terminal, which only a user who logs in at the machine is given."""
 
 NO_DISPLAY = (
     "There is no screen to share: no X display runs. With a monitor, start a display manager (such as lightdm) there; "
@@ -98,7 +98,7 @@ def displays(running: Sequence[RunningProcess]) -> list[Display]:
 
 
 def is_wayland(running: Sequence[RunningProcess]) -> bool:
-    """Whether somebody has a Wayland session."""
+    """Whether there is a Wayland session."""
     return any(process.name in WAYLAND_SERVERS for process in running)
 
 
@@ -109,16 +109,12 @@ def _display(process: RunningProcess) -> Display | None:
     if process.uid >= FIRST_PERSON and not (process.name == "Xorg" and _has_console(process.pid)):
         return None
     number = next((match[1] for word in process.argv[1:] if (match := _DISPLAY.fullmatch(word))), None)
-    return Display(int(number or 0), process, _option(process.argv, "-auth"))
-
-
-def _option(argv: Sequence[str], name: str) -> str | None:
-    place = argv.index(name) + 1 if name in argv else len(argv)
-    return argv[place] if place < len(argv) else None
+    argv = process.argv
+    return Display(int(number or 0), process, argv[argv.index("-auth") + 1] if "-auth" in argv[:-1] else None)
 
 
 def _has_console(pid: int) -> bool:
-    """Whether a virtual terminal is open there."""
+    """Whether the process has a virtual terminal open."""
     return any(map(TERMINAL.fullmatch, opened(pid)))
 
 
@@ -141,7 +137,7 @@ def console(active: Path = Path("/sys/class/tty/tty0/active")) -> str:
 def cookie_file(display: Display) -> bytes:
     """A file (Xauthority) with the display's cookie alone; empty for a server that wants none.
 
-    It is read with the rights of the server's user, and only what is a cookie is taken, so that nobody can have
+    It is read with the rights of the server's user, and only what is a cookie is taken, so that no user can have
     another file of root's copied by naming it on a command line.
     """
     if display.cookies is None:
@@ -152,12 +148,8 @@ def cookie_file(display: Display) -> bytes:
     cookie = next((value for name, value in entries if name == _COOKIE_NAME), None)
     if cookie is None:
         raise NoDisplayError(f"{display.cookies}, which display {display.name} was started with, holds no cookie.")
-    number = str(display.number).encode()
-    return struct.pack(">H", _FAMILY_WILD) + b"".join(map(_counted, (b"", number, _COOKIE_NAME, cookie)))
-
-
-def _counted(data: bytes) -> bytes:
-    return struct.pack(">H", len(data)) + data
+    fields = (b"", str(display.number).encode(), _COOKIE_NAME, cookie)
+    return struct.pack(">H", _FAMILY_WILD) + b"".join(struct.pack(">H", len(field)) + field for field in fields)
 
 
 def _cookies(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -176,7 +168,7 @@ def _cookies(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 @contextlib.contextmanager
 def rights_of(uid: int) -> Iterator[None]:
-    """Files are looked for as that user meanwhile; root's own are none of its."""
+    """Look for files with that user's rights meanwhile; those of root alone are then out of reach."""
     former = os.geteuid()
     os.seteuid(uid)
     try:

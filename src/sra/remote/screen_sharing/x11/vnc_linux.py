@@ -1,55 +1,28 @@
-"""X0tigervnc on a display, as a user without rights, at a UNIX socket that only this user and root can reach."""
+"""Sharing an X display: X0tigervnc's command line, and what the person at the screen is asked and shown.
+
+Its socket is one that only the screen's account and root can reach.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
-import os
-import shutil
-import signal
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from sra.errors import SraError
+from sra.remote.screen_sharing import screen_account
+from sra.remote.screen_sharing.screen_account import PATH, ScreenAccount
+from sra.system.processes import stop
 
 PROGRAM = "X0tigervnc"
 """The server itself; Debian's x0tigervncserver is a script around it."""
 PAM_SERVICE = "sra-vnc"
-START_DEADLINE = 5.0
-"""Seconds until the server takes connections."""
-STOP_DEADLINE = 2.0
-"""Seconds for it to end; then it is killed."""
-LOOK_AGAIN = 0.01
-WENT_AWAY = "The screen went away: somebody logged out there, or its X server ended."
-PATH = "/usr/bin:/bin"
-"""Where programs of the screen's account are."""
-PACKAGES = {PROGRAM: "tigervnc-scraping-server", "xmessage": "x11-utils", "wayvnc": "wayvnc", "swaynag": "sway"}
-"""Debian's, for each program."""
-_PR_SET_PDEATHSIG = 1
-"""From linux/prctl.h."""
-_PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
-
 _VIEW_ONLY = ("-AcceptKeyEvents=0", "-AcceptPointerEvents=0")
+ALLOWED = 101
+"""What xmessage, which asks and needs nothing but X, exits with when its button “Allow” is pressed."""
 
 
-class ServerError(SraError):
-    """The screen server can't be started."""
-
-
-@dataclass(frozen=True)
-class VncAccount:
-    """The local user that the server runs as, and whose password opens it."""
-
-    name: str
-    uid: int
-    gid: int
-
-
-def arguments(display: str, socket: Path, account: VncAccount, *, view_only: bool) -> tuple[str, ...]:
-    """The server's command line. It says nothing secret: everybody can read it.
+def arguments(display: str, socket: Path, account: ScreenAccount, *, view_only: bool) -> tuple[str, ...]:
+    """The server's command line. It holds no secret: every user of the machine can read it.
 
     ``Plain`` sends the password in clear, and is alone in being checked in full by PAM and needing no certificate of
     its own: it never leaves this machine but inside the admin's TLS stream.
@@ -63,102 +36,36 @@ def arguments(display: str, socket: Path, account: VncAccount, *, view_only: boo
 
 
 def environment(display: str, cookies: Path) -> dict[str, str]:
-    """What programs of the screen's account need to know; nothing of this process's own environment."""
+    """The environment of the screen account's programs; nothing of this process's own is in it."""
     return {"DISPLAY": display, "XAUTHORITY": str(cookies), "PATH": PATH, "HOME": "/nonexistent"}
 
 
-def require(program: str, path: str = PATH) -> None:
-    """Raise ``ServerError`` if it is not installed."""
-    if shutil.which(program, path=path) is None:
-        raise ServerError(f"{program} is not installed on the remote (Debian: {PACKAGES.get(program, program)}).")
+def question(by: str, seconds: int, remark: str = "") -> tuple[str, ...]:
+    """The command that asks for consent; no answer counts as a no. ``remark``: what else the person should know."""
+    request = f"{by}\nwants to see this screen and work at it." + (f"\n{remark}" if remark else "")
+    text = f"{request}\n\nWithout an answer it is refused in {seconds} seconds."
+    buttons = ("-buttons", f"Allow:{ALLOWED},Refuse:102")
+    return ("xmessage", "-title", "Secure Remote Access", "-center", "-timeout", str(seconds), *buttons, text)
 
 
-async def start(
-    argv: Sequence[str],
-    account: VncAccount,
-    values: dict[str, str],
-    *,
-    passed: Sequence[int] = (),
-    stdout: int = asyncio.subprocess.DEVNULL,
-) -> asyncio.subprocess.Process:
-    """Run a program as the screen's account; it ends with this process, however that ends.
-
-    ``passed``: descriptors that it is given under the same numbers.
-    """
-    pipes = Pipes(asyncio.subprocess.DEVNULL, stdout, tuple(passed))
-    return await _start(argv, account, values, pipes, _end_with_parent)
+async def consents(by: str, seconds: int, account: ScreenAccount, values: dict[str, str], remark: str = "") -> bool:
+    """Whether the person at the screen allowed it in time."""
+    asking = await screen_account.start(question(by, seconds, remark), account, values)
+    try:
+        async with asyncio.timeout(seconds + screen_account.STOP_DEADLINE):
+            return await asking.wait() == ALLOWED
+    except TimeoutError:
+        return False
+    finally:
+        await stop(asking, screen_account.STOP_DEADLINE)
 
 
-async def start_surviving(
-    argv: Sequence[str], account: VncAccount, values: dict[str, str]
-) -> asyncio.subprocess.Process:
-    """Run a program as the screen's account that is told by the end of its input when this process has ended."""
-    return await _start(argv, account, values, Pipes(asyncio.subprocess.PIPE, asyncio.subprocess.PIPE), None)
+def sentence(by: str, since: str, *, recorded: bool = False) -> str:
+    """The text of the notice."""
+    return f"This screen is {'recorded and ' if recorded else ''}shared with {by} since {since}."
 
 
-@dataclass(frozen=True)
-class Pipes:
-    """What a program reads and writes, and further descriptors that it is given."""
-
-    stdin: int
-    stdout: int
-    passed: tuple[int, ...] = ()
-
-
-async def _start(
-    argv: Sequence[str],
-    account: VncAccount,
-    values: dict[str, str],
-    pipes: Pipes,
-    preparation: Callable[[], None] | None,
-) -> asyncio.subprocess.Process:
-    require(argv[0], values["PATH"])
-    uid, gid, groups = _rights(account)
-    return await asyncio.create_subprocess_exec(
-        *argv,
-        user=uid,
-        group=gid,
-        extra_groups=groups,
-        env=values,
-        cwd="/",
-        stdin=pipes.stdin,
-        stdout=pipes.stdout,
-        stderr=asyncio.subprocess.DEVNULL,
-        start_new_session=True,
-        pass_fds=pipes.passed,
-        preexec_fn=preparation,
-    )
-
-
-def _rights(account: VncAccount) -> tuple[int | None, int | None, list[int] | None]:
-    """Whose a program becomes: user, group and further groups; without root it stays our own."""
-    return (account.uid, account.gid, []) if os.geteuid() == 0 else (None, None, None)
-
-
-async def wait_until_it_listens(process: asyncio.subprocess.Process, socket: Path, name: str = PROGRAM) -> None:
-    """Return when the server has made its socket; ``ServerError`` if it ends before, or takes too long."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + START_DEADLINE
-    while not socket.exists():  # noqa: ASYNC240 - one stat(2); no server has a way to say that it listens
-        if process.returncode is not None:
-            raise ServerError(f"{name} can't use the display.")
-        if loop.time() > deadline:
-            raise ServerError(f"{name} does not begin to listen.")
-        await asyncio.sleep(LOOK_AGAIN)
-
-
-async def stop(process: asyncio.subprocess.Process) -> None:
-    """End a program; returns when it is gone."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(number)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_DEADLINE):
-                await process.wait()
-                return
-
-
-def _end_with_parent() -> None:
-    """In the new process, as its own user: the kernel ends it when the helper is gone, killed perhaps."""
-    if _PRCTL is not None:
-        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def notice(by: str, since: str, *, recorded: bool = False) -> tuple[str, ...]:
+    """The command that shows the notice in a corner, for as long as the screen is shared."""
+    program = (sys.executable, "-I", "-m", "sra.remote.screen_sharing.x11.display_x11")
+    return (*program, "notice", sentence(by, since, recorded=recorded))

@@ -1,7 +1,8 @@
 """A connection to an X server of this machine, for the small programs that run as the screen's account.
 
 It speaks X11 itself (X Window System Protocol, X.Org 1.0; all numbers little-endian): what they ask for is a dozen
-requests that have been as they are for decades, and a library would be the larger part of them.
+requests that have been as they are for decades, and a library would be the larger part of them
+(docs/decisions/0032).
 """
 
 from __future__ import annotations
@@ -57,7 +58,10 @@ class X11Connection:
         setup = self.read(4 * length)
         if accepted != 1:
             raise ConnectionRefusedError
-        self.screen = _screen(setup)
+        first_id, vendor, screens, formats = unpacked("<IxxxxxxxxHxxBB", setup, 4)
+        place = 32 + vendor + -vendor % 4 + 8 * formats
+        root, width = unpacked("<I", setup, place)[0], unpacked("<H", setup, place + 20)[0]
+        self.screen = X11Screen(first_id, root, width, screens)
 
     def request(self, opcode: int, detail: int, body: bytes) -> None:
         """Ask for something that has no reply."""
@@ -121,13 +125,6 @@ def unpacked(form: str, data: bytes, place: int) -> tuple[Any, ...]:
         return struct.unpack_from(form, data, place)
     except struct.error as error:
         raise MalformedError("a reply that is too short") from error
-
-
-def _screen(setup: bytes) -> X11Screen:
-    first_id, vendor, screens, formats = unpacked("<IxxxxxxxxHxxBB", setup, 4)
-    place = 32 + vendor + -vendor % 4 + 8 * formats
-    root, width = unpacked("<I", setup, place)[0], unpacked("<H", setup, place + 20)[0]
-    return X11Screen(first_id, root, width, screens)
 
 
 def cookie_in(data: bytes) -> bytes:
