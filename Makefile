@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 ROOMS := $(wildcard src tests lab benchmarks demo fuzz soak scripts)
 
-.PHONY: test test-more unit lint demo bench fuzz soak deb setup lock clean
+.PHONY: test test-more unit lint demo bench fuzz soak install deb setup lock clean
 
 # Cards in a process of their own: PC/SC's library looks up where its service is once, when it is first used.
 # The lab's programs write no bytecode, so without compileall each of hundreds of starts would compile the sources anew.
@@ -46,9 +46,18 @@ fuzz: setup
 soak: setup
 	@$(BIN)/python -m soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
-# The Debian package, into dist/.
+# The product, for machines without dpkg; then "sra activate" as everywhere: make install DESTDIR=/tmp/root PREFIX=/usr
+PREFIX ?= /usr/local
+install: setup
+	@$(BIN)/python packaging/install.py "$(DESTDIR)" "$(PREFIX)"
+	@$(MAKE) -s -C reader install DESTDIR="$(DESTDIR)"
+
+# The Debian package, into dist/. One at a time: dh works in debian/.
 deb: setup
-	@$(BIN)/python packaging/debian/build.py
+	@mkdir -p build dist
+	@flock build/deb.lock sh -c 'debian/rules binary && mv build/secure-remote-access_*.deb dist/ && debian/rules clean' \
+		>build/deb.log 2>&1 || { cat build/deb.log; false; }
+	@ls dist/secure-remote-access_$$(dpkg-parsechangelog -SVersion)_*.deb
 
 setup:
 	@/usr/bin/python3 scripts/set_up.py
@@ -61,4 +70,5 @@ lock:
 clean:
 	@$(MAKE) -C reader clean
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf debian/.debhelper debian/secure-remote-access debian/files debian/*.substvars debian/debhelper-build-stamp
 	find . -name __pycache__ -prune -exec rm -rf {} +

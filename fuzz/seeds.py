@@ -222,7 +222,7 @@ def _files() -> dict[str, list[bytes]]:
         "login_mapping": [b"# map\nAB:CD -> ann\n"],
         "softcard_file": [softcard % base64.b64encode(bytes(16))],
         "latest_time": [b"2026-01-01T00:00:00+00:00"],
-        "activation_journal": [b'{"version":1,"complete":true,"wanted":{"trust":true},"entries":[]}'],
+        "activation_journal": [b'{"version":2,"complete":true,"wanted":{"trust":true},"entries":[]}'],
     }  # fmt: skip
 
 

@@ -253,7 +253,7 @@ def fuzz_latest_time(data: bytes) -> None:
     attempt(UsageError, LatestTime(_written("latest", data)).read)
 
 
-@target(words=(b'{"version":1,"complete":true,"wanted":{', b'"entries":[{"step":"', b'"undo":{"type":"'))
+@target(words=(b'{"version":2,"complete":true,"wanted":{', b'"entries":[{"kind":"', b'"was":{"mode":'))
 def fuzz_activation_journal(data: bytes) -> None:
     """The record of an activation."""
     path = _written("journal.json", data)

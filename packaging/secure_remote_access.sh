@@ -41,9 +41,13 @@ is_safe() {
     return 1
 }
 
-# The installed program, or that of the checkout in whose folder "packaging" this file lies.
-sra=/usr/bin/sra
+# The installed program (/usr/bin/sra for /usr/sbin/secure_remote_access.sh), or that of the checkout in whose folder
+# "packaging" this file lies.
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
+case $here in
+*/sbin) sra=${here%/sbin}/bin/sra ;;
+*) sra=/usr/bin/sra ;;
+esac
 checkout=${here%/packaging}/.venv/bin/sra
 if [ "$here" != "${here%/packaging}" ] && [ -x "$checkout" ]; then
     is_safe "$checkout" || fail "$checkout can be changed by others than root, so it is not run; take a checkout of root's"

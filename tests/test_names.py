@@ -12,7 +12,6 @@ SAME_PART = {
     "__init__.py",
     "backend.py",  # one for each way to a card
     "build.py",  # one for each of the two machines
-    "templates.py",  # one for each room that renders files
 }
 """Files that have the same part in several rooms; a file in ``cli`` bears the name of its command besides."""
 

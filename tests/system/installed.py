@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,10 +33,9 @@ DPKG = ("/var/lib/dpkg", "/var/log/dpkg.log", "/var/log/alternatives.log", "/var
 @functools.cache
 def package() -> Path:
     """The Debian package of this checkout, built once a session."""
-    command = [sys.executable, str(CHECKOUT / "packaging" / "debian" / "build.py")]
-    built = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stderr
-    return CHECKOUT / built.stdout.strip()
+    built = subprocess.run(["make", "-s", "-C", CHECKOUT, "deb"], capture_output=True, text=True, check=False)
+    assert built.returncode == 0, f"{built.stdout}{built.stderr}"
+    return CHECKOUT / built.stdout.split()[-1]
 
 
 @contextmanager

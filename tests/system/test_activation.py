@@ -243,7 +243,7 @@ def test_a_card_is_seen_through_pcscd_also_after_a_restart_and_nothing_is_left_i
 KILLED = """\
 import os, signal, sys
 from sra.cli.main import main
-from sra.remote.activation import steps, undo
+from sra.remote.activation import steps, steps_linux, undo
 
 number, when = int(sys.argv[1]), sys.argv[2]
 count = 0
@@ -260,10 +260,16 @@ def wrap(change):
         return found
     return changed
 
-for kind in (steps.Folder, steps.File, steps.Given, steps.Group, steps.User, steps.Trusted, steps.Run, steps.Enabled):
-    kind.do = wrap(kind.do)
-for kind in undo.Undo.__subclasses__():
-    kind.take_back = wrap(kind.take_back)
+def kinds(of):
+    yield of
+    for each in of.__subclasses__():
+        yield from kinds(each)
+
+for kind in kinds(steps.Step):
+    if "do" in vars(kind):
+        kind.do = wrap(kind.do)
+for kind, take_back in undo._UNDO.items():
+    undo._UNDO[kind] = wrap(take_back)
 sys.argv = ["sra", *sys.argv[3:]]
 main()
 """

@@ -31,7 +31,14 @@ from tests.system.installed import (
 pytestmark = pytest.mark.timeout(400)
 """The first of these tests makes the fresh machine, which is then kept."""
 
-PAGES = ("man1/sra.1", "man5/srad.toml.5", "man8/srad.8", "man8/sra-card.8", "man8/secure_remote_access.sh.8")
+PAGES = (
+    "man1/sra.1", "man5/srad.toml.5", "man8/srad.8", "man8/sra-card.8", "man8/sra-screen.8",
+    "man8/sra-virtual-screen.8", "man8/secure_remote_access.sh.8",
+)  # fmt: skip
+
+
+ESSENTIAL = {"coreutils"}
+"""What every Debian has, so that no package names it."""
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +110,16 @@ def test_removing_it_deactivates_and_keeps_the_settings() -> None:
         assert machine.run(["systemctl", "is-active", "srad"], check=False).stdout == "inactive\n"
 
 
+def main_process(machine: SystemdMachine) -> str:
+    return machine.run(["systemctl", "show", "--value", "--property=MainPID", "srad"]).stdout.strip()
+
+
 def test_an_upgrade_keeps_an_activated_machine_running_with_its_identity() -> None:
     with installed_machine() as machine:
         machine.run(["sra", "activate", "-g"])
-        shown = fingerprint(machine)
+        shown, process = fingerprint(machine), main_process(machine)
+        install(machine)
+        assert main_process(machine) != process, "the programs of the newer version run"
         machine.write("/etc/systemd/system/srad.service", "# of an older version\n[Service]\nExecStart=/bin/true\n")
         install(machine)
         assert fingerprint(machine) == shown
@@ -203,8 +216,14 @@ def test_nothing_but_what_runs_is_in_it(unpacked: Path) -> None:
 
 def test_it_depends_on_what_the_fresh_machine_was_given() -> None:
     wanted = {part.split()[0] for part in field("Depends").split(", ")}
-    assert wanted == {*DEPENDENCIES, "libc6"}
+    assert wanted == {*DEPENDENCIES, "libc6"} - ESSENTIAL
     assert field("Version") == __version__
+
+
+def test_lintian_finds_nothing_in_it() -> None:
+    command = ["lintian", "--allow-root", "--fail-on", "error,warning", str(package())]
+    judged = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (judged.returncode, judged.stdout) == (0, "")
 
 
 def test_the_same_checkout_makes_the_same_package() -> None:
@@ -213,8 +232,32 @@ def test_the_same_checkout_makes_the_same_package() -> None:
     assert package().read_bytes() == first
 
 
-def test_the_driver_is_installed_from_a_checkout_too(tmp_path: Path) -> None:
-    command = ["make", "-s", "-C", str(CHECKOUT / "reader"), "install", f"DESTDIR={tmp_path}"]
+def test_make_install_installs_the_same_below_another_prefix(tmp_path: Path, unpacked: Path) -> None:
+    command = ["make", "-s", "-C", str(CHECKOUT), "install", f"DESTDIR={tmp_path}", "PREFIX=/usr/local"]
     subprocess.run(command, check=True)
     driver = tmp_path / "usr/lib/pcsc/drivers/serial/libifdvirtualserial.so"
     assert driver.stat().st_mode & 0o777 == 0o644
+    site = f"lib/{PACKAGE}/lib"
+    ours, packaged = files_below(tmp_path / "usr/local" / site), files_below(unpacked / "usr" / site)
+    assert ours == packaged
+    program = tmp_path / "usr/local/sbin/srad"
+    assert program.read_text().startswith(f"#!/usr/local/lib/{PACKAGE}/bin/python3 -I\n")
+    assert program.stat().st_mode & 0o777 == 0o755
+
+
+def test_what_make_install_installed_is_activated_and_taken_back(tmp_path: Path) -> None:
+    with fresh_machine() as machine:
+        command = ["make", "-s", "-C", str(CHECKOUT), "install", f"DESTDIR={tmp_path}/root", "PREFIX=/usr/local"]
+        subprocess.run(command, check=True)
+        subprocess.run(["tar", "-C", tmp_path / "root", "-cf", tmp_path / "installed.tar", "usr"], check=True)
+        machine.copy_in(tmp_path / "installed.tar", "/tmp/installed.tar")
+        machine.run(["tar", "-C", "/", "--no-same-owner", "-xf", "/tmp/installed.tar"])
+        before = machine.tree()
+        machine.run(["secure_remote_access.sh", "-a", "-g", "-s"])
+        assert machine.run(["systemctl", "is-active", "srad", "sra-screen"]).stdout == "active\nactive\n"
+        machine.run(["secure_remote_access.sh", "-d"])
+        assert differences(before, machine.tree(), NOISE) == []
+
+
+def files_below(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}

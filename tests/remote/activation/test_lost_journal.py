@@ -2,11 +2,11 @@
 
 import pytest
 
-from sra.remote.activation import journal
+from sra.remote.activation import undo
 from sra.remote.activation.changed_machine import ActivationError
 from sra.remote.activation.steps_linux import all_steps
 from sra.remote.activation.undo import LOGIN_WINDOW
-from tests.remote.activation.test_runner import STEPS, Killed, activate, deactivate, kill_at
+from tests.remote.activation.test_runner import STEPS, Killed, activate, deactivate, kill_at, kill_calls
 from tests.remote.activation.world import World
 
 JOURNAL = "var/lib/sra-activation/journal.json"
@@ -19,7 +19,8 @@ def damage(world: World, text: str | None) -> None:
         world.write(JOURNAL, text, 0o600)
 
 
-DAMAGES = [None, "", "{", '{"entries": [{"step": "x", "undo": {"kind": "format"}}]}']
+OLDER = '{"version": 1, "complete": true, "entries": [{"step": "user _sra", "undo": {"kind": "remove-user"}}]}'
+DAMAGES = [None, "", "{", OLDER, '{"version": 2, "entries": [{"kind": "format", "name": "x"}]}']
 
 
 @pytest.mark.parametrize("text", DAMAGES)
@@ -80,9 +81,9 @@ def test_taking_back_by_the_traces_can_be_interrupted(
     activate(world)
     damage(world, "{")
     killed = kill_at(number)
-    write = journal.write
     with monkeypatch.context() as patched:
-        patched.setattr(journal, "write", lambda machine, record: (write(machine, record), killed([])))
+        for kind, call in undo._UNDO.items():
+            patched.setitem(undo._UNDO, kind, kill_calls(killed, call, after=True))
         with pytest.raises(Killed):
             deactivate(world)
     deactivate(world)
@@ -92,6 +93,6 @@ def test_taking_back_by_the_traces_can_be_interrupted(
 
 
 def test_every_step_of_an_activation_is_known_where_its_journal_is_lost() -> None:
-    assert {step.name for step in STEPS} - {step.name for step in all_steps()} == {
-        "file /etc/sra/identity/key.pem", "file /etc/sra/identity/certificate.pem",
+    assert {(step.kind, step.name) for step in STEPS} - {(step.kind, step.name) for step in all_steps()} == {
+        (undo.Kind.FILE, "/etc/sra/identity/key.pem"), (undo.Kind.FILE, "/etc/sra/identity/certificate.pem"),
     }  # fmt: skip

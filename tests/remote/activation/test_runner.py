@@ -1,31 +1,33 @@
-import json
 import os
-import stat
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from sra.remote.activation import journal, runner
-from sra.remote.activation.changed_machine import ActivationError, LoginScreen, Machine
+from sra.remote.activation import journal, runner, undo
+from sra.remote.activation.changed_machine import FileState, LoginScreen, Machine
 from sra.remote.activation.journal import Requested
-from sra.remote.activation.steps_linux import Identity, RemoteSetup, ScreenFiles, all_steps, steps
-from sra.remote.activation.undo import LOGIN_WINDOW, RemoveFolder, RestoreState
-from sra.system.files import FileContent, FileError
+from sra.remote.activation.steps_linux import RemoteSetup, ScreenFiles, all_steps, steps
+from sra.remote.activation.undo import LOGIN_WINDOW, Before, Kind
+from sra.system.files import FileError
+from sra.transport.tls_identity import IdentityFiles
 from tests.remote.activation.world import World
 
 SETUP = RemoteSetup(
     programs=Path("/opt/sra/bin"),
     readers=2,
-    identity=Identity(b"key\n", b"certificate\n"),
+    identity=IdentityFiles(b"key\n", b"certificate\n"),
     trusted=b"certificate\n",
-    screen=ScreenFiles(b"unit", b"pam"),
+    screen=ScreenFiles(Path("/opt/sra/bin/python3"), Path("/run/sra/screen")),
     virtual_screen=True,
     pcscd_asks_polkit=True,
 )
 STEPS = steps(SETUP)
 ALL = Requested(trust=True, screen=True, virtual_screen=True)
 UNITS = {"sra.target", "sra-screen.service"}
+TAKEN_BACK = 27
+"""How many of the steps change something that was different before."""
 
 
 class Killed(BaseException):
@@ -85,7 +87,6 @@ def test_the_units_are_read_again_and_pcscd_restarted_after_their_files_are_gone
         ("systemctl", "stop", "sra.target", "srad.service", "sra-card@*.service", "sra-runtime.service"),
         ("systemctl", "disable", "sra-screen.service"),
         ("systemctl", "stop", "sra-screen.service"),
-        ("systemctl", "daemon-reload"),
         ("systemctl", "stop", "lightdm.service"),
         ("systemctl", "--no-block", "start", "lightdm.service"),
         ("systemctl", "daemon-reload"),
@@ -144,7 +145,7 @@ def test_the_first_content_is_what_comes_back_after_several_activations(world: W
     world.write("/etc/sra/identity/key.pem", "the first", 0o600)
     before = world.tree()
     for key in (b"the second", b"the third"):
-        setup = RemoteSetup(programs=SETUP.programs, readers=2, identity=Identity(key, b"certificate"))
+        setup = RemoteSetup(programs=SETUP.programs, readers=2, identity=IdentityFiles(key, b"certificate"))
         activate(world, setup)
     deactivate(world)
     assert world.tree() == before
@@ -192,10 +193,12 @@ def test_of_a_state_folder_that_was_there_only_that_stays_which_was_in_it(world:
 def test_what_a_state_folder_that_is_a_link_leads_to_is_left_alone(world: World) -> None:
     world.write("/srv/others/file", "of others")
     (world.root / "var/lib/sra").symlink_to(world.root / "srv/others")
+    (world.root / "srv/others").chmod(0o700)
+    before = world.tree()
     with pytest.raises(FileError):
         activate(world)
-    deactivate(world)
-    assert (world.root / "srv/others/file").exists()
+    assert world.tree() == before
+    assert world.programs.ran == []
 
 
 def test_a_service_that_was_broken_into_has_no_file_of_others_given_away(tmp_path: Path) -> None:
@@ -207,8 +210,8 @@ def test_a_service_that_was_broken_into_has_no_file_of_others_given_away(tmp_pat
         (tmp_path / name).mkdir()
         (tmp_path / name / "kept").symlink_to(others)
     machine = Machine(tmp_path, World(tmp_path / "played").programs, lambda: LoginScreen.NONE)
-    RemoveFolder("/log").take_back(machine)
-    RestoreState("/state", 0o755, 0, 0, ("kept",)).take_back(machine)
+    Before(Kind.LOG_FOLDER, "/log").take_back(machine)
+    Before(Kind.STATE_FOLDER, "/state", FileState(0o755, 0, 0), ("kept",)).take_back(machine)
     assert (others.stat().st_uid, others.stat().st_gid) == (1000, 1000)
 
 
@@ -246,28 +249,28 @@ def without_journal(world: World) -> dict[str, tuple[int, bytes]]:
     return {name: found for name, found in world.tree().items() if not name.startswith("/var/lib/sra-activation")}
 
 
-def interrupt(world: World, monkeypatch: pytest.MonkeyPatch, number: int, *, after: bool) -> bool:
-    """Activate, killed right before (or after) the step of this number is done; whether it came so far."""
+def kill_calls(killed: Callable[[Sequence[object]], None], call: Callable[..., object], *, after: bool) -> object:
+    """The same call, killed right before or after it is done."""
+
+    def called(*arguments: object) -> object:
+        if not after:
+            killed([])
+        found = call(*arguments)
+        if after:
+            killed([])
+        return found
+
+    return called
+
+
+def interrupt(world: World, monkeypatch: pytest.MonkeyPatch, number: int, *, after: bool) -> None:
+    """Activate, killed right before (or after) the step of this number is done."""
     killed = kill_at(number)
-
-    def wrap(do: Callable[..., None]) -> Callable[..., None]:
-        def done(self: object, machine: object) -> None:
-            if not after:
-                killed([])
-            do(self, machine)
-            if after:
-                killed([])
-
-        return done
-
     with monkeypatch.context() as patched:
         for kind in {type(step) for step in STEPS}:
-            patched.setattr(kind, "do", wrap(kind.do))
-        try:
+            patched.setattr(kind, "do", kill_calls(killed, kind.do, after=after))
+        with pytest.raises(Killed):
             activate(world)
-        except Killed:
-            return True
-    return False
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -280,7 +283,7 @@ def test_an_activation_that_was_killed_at_any_step_is_mended_by_the_next(
     after: bool,
 ) -> None:
     before = world.tree()
-    assert interrupt(world, monkeypatch, number, after=after)
+    interrupt(world, monkeypatch, number, after=after)
     activate(world)
     assert without_journal(world) == reference
     assert world.programs.active == {*UNITS, LOGIN_WINDOW}
@@ -303,91 +306,57 @@ def test_an_activation_that_was_killed_at_any_step_can_be_taken_back(
     assert not world.programs.has_virtual_screen
 
 
-@pytest.mark.parametrize("number", range(len(STEPS)))
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("number", range(TAKEN_BACK))
 def test_a_deactivation_that_was_killed_anywhere_is_finished_by_the_next(
-    world: World, monkeypatch: pytest.MonkeyPatch, number: int
+    world: World, monkeypatch: pytest.MonkeyPatch, number: int, after: bool
 ) -> None:
+    world.write("/etc/sra/identity/key.pem", "older key", 0o600)
     before = world.tree()
     activate(world)
+    record = journal.read(world.machine)
+    assert record is not None
+    assert len(record.entries) == TAKEN_BACK
     killed = kill_at(number)
-    write = journal.write
     with monkeypatch.context() as patched:
-        patched.setattr(journal, "write", lambda machine, record: (killed([]), write(machine, record)))
+        for kind, call in undo._UNDO.items():
+            patched.setitem(undo._UNDO, kind, kill_calls(killed, call, after=after))
+        with pytest.raises(Killed):
+            deactivate(world)
+    deactivate(world)
+    assert world.tree() == before
+    assert (world.programs.active, world.programs.enabled) == ({LOGIN_WINDOW}, set())
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_deactivation_that_was_killed_while_its_journal_was_removed_is_finished_by_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    world.write("/etc/sra/identity/key.pem", "older key", 0o600)
+    before = world.tree()
+    activate(world)
+    # The second folder that is removed with all that is in it is that of the copies.
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", kill_calls(kill_at(1), shutil.rmtree, after=after))
         with pytest.raises(Killed):
             deactivate(world)
     deactivate(world)
     assert world.tree() == before
 
 
-def test_a_program_that_fails_is_named_with_what_it_said_and_tried_again(world: World) -> None:
+@pytest.mark.parametrize("number", [0, 3])
+def test_an_activation_finishes_what_a_killed_deactivation_took_away(
+    world: World, reference: dict[str, tuple[int, bytes]], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     before = world.tree()
-    world.programs.failing.add("useradd")
-    with pytest.raises(ActivationError, match=r"“useradd .* _sra” failed \(1\): useradd: it does not work"):
-        activate(world)
-    world.programs.failing.clear()
     activate(world)
+    killed = kill_at(number)
+    with monkeypatch.context() as patched:
+        for kind, call in undo._UNDO.items():
+            patched.setitem(undo._UNDO, kind, kill_calls(killed, call, after=True))
+        with pytest.raises(Killed):
+            deactivate(world)
+    assert activate(world)
+    assert without_journal(world) == reference
     deactivate(world)
     assert world.tree() == before
-
-
-def test_the_journal_is_root_s_and_holds_no_secret(world: World) -> None:
-    world.write("/etc/sra/identity/key.pem", "an older secret", 0o600)
-    activate(world)
-    path = world.root / "var/lib/sra-activation/journal.json"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    text = path.read_text()
-    assert "secret" not in text
-    assert "key\\n" not in text
-    assert json.loads(text)["wanted"] == {"trust": True, "screen": True, "virtual_screen": True}
-    backup = world.root / "var/lib/sra-activation/before/etc-sra-identity-key.pem"
-    assert stat.S_IMODE(backup.stat().st_mode) == 0o600
-    assert stat.S_IMODE(backup.parent.stat().st_mode) == 0o700
-
-
-def test_a_journal_of_another_version_takes_nothing_back(world: World) -> None:
-    world.write("/var/lib/sra-activation/journal.json", '{"version": 2}', 0o600)
-    before = world.tree()
-    for attempt in (deactivate, activate):
-        with pytest.raises(ActivationError, match="another version"):
-            attempt(world)
-    assert world.tree() == before
-
-
-@pytest.mark.parametrize("path", ["/etc/sra", "/etc/systemd/system/srad.service"])
-def test_a_link_in_the_way_is_an_error_and_not_followed(world: World, path: str, tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    (world.root / path.removeprefix("/")).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(Exception, match=r"link|in the way|folder"):
-        activate(world)
-    assert list((tmp_path / "elsewhere").iterdir()) == []
-
-
-def test_each_step_is_told_in_words(world: World) -> None:
-    told: list[str] = []
-    activate(world, tell=told.append)
-    assert "user _sra" in told
-    assert "unit sra.target" in told
-    assert "units read again" not in told
-
-
-def test_a_journal_of_somebody_else_is_not_obeyed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    activate(world)
-    before = world.tree()
-    path = world.root / "var/lib/sra-activation/journal.json"
-    monkeypatch.setattr("sra.remote.activation.journal.files.read", lambda *_: stranger_s(path))
-    with pytest.raises(ActivationError, match="somebody else than root"):
-        runner.deactivate(world.machine, silence)
-    assert world.tree() == before
-
-
-def stranger_s(path: Path) -> FileContent:
-    return FileContent(path.read_bytes(), 0o600, 4711, None)
-
-
-def test_the_service_ends_before_anything_that_it_uses_is_gone(world: World) -> None:
-    activate(world, RemoteSetup(programs=SETUP.programs, readers=2, identity=SETUP.identity))
-    activate(world)
-    world.programs.ran.clear()
-    deactivate(world)
-    assert [argv[:2] for argv in world.programs.ran[:2]] == [("systemctl", "disable"), ("systemctl", "stop")]
-    assert ("userdel", "_srascreen") in world.programs.ran[2:]

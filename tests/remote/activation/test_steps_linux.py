@@ -4,19 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from sra.remote.activation import templates
-from sra.remote.activation.steps import Enabled, File, Folder, Run, Step, SystemUser, TrustedCertificate
-from sra.remote.activation.steps_linux import Identity, RemoteSetup, ScreenFiles, steps
+from sra.remote.activation.changed_machine import UNITS
+from sra.remote.activation.steps import Enabled, ExistingFile, File, Folder, Run, Step, SystemUser, TrustedCertificate
+from sra.remote.activation.steps_linux import DRIVER, RemoteSetup, ScreenFiles, shipped, steps
 from sra.remote.activation.virtual_screen_linux import VirtualScreen
+from sra.transport.tls_identity import IdentityFiles
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent.parent
 PROGRAMS = Path("/usr/lib/secure-remote-access/bin")
-IDENTITY = Identity(b"key", b"certificates")
-SCREEN = ScreenFiles(b"unit", b"pam")
+IDENTITY = IdentityFiles(b"key", b"certificates")
+SCREEN = ScreenFiles(PROGRAMS / "python3", Path("/run/sra/screen"))
 
 
 def setup(**chosen: object) -> RemoteSetup:
-    return RemoteSetup(programs=PROGRAMS, readers=2, **chosen)  # type: ignore[arg-type]
+    return RemoteSetup(**{"programs": PROGRAMS, "readers": 2, **chosen})  # type: ignore[arg-type]
 
 
 def names(made: tuple[Step, ...]) -> list[str]:
@@ -24,7 +25,7 @@ def names(made: tuple[Step, ...]) -> list[str]:
 
 
 def file(made: tuple[Step, ...], path: str) -> File:
-    (found,) = [step for step in made if isinstance(step, File) and step.path == path]
+    (found,) = [step for step in made if type(step) is File and step.name == path]
     return found
 
 
@@ -53,16 +54,8 @@ def test_what_is_added_later_comes_after_the_service_so_that_it_interrupts_nobod
     made = steps(setup(trusted=b"pem", screen=SCREEN))
     kinds = [type(step) for step in made]
     assert kinds[kinds.index(Enabled) :] == [
-        Enabled,
-        TrustedCertificate,
-        SystemUser,
-        Folder,
-        File,
-        Run,
-        File,
-        Run,
-        Enabled,
-    ]
+        Enabled, TrustedCertificate, SystemUser, Folder, File, File, Run, Enabled,
+    ]  # fmt: skip
     more = [type(step) for step in steps(setup(trusted=b"pem", screen=SCREEN, virtual_screen=True))]
     at = kinds.index(TrustedCertificate) + 1
     assert more == [*kinds[:at], Folder, VirtualScreen, *kinds[at:]]
@@ -77,47 +70,39 @@ def test_only_the_daemon_reads_the_key_and_only_root_changes_it() -> None:
 
 def test_an_identity_that_is_there_is_only_made_readable_for_the_daemon() -> None:
     made = steps(setup())
-    assert "owner of /etc/sra/identity/key.pem" in names(made)
-    assert not any(isinstance(step, File) and "identity" in step.path for step in made)
+    assert [type(step) for step in made if step.name.startswith("/etc/sra/identity/")] == [ExistingFile]
 
 
 def test_an_identity_that_is_replaced_is_kept() -> None:
     made = steps(setup(identity=IDENTITY, former=("/etc/sra/identities/a.pem", b"former")))
     kept = file(made, "/etc/sra/identities/a.pem")
     assert (kept.mode, kept.owner.user, kept.data) == (0o600, "root", b"former")
-    assert names(made).index(kept.name) < names(made).index("file /etc/sra/identity/key.pem")
+    assert names(made).index(kept.name) < names(made).index("/etc/sra/identity/key.pem")
 
 
 def test_no_secret_is_in_the_representation_of_a_step() -> None:
-    made = steps(setup(identity=Identity(b"SECRET", b""), former=("/etc/sra/identities/a.pem", b"SECRET")))
+    made = steps(setup(identity=IdentityFiles(b"SECRET", b""), former=("/etc/sra/identities/a.pem", b"SECRET")))
     assert "SECRET" not in repr(made)
-    assert "SECRET" not in repr(setup(identity=Identity(b"SECRET", b""), former=("/a", b"SECRET")))
+    assert "SECRET" not in repr(setup(identity=IdentityFiles(b"SECRET", b""), former=("/a", b"SECRET")))
 
 
 def test_a_polkit_rule_is_only_there_where_pcscd_asks_polkit() -> None:
-    rule = "file /etc/polkit-1/rules.d/50-sra-card.rules"
+    rule = "/etc/polkit-1/rules.d/50-sra-card.rules"
     assert rule not in names(steps(setup()))
     assert rule in names(steps(setup(pcscd_asks_polkit=True)))
-    assert b'isInGroup("sra-card")' in templates.polkit_rules()
-
-
-def test_programs_are_run_again_when_their_files_are_gone() -> None:
-    made = steps(setup())
-    last_file = max(at for at, step in enumerate(made) if isinstance(step, File))
-    before = [step for step in made[:last_file] if isinstance(step, Run) and step.on_undo]
-    assert [step.name for step in before] == ["pcscd without our files", "units without our files"]
+    assert b'isInGroup("sra-card")' in shipped("polkit.rules")
 
 
 def test_there_is_a_virtual_card_for_each_reader() -> None:
-    assert unit(templates.target(3))["Unit"]["Wants"].split() == [
+    assert unit(file(steps(setup(readers=3)), f"{UNITS}/sra.target").data)["Unit"]["Wants"].split() == [
         "srad.service", "sra-card@0.service", "sra-card@1.service", "sra-card@2.service",
     ]  # fmt: skip
 
 
 def test_the_readers_are_those_of_the_driver_s_own_configuration() -> None:
-    made = templates.reader_conf("/usr/lib/driver.so", "/run/sra", 2).decode()
+    made = file(steps(setup()), "/etc/reader.conf.d/secure-remote-access").data.decode()
     template = (CHECKOUT / "reader" / "reader.conf.in").read_text()
-    expected = template.replace("@LIBPATH@", "/usr/lib/driver.so").replace("@RUN@", "/run/sra")
+    expected = template.replace("@LIBPATH@", DRIVER).replace("@RUN@", "/run/sra")
 
     def settings(text: str) -> list[str]:
         return [" ".join(line.split()) for line in text.splitlines() if line and not line.startswith("#")]
@@ -126,19 +111,14 @@ def test_the_readers_are_those_of_the_driver_s_own_configuration() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "user", "program"),
+    ("name", "user", "program"),
     [
-        (templates.srad_service(PROGRAMS), "_sra", "/usr/lib/secure-remote-access/bin/srad"),
-        (
-            templates.card_service(PROGRAMS, 0),
-            "_sra-card",
-            "/usr/lib/secure-remote-access/bin/sra-card --reader %i",
-        ),
+        ("srad.service", "_sra", "/usr/lib/secure-remote-access/bin/srad"),
+        ("sra-card@.service", "_sra-card", "/usr/lib/secure-remote-access/bin/sra-card --reader %i"),
     ],
-    ids=["srad", "sra-card"],
 )
-def test_the_services_are_users_of_their_own_without_any_privilege(data: bytes, user: str, program: str) -> None:
-    service = unit(data)["Service"]
+def test_the_services_are_users_of_their_own_without_any_privilege(name: str, user: str, program: str) -> None:
+    service = unit(file(steps(setup()), f"{UNITS}/{name}").data)["Service"]
     assert service["User"] == service["Group"] == user
     assert service["ExecStart"] == program
     assert service["CapabilityBoundingSet"] == service["AmbientCapabilities"] == ""
@@ -150,21 +130,21 @@ def test_the_services_are_users_of_their_own_without_any_privilege(data: bytes, 
 
 
 def test_the_virtual_card_reaches_no_other_machine() -> None:
-    service = unit(templates.card_service(PROGRAMS, 0))["Service"]
+    service = unit(file(steps(setup()), f"{UNITS}/sra-card@.service").data)["Service"]
     assert (service["IPAddressDeny"], service["IPAddressAllow"]) == ("any", "localhost")
     assert service["ReadWritePaths"] == "/run/sra/readers"
 
 
 def test_a_pcscd_that_is_not_root_is_let_in() -> None:
-    assert b"--reader %i --pcscd-uid 104\n" in templates.card_service(PROGRAMS, 104)
+    assert b"--reader %i --pcscd-uid 104\n" in file(steps(setup(pcscd_uid=104)), f"{UNITS}/sra-card@.service").data
 
 
 def test_only_the_group_reaches_pcscd_and_pcscd_stays() -> None:
-    socket = unit(templates.pcscd_socket())["Socket"]
+    socket = unit(shipped("pcscd-socket.conf"))["Socket"]
     assert (socket["SocketMode"], socket["SocketGroup"]) == ("0660", "sra-card")
-    assert templates.pcscd_service().endswith(b"ExecStart=\nExecStart=/usr/sbin/pcscd --foreground $PCSCD_ARGS\n")
+    assert shipped("pcscd-service.conf").endswith(b"ExecStart=\nExecStart=/usr/sbin/pcscd --foreground $PCSCD_ARGS\n")
 
 
 def test_nothing_is_left_to_be_filled_in() -> None:
-    made = steps(setup(identity=IDENTITY, virtual_screen=True, pcscd_asks_polkit=True))
-    assert [step.path for step in made if isinstance(step, File) and re.search(rb"@[A-Z]+@", step.data)] == []
+    made = steps(setup(identity=IDENTITY, screen=SCREEN, virtual_screen=True, pcscd_asks_polkit=True))
+    assert [step.name for step in made if isinstance(step, File) and re.search(rb"@[A-Z]+@", step.data)] == []

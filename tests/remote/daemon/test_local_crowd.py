@@ -9,9 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-from sra.remote.activation import templates
+from sra.remote.activation.steps_linux import shipped
 from sra.remote.daemon.local_listener import LocalListener
 from sra.system.tcp import loopback_user_linux
 from tests.loopback import server_context
@@ -65,7 +64,7 @@ async def test_the_virtual_card_s_user_has_places_that_no_other_user_can_take() 
 
 def test_srad_s_unit_lets_it_tell_users_apart() -> None:
     """In a namespace of users of its own all others have one number, the virtual card's user like who floods."""
-    assert not re.search(r"^PrivateUsers=", templates.srad_service(Path("/usr/bin")).decode(), re.MULTILINE)
+    assert not re.search(r"^PrivateUsers=", shipped("srad.service", BIN="/usr/bin").decode(), re.MULTILINE)
 
 
 def test_the_user_of_a_local_connection_is_known_and_of_none_is_not() -> None:

@@ -20,7 +20,7 @@ from sra.remote.activation import journal, runner, virtual_screen_linux
 from sra.remote.activation.changed_machine import Machine
 from sra.remote.activation.journal import Journal, Requested
 from sra.remote.activation.remote_identity import chosen, files_in_use, first, former, generated, in_use
-from sra.remote.activation.steps_linux import Identity, RemoteSetup, ScreenFiles, all_steps, steps
+from sra.remote.activation.steps_linux import RemoteSetup, ScreenFiles, all_steps, steps
 from sra.remote.activation.this_machine import (
     check_machine,
     check_root,
@@ -29,24 +29,21 @@ from sra.remote.activation.this_machine import (
     wait_for_screen,
     wait_for_srad,
 )
-from sra.remote.activation.undo import LOGIN_WINDOW
 from sra.remote.logins import watch, withdrawal
 from sra.remote.logins.login_paths import LoginPaths
-from sra.remote.screen_sharing import templates as screen_templates
 from sra.transport import identity_choice, tls_identity
 from sra.transport.identity_choice import AskPassword
-from sra.transport.tls_identity import IdentityFiles, TlsIdentity
 
 POLKIT_POLICY = "/usr/share/polkit-1/actions/org.debian.pcsc-lite.policy"
 PCSCD_USER = "pcscd"
-"""Who newer versions of pcscd run as."""
+"""The user that newer versions of pcscd run as."""
 
 app = typer.Typer()
 
 
 @dataclass(frozen=True)
 class ActivateOptions:
-    """What the person chose."""
+    """The options that the user gave."""
 
     generate: bool
     choice: bytes | None
@@ -97,7 +94,7 @@ def activate(
 def deactivate() -> None:
     """Take back what “sra activate” and “sra pam enable” did (as root). Pairings, settings and the audit log stay.
 
-    The logins first: whatever happens then, people still get in by their passwords.
+    The logins first: whatever happens then, users still get in by their passwords.
     """
     machine = this_machine()
     check_root()
@@ -113,15 +110,23 @@ def _activate(machine: Machine, paths: Paths, options: ActivateOptions) -> None:
         _check_virtual_screen(machine)
     config = load_daemon_config(paths.config)
     current = in_use(paths, interrupted=bool(record.entries) and not record.complete)
-    new = _new_identity(paths, options, current)
-    wanted = _wanted(record.wanted, options)
+    if options.choice is None:
+        new = generated(current, wanted=options.generate)
+    else:
+        new = chosen(paths, current, options.choice, _asking(options.password_fd))
+    # What was asked for once stays.
+    wanted = Requested(
+        record.wanted.trust or options.generate,
+        record.wanted.screen or options.screen,
+        record.wanted.virtual_screen or options.virtual_screen,
+    )
     setup = RemoteSetup(
         programs=programs(),
         readers=config.readers,
-        identity=Identity(new.key, new.certificates) if new else None,
+        identity=new,
         former=former(paths, current) if new and current else None,
         trusted=first((new or files_in_use(paths)).certificates) if wanted.trust else None,
-        screen=_screen(paths, wanted) if wanted.screen else None,
+        screen=ScreenFiles(Path(sys.executable), paths.screen_helper) if wanted.screen else None,
         virtual_screen=wanted.virtual_screen,
         pcscd_uid=machine.user(PCSCD_USER) or 0,
         pcscd_asks_polkit=machine.path(POLKIT_POLICY).exists(),
@@ -135,15 +140,14 @@ def _activate(machine: Machine, paths: Paths, options: ActivateOptions) -> None:
         wait_for_screen(machine)
     if not changed:
         print_note("nothing had to be changed")
-    print_facts(_facts(identity, config.port))
-
-
-def _wanted(former: Requested, options: ActivateOptions) -> Requested:
-    """What was asked for once stays."""
-    return Requested(
-        former.trust or options.generate,
-        former.screen or options.screen,
-        former.virtual_screen or options.virtual_screen,
+    print_facts(
+        [
+            ("fingerprint", identity.fingerprint),
+            ("names", ", ".join(identity.names) or "(none)"),
+            ("valid until", identity.not_after.date()),
+            ("port", config.port),
+            ("next", "sra pair ACCOUNT --certificate FILE"),
+        ]
     )
 
 
@@ -155,22 +159,8 @@ def _check_virtual_screen(machine: Machine) -> None:
         )
 
 
-def _screen(paths: Paths, wanted: Requested) -> ScreenFiles:
-    """What sharing the screen needs, with this installation's programs in it."""
-    pam = screen_templates.pam_service(Path(sys.executable), paths.screen_helper)
-    unit = screen_templates.helper_service(programs(), LOGIN_WINDOW if wanted.virtual_screen else "")
-    return ScreenFiles(unit, pam)
-
-
-def _new_identity(paths: Paths, options: ActivateOptions, current: TlsIdentity | None) -> IdentityFiles | None:
-    """The identity to be put in; ``None`` to keep the one in use."""
-    if options.choice is None:
-        return generated(current, wanted=options.generate)
-    return chosen(paths, current, options.choice, _asking(options.password_fd))
-
-
 def _asking(descriptor: int | None) -> AskPassword:
-    """Ask a person for each file's password; what stands in a descriptor is tried with each."""
+    """Ask the user for each file's password; try the one in the descriptor with each."""
     if descriptor is None:
         return lambda path: read_password(f"Password of {path}: ", None)
     once = functools.cache(lambda: read_password("", descriptor))
@@ -180,13 +170,3 @@ def _asking(descriptor: int | None) -> AskPassword:
 def _start_again(machine: Machine) -> None:
     machine.run(["systemctl", "restart", "sra.target"])
     print_note("srad was started again with the renewed identity")
-
-
-def _facts(identity: TlsIdentity, port: int) -> list[tuple[str, object]]:
-    return [
-        ("fingerprint", identity.fingerprint),
-        ("names", ", ".join(identity.names) or "(none)"),
-        ("valid until", identity.not_after.date()),
-        ("port", port),
-        ("next", "sra pair ACCOUNT --certificate FILE"),
-    ]

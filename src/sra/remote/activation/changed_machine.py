@@ -18,6 +18,8 @@ Chown = Callable[[Path, int, int], None]
 
 ROOT = "root"
 UNITS = "/etc/systemd/system"
+MAX_FILE = 1024 * 1024
+"""Bytes of a file that activation writes or replaces: units and certificates have a few thousand."""
 
 
 class ActivationError(UsageError):
@@ -43,14 +45,23 @@ class FileState:
     uid: int
     gid: int
 
+    @classmethod
+    def of(cls, path: Path) -> FileState | None:
+        """What is there under this name, a symbolic link itself; ``None`` for nothing."""
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            return None
+        return cls(stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
+
 
 class LoginScreen(Enum):
-    """What the machine shows whoever sits at it."""
+    """What the machine's screen shows."""
 
     NONE = "none"
     LOGIN_WINDOW = "login window"
     IN_USE = "in use"
-    """Somebody is logged in there."""
+    """A user is logged in there."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +98,13 @@ class Machine:
         return self._number("/etc/group", name)
 
     def members(self, name: str) -> list[str]:
-        """Who is in a local group."""
+        """The members of a local group."""
         fields = self._fields("/etc/group", name)
         return [member for member in fields[3].split(",") if member] if len(fields) > 3 else []
 
     def owns(self, path: Path, owner: Owner) -> bool:
         """Whether a file belongs to this owner."""
-        found = state(path)
+        found = FileState.of(path)
         return found is not None and (found.uid, found.gid) == (self.user(owner.user), self.group(owner.group))
 
     def give(self, path: Path, owner: Owner) -> None:
@@ -115,20 +126,7 @@ class Machine:
         return []
 
 
-def state(path: Path) -> FileState | None:
-    """What is there under this name, a symbolic link itself; ``None`` for nothing."""
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return None
-    return FileState(stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
-
-
 def content(path: Path) -> bytes | None:
     """What a small file holds; ``None`` if there is none."""
     found = files.read(path, MAX_FILE)
     return None if found is None else found.data
-
-
-MAX_FILE = 1024 * 1024
-"""Bytes of a file that activation writes or replaces: units and certificates have a few thousand."""

@@ -1,4 +1,4 @@
-"""The record of what was changed (``/var/lib/sra-activation``): written before each step, so nothing is lost.
+"""The record of what was there before (``/var/lib/sra-activation``): written before anything is changed.
 
 What stands in it is done by root, so it has a folder of its own that only root can write in.
 """
@@ -6,19 +6,20 @@ What stands in it is done by root, so it has a folder of its own that only root 
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import suppress
 
 import msgspec
 
-from sra.remote.activation.changed_machine import MAX_FILE, UNITS, ActivationError, Machine, state
-from sra.remote.activation.undo import BACKUPS, AnyUndo
+from sra.remote.activation.changed_machine import MAX_FILE, UNITS, ActivationError, FileState, Machine
+from sra.remote.activation.undo import BACKUPS, Before, Kind
 from sra.system import files
 
 STATE = "/var/lib/sra-activation"
 JOURNAL = f"{STATE}/journal.json"
 TRACE = f"{UNITS}/sra.target"
 """What only an activation makes, and what has the services started at boot."""
-VERSION = 1
+VERSION = 2
 
 
 class LostError(ActivationError):
@@ -40,28 +41,21 @@ class Requested(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     virtual_screen: bool = False
 
 
-class JournalEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A step that was begun, and what takes it back."""
-
-    step: str
-    undo: AnyUndo
-
-
 class Journal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole journal; ``complete`` unless an activation was interrupted."""
+    """What was there before, for each step that was begun; ``complete`` unless an activation was interrupted."""
 
     version: int = VERSION
     complete: bool = False
     wanted: Requested = Requested()
-    entries: tuple[JournalEntry, ...] = ()
+    entries: tuple[Before, ...] = ()
 
-    def has(self, step: str) -> bool:
-        """Whether this step was begun."""
-        return any(entry.step == step for entry in self.entries)
+    def has(self, kind: Kind, name: str) -> bool:
+        """Whether it is known what was there before this was changed."""
+        return any((entry.kind, entry.name) == (kind, name) for entry in self.entries)
 
-    def has_file(self, path: str) -> bool:
-        """Whether this file was written by an activation."""
-        return self.has(f"file {path}")
+
+class _Version(msgspec.Struct):
+    version: int
 
 
 def read(machine: Machine) -> Journal | None:
@@ -71,18 +65,20 @@ def read(machine: Machine) -> Journal | None:
     except files.FileError as error:
         raise LostError(str(error).rstrip(".")) from error
     if found is None:
-        if state(machine.path(TRACE)):
+        if FileState.of(machine.path(TRACE)):
             raise LostError(f"{JOURNAL} is missing on an activated machine")
         return None
     if found.owner not in {0, os.geteuid()}:
-        raise LostError(f"{JOURNAL} belongs to somebody else than root")
+        raise LostError(f"{JOURNAL} belongs to a user other than root")
     try:
-        record = msgspec.json.decode(found.data, type=Journal)
+        version = msgspec.json.decode(found.data, type=_Version).version
+        if version > VERSION:
+            raise ActivationError(f"{JOURNAL} was written by a newer version of this product; use that one.")
+        if version < VERSION:
+            raise LostError(f"{JOURNAL} is of an older version of this product")
+        return msgspec.json.decode(found.data, type=Journal)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise LostError(f"{JOURNAL} is damaged ({error})") from error
-    if record.version != VERSION:
-        raise ActivationError(f"{JOURNAL} was written by another version of this product; use that one.")
-    return record
 
 
 def write(machine: Machine, record: Journal) -> None:
@@ -92,24 +88,9 @@ def write(machine: Machine, record: Journal) -> None:
 
 
 def remove(machine: Machine) -> None:
-    """Everything is taken back: remove the journal, and its folder if nothing else is in it."""
+    """Everything is taken back: remove the copies, the journal, and its folder if nothing else is in it."""
     with suppress(FileNotFoundError):
-        machine.path(JOURNAL).unlink()
-    for folder in (BACKUPS, STATE):
-        with suppress(OSError):
-            machine.path(folder).rmdir()
-
-
-def with_entry(record: Journal, entry: JournalEntry) -> Journal:
-    """The journal with one more entry."""
-    return msgspec.structs.replace(record, entries=(*record.entries, entry))
-
-
-def next_to_take_back(record: Journal) -> JournalEntry:
-    """The last entry, or before it what goes first."""
-    return next((entry for entry in record.entries if entry.undo.goes_first), record.entries[-1])
-
-
-def without(record: Journal, gone: JournalEntry) -> Journal:
-    """The journal without an entry that was taken back."""
-    return msgspec.structs.replace(record, entries=tuple(entry for entry in record.entries if entry is not gone))
+        shutil.rmtree(machine.path(BACKUPS))
+    machine.path(JOURNAL).unlink(missing_ok=True)
+    with suppress(OSError):
+        machine.path(STATE).rmdir()

@@ -1,338 +1,260 @@
-"""The steps of an activation. Each knows whether it is done, what would take it back, and how it is done."""
+"""The steps of an activation. Each knows whether it is done, what was there before, and how it is done."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
-from sra.remote.activation.changed_machine import ROOT_OWNER, UNITS, Machine, Owner, content, state
-from sra.remote.activation.undo import (
-    CA_BUNDLE_PROGRAM,
-    AnyUndo,
-    DistrustCertificate,
-    RemoveEmptyFolder,
-    RemoveFile,
-    RemoveFolder,
-    RemoveGroup,
-    RemoveTree,
-    RemoveUser,
-    RestoreOwner,
-    RestoreState,
-    RunPrograms,
-    StopUnit,
-    keep_file,
-    kept_file,
-)
+from sra.remote.activation.changed_machine import ROOT_OWNER, UNITS, FileState, Machine, Owner, content
+from sra.remote.activation.undo import CA_BUNDLE_PROGRAM, Before, Kind, backup, keep_file
 from sra.system import files
 
 NO_LOGIN = "/usr/sbin/nologin"
 NO_HOME = "/nonexistent"
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 TRUSTED = "/usr/local/share/ca-certificates/secure-remote-access.crt"
-
-
-class Step(Protocol):
-    """One change of the machine; ``name`` is its identity in the journal."""
-
-    @property
-    def name(self) -> str:
-        """What is changed, for the journal and for people."""
-
-    is_told: ClassVar[bool]
-    """Whether a person wants to know."""
-
-    def is_done(self, machine: Machine, *, changed: bool) -> bool:
-        """Whether there is nothing to do; ``changed`` if a step before this one was done."""
-
-    def before(self, machine: Machine) -> AnyUndo:
-        """What would take the step back; looked at before it is done."""
-
-    def lost(self, machine: Machine) -> AnyUndo | None:
-        """What takes it back when the journal is lost, and with it what was there before; ``None`` if not done."""
-
-    def do(self, machine: Machine) -> None:
-        """Do it; raise ``SraError`` if that can't be."""
-
-
-class Change:
-    """A step that a person is told of."""
-
-    is_told: ClassVar[bool] = True
+RELOAD = (("systemctl", "daemon-reload"),)
+PCSCD_AGAIN = (
+    ("systemctl", "stop", "pcscd.service"),
+    ("systemctl", "restart", "pcscd.socket"),
+)
+"""A socket can't be restarted while its service runs; the next program that wants a card starts that again."""
 
 
 @dataclass(frozen=True)
-class Folder(Change):
-    """A folder with this mode and owner; ``is_state`` if only the service writes in it, for itself."""
+class Step:
+    """One change of the machine; its kind and name are its identity in the journal."""
 
-    path: str
-    mode: int = 0o755
-    owner: Owner = ROOT_OWNER
-    is_state: bool = False
-
-    @property
-    def name(self) -> str:
-        """The folder."""
-        return f"folder {self.path}"
+    kind: ClassVar[Kind | None] = None
+    """``None`` if there is nothing to take back, and nothing to tell."""
+    name: str
 
     def is_done(self, machine: Machine, *, changed: bool) -> bool:
-        """Whether it is there like that."""
-        found = state(machine.path(self.path))
-        return found is not None and found.mode == self.mode and machine.owns(machine.path(self.path), self.owner)
+        """Whether there is nothing to do; ``changed`` if a step before this one was done."""
+        raise NotImplementedError
 
-    def before(self, machine: Machine) -> AnyUndo:
-        """Remove it, or give it back."""
-        path = machine.path(self.path)
-        found = state(path)
-        if found is not None and self.is_state and path.is_dir() and not path.is_symlink():
-            kept = tuple(sorted(each.name for each in path.iterdir()))
-            return RestoreState(self.path, found.mode, found.uid, found.gid, kept)
-        if found is not None:
-            return RestoreOwner(self.path, found.mode, found.uid, found.gid)
-        return RemoveTree(self.path) if self.is_state else RemoveFolder(self.path)
+    def do(self, machine: Machine) -> None:
+        """Do it; raise ``SraError`` if that can't be."""
+        raise NotImplementedError
 
-    def lost(self, machine: Machine) -> AnyUndo | None:
-        """Remove it; of what is root's, nobody knows whose folder it was: only if it is empty."""
-        if state(machine.path(self.path)) is None:
-            return None
-        if self.owner == ROOT_OWNER:
-            return RemoveEmptyFolder(self.path)
-        return RemoveTree(self.path) if self.is_state else RemoveFolder(self.path)
+    def before(self, machine: Machine) -> Before | None:
+        """What is there before it is done; ``None`` if there is nothing to take back."""
+        return Before(self.kind, self.name) if self.kind else None
+
+
+@dataclass(frozen=True)
+class Folder(Step):
+    """A folder of root's."""
+
+    kind: ClassVar[Kind] = Kind.FOLDER
+    mode: int = 0o755
+    owner: Owner = ROOT_OWNER
+
+    def is_done(self, machine: Machine, *, changed: bool) -> bool:
+        """Whether it is there with this mode and owner."""
+        found = FileState.of(machine.path(self.name))
+        return found is not None and found.mode == self.mode and machine.owns(machine.path(self.name), self.owner)
+
+    def before(self, machine: Machine) -> Before:
+        """Its mode and owner; raise ``FileError`` if it is a link, which would be changed in another place."""
+        path = machine.path(self.name)
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
+            raise files.FileError(path, "it has to be a folder, not a link.")
+        return Before(self.kind, self.name, FileState.of(path))
 
     def do(self, machine: Machine) -> None:
         """Make it, or change it."""
-        path = machine.path(self.path)
+        path = machine.path(self.name)
+        self.before(machine)
         files.make_folder(path, self.mode)
-        if path.is_symlink() or not path.is_dir():
-            raise files.FileError(path, "it has to be a folder, not a link.")
         path.chmod(self.mode)
         machine.give(path, self.owner)
 
 
 @dataclass(frozen=True)
-class File(Change):
+class LogFolder(Folder):
+    """A folder that the service writes in; what it wrote stays."""
+
+    kind: ClassVar[Kind] = Kind.LOG_FOLDER
+
+
+@dataclass(frozen=True)
+class StateFolder(Folder):
+    """A folder that the service writes in, for itself; what it wrote goes."""
+
+    kind: ClassVar[Kind] = Kind.STATE_FOLDER
+
+    def before(self, machine: Machine) -> Before:
+        """Its mode and owner, and what is in it."""
+        was = super().before(machine).was
+        members = sorted(each.name for each in machine.path(self.name).iterdir()) if was else ()
+        return Before(self.kind, self.name, was, tuple(members))
+
+
+@dataclass(frozen=True)
+class File(Step):
     """A file with this content, mode and owner."""
 
-    path: str
+    kind: ClassVar[Kind] = Kind.FILE
     data: bytes = field(repr=False)
     mode: int = 0o644
     owner: Owner = ROOT_OWNER
 
-    @property
-    def name(self) -> str:
-        """The file."""
-        return f"file {self.path}"
-
     def is_done(self, machine: Machine, *, changed: bool) -> bool:
         """Whether it is there like that."""
-        path = machine.path(self.path)
-        found = state(path)
+        path = machine.path(self.name)
+        found = FileState.of(path)
         if found is None or found.mode != self.mode or not machine.owns(path, self.owner):
             return False
         return content(path) == self.data
 
-    def before(self, machine: Machine) -> AnyUndo:
-        """Remove it, or put the former one back."""
-        return keep_file(machine, self.path)
-
-    def lost(self, machine: Machine) -> AnyUndo | None:
-        """Put the former one back, or remove it."""
-        return kept_file(machine, self.path, self.mode)
+    def before(self, machine: Machine) -> Before:
+        """The file that is there, which is kept."""
+        return Before(self.kind, self.name, keep_file(machine, self.name))
 
     def do(self, machine: Machine) -> None:
         """Write it as a whole."""
-        files.replace(machine.path(self.path), self.data, self.mode)
-        machine.give(machine.path(self.path), self.owner)
+        files.replace(machine.path(self.name), self.data, self.mode)
+        machine.give(machine.path(self.name), self.owner)
 
 
 @dataclass(frozen=True)
-class ExistingFile(Change):
-    """A file that is there already, with this mode and owner."""
+class ExistingFile(File):
+    """A file that is there already, whose content is kept."""
 
-    path: str
-    mode: int
-    owner: Owner
-
-    @property
-    def name(self) -> str:
-        """The file's owner."""
-        return f"owner of {self.path}"
+    kind: ClassVar[Kind] = Kind.OWNER
+    data: bytes = b""
 
     def is_done(self, machine: Machine, *, changed: bool) -> bool:
-        """Whether it is like that, or not there."""
-        found = state(machine.path(self.path))
-        return found is None or (found.mode == self.mode and machine.owns(machine.path(self.path), self.owner))
+        """Whether it has this mode and owner, or is not there."""
+        found = FileState.of(machine.path(self.name))
+        return found is None or (found.mode == self.mode and machine.owns(machine.path(self.name), self.owner))
 
-    def before(self, machine: Machine) -> AnyUndo:
-        """Give it back."""
-        found = machine.path(self.path).lstat()
-        return RestoreOwner(self.path, found.st_mode & 0o7777, found.st_uid, found.st_gid)
-
-    def lost(self, machine: Machine) -> AnyUndo | None:
-        """Put the former one back, or leave this one to root."""
-        kept = kept_file(machine, self.path, self.mode)
-        return RestoreOwner(self.path, self.mode, 0, 0) if isinstance(kept, RemoveFile) else kept
+    def before(self, machine: Machine) -> Before:
+        """Its mode and owner."""
+        content(machine.path(self.name))
+        return Before(self.kind, self.name, FileState.of(machine.path(self.name)))
 
     def do(self, machine: Machine) -> None:
         """Give it away; it is a plain file, or this raises ``FileError``."""
-        path = machine.path(self.path)
+        path = machine.path(self.name)
         content(path)
         path.chmod(self.mode)
         machine.give(path, self.owner)
 
 
 @dataclass(frozen=True)
-class Group(Change):
+class Group(Step):
     """A system group."""
 
-    group: str
-
-    @property
-    def name(self) -> str:
-        """The group."""
-        return f"group {self.group}"
+    kind: ClassVar[Kind] = Kind.GROUP
 
     def is_done(self, machine: Machine, *, changed: bool) -> bool:
         """Whether there is such a group."""
-        return machine.group(self.group) is not None
-
-    def before(self, machine: Machine) -> AnyUndo:
-        """Remove it."""
-        return RemoveGroup(self.group)
-
-    def lost(self, machine: Machine) -> AnyUndo | None:
-        """Remove it."""
-        return RemoveGroup(self.group) if self.is_done(machine, changed=False) else None
+        return machine.group(self.name) is not None
 
     def do(self, machine: Machine) -> None:
         """Add it."""
-        machine.run(["groupadd", "--system", self.group])
+        machine.run(["groupadd", "--system", self.name])
 
 
 @dataclass(frozen=True)
-class SystemUser(Change):
+class SystemUser(Step):
     """A system user without a home, a shell or a password, in a group of its name."""
 
-    user: str
+    kind: ClassVar[Kind] = Kind.USER
     comment: str
-
-    @property
-    def name(self) -> str:
-        """The user."""
-        return f"user {self.user}"
 
     def is_done(self, machine: Machine, *, changed: bool) -> bool:
         """Whether there are such a user and group."""
-        return machine.user(self.user) is not None and machine.group(self.user) is not None
-
-    def before(self, machine: Machine) -> AnyUndo:
-        """Remove it."""
-        return RemoveUser(self.user)
-
-    def lost(self, machine: Machine) -> AnyUndo | None:
-        """Remove it."""
-        is_there = machine.user(self.user) is not None or machine.group(self.user) is not None
-        return RemoveUser(self.user) if is_there else None
+        return machine.user(self.name) is not None and machine.group(self.name) is not None
 
     def do(self, machine: Machine) -> None:
         """Add it; useradd makes it locked."""
         machine.run([
             "useradd", "--system", "--user-group", "--no-create-home", "--home-dir", NO_HOME,
-            "--shell", NO_LOGIN, "--comment", self.comment, self.user,
+            "--shell", NO_LOGIN, "--comment", self.comment, self.name,
         ])  # fmt: skip
 
 
 @dataclass(frozen=True)
-class TrustedCertificate(Change):
+class TrustedCertificate(Step):
     """A certificate (PEM) that every program of this machine trusts, by Debian's ca-certificates."""
 
+    kind: ClassVar[Kind] = Kind.TRUST
     certificate: bytes = field(repr=False)
-
-    @property
-    def name(self) -> str:
-        """The trust."""
-        return f"trust {TRUSTED}"
 
     def is_done(self, machine: Machine, *, changed: bool) -> bool:
         """Whether it is among the trusted ones."""
         bundle = machine.path(CA_BUNDLE)
-        is_there = content(machine.path(TRUSTED)) == self.certificate
+        is_there = content(machine.path(self.name)) == self.certificate
         return is_there and bundle.exists() and self.certificate.strip() in bundle.read_bytes()
-
-    def before(self, machine: Machine) -> AnyUndo:
-        """Trust it no more."""
-        return DistrustCertificate(TRUSTED)
-
-    def lost(self, machine: Machine) -> AnyUndo | None:
-        """Trust it no more."""
-        return DistrustCertificate(TRUSTED) if state(machine.path(TRUSTED)) else None
 
     def do(self, machine: Machine) -> None:
         """Put it among them."""
-        files.make_folder(machine.path(TRUSTED).parent, 0o755)
-        files.replace(machine.path(TRUSTED), self.certificate, 0o644)
+        files.make_folder(machine.path(self.name).parent, 0o755)
+        files.replace(machine.path(self.name), self.certificate, 0o644)
         machine.run([CA_BUNDLE_PROGRAM])
 
 
 @dataclass(frozen=True)
-class Run:
-    """Programs that make changes take effect: run if something was changed, and again when it is taken back."""
+class Run(Step):
+    """Programs that make changes take effect: run if something was changed. ``runner.deactivate`` has its own."""
 
-    purpose: str
-    on_change: tuple[tuple[str, ...], ...] = ()
-    on_undo: tuple[tuple[str, ...], ...] = ()
-    is_told: ClassVar[bool] = False
-
-    @property
-    def name(self) -> str:
-        """What for."""
-        return self.purpose
+    commands: tuple[tuple[str, ...], ...]
 
     def is_done(self, machine: Machine, *, changed: bool) -> bool:
         """Whether nothing was changed."""
         return not changed
 
-    def before(self, machine: Machine) -> AnyUndo:
-        """Run the others."""
-        return RunPrograms(self.on_undo)
-
-    def lost(self, machine: Machine) -> AnyUndo | None:
-        """Run the others."""
-        return RunPrograms(self.on_undo)
-
     def do(self, machine: Machine) -> None:
         """Run them."""
-        for argv in self.on_change:
+        for argv in self.commands:
             machine.run(argv)
 
 
 @dataclass(frozen=True)
-class Enabled(Change):
+class Enabled(Step):
     """A unit of systemd that is started at boot, and now."""
 
-    unit: str
-    parts: tuple[str, ...] = ()
+    kind: ClassVar[Kind] = Kind.UNIT
+    members: tuple[str, ...] = ()
     """The units that stop with it (names or patterns), and whose end is waited for."""
-
-    @property
-    def name(self) -> str:
-        """The unit."""
-        return f"unit {self.unit}"
 
     def is_done(self, machine: Machine, *, changed: bool) -> bool:
         """Whether it is enabled and runs, as it is written now."""
-        looks = (["systemctl", "--quiet", verb, self.unit] for verb in ("is-enabled", "is-active"))
+        looks = (["systemctl", "--quiet", verb, self.name] for verb in ("is-enabled", "is-active"))
         return not changed and all(machine.succeeds(argv) for argv in looks)
 
-    def before(self, machine: Machine) -> AnyUndo:
-        """Stop and disable it, unless it was so."""
-        was_enabled = machine.succeeds(["systemctl", "--quiet", "is-enabled", self.unit])
-        return RunPrograms(()) if was_enabled else StopUnit(self.unit, self.parts)
-
-    def lost(self, machine: Machine) -> AnyUndo | None:
-        """Stop and disable it."""
-        return StopUnit(self.unit, self.parts) if state(machine.path(f"{UNITS}/{self.unit}")) else None
+    def before(self, machine: Machine) -> Before | None:
+        """That it was not enabled; ``None`` if it was."""
+        was_enabled = machine.succeeds(["systemctl", "--quiet", "is-enabled", self.name])
+        return None if was_enabled else Before(self.kind, self.name, members=self.members)
 
     def do(self, machine: Machine) -> None:
         """Enable it, and start it anew."""
-        machine.run(["systemctl", "enable", self.unit])
-        machine.run(["systemctl", "restart", self.unit])
+        machine.run(["systemctl", "enable", self.name])
+        machine.run(["systemctl", "restart", self.name])
+
+
+def trace(machine: Machine, step: Step) -> Before | None:
+    """What takes a step back whose record is lost, and with it what was there before; ``None`` if it was not done.
+
+    Nothing was there, then, but for a file of which there is a copy; a file that was given away is root's again.
+    """
+    name = step.name
+    match step.kind:
+        case None:
+            return None
+        case Kind.USER | Kind.GROUP:
+            is_there = machine.user(name) is not None or machine.group(name) is not None
+        case Kind.UNIT:
+            is_there = os.path.lexists(machine.path(f"{UNITS}/{name}"))
+        case _:
+            is_there = os.path.lexists(machine.path(name))
+    if isinstance(step, File) and backup(machine, name).exists():
+        return Before(Kind.FILE, name, FileState(step.mode, 0, 0))
+    was = FileState(step.mode, 0, 0) if isinstance(step, ExistingFile) else None
+    members = step.members if isinstance(step, Enabled) else ()
+    return Before(step.kind, name, was, members) if is_there else None

@@ -33,7 +33,7 @@ def this_machine() -> Machine:
 
 
 def _screen() -> LoginScreen:
-    """What is shown here; a Wayland session counts as somebody's, even one that is only a login window."""
+    """What is shown here; a Wayland session counts as in use, even one that is only a login window."""
     running = list(displays_linux.processes())
     shown = displays_linux.displays(running)
     if displays_linux.is_wayland(running) or any(map(displays_linux.is_somebody_logged_in, shown)):
@@ -58,7 +58,7 @@ def is_root() -> bool:
 
 
 def check_root() -> None:
-    """Raise ``UsageError`` for anybody else."""
+    """Raise ``UsageError`` for any other user."""
     if not is_root():
         raise UsageError("This needs root: run it with sudo.")
 
@@ -97,14 +97,14 @@ def _is_public(folder: Path) -> bool:
 
 
 def wait_for_srad(port: int, certificate: bytes, start_again: Callable[[], None]) -> None:
-    """Return when srad answers with this certificate (DER); where it shows a former one, it is started again."""
+    """Wait until srad answers with this certificate (DER); start it again if it shows a former one."""
     if _wait(lambda: served(port), NO_ANSWER) != certificate:
         start_again()
         _wait(lambda: served(port) == certificate or None, NO_ANSWER)
 
 
 def wait_for_screen(machine: Machine) -> None:
-    """Return when there is one."""
+    """Wait until a screen is shown."""
     _wait(lambda: machine.screen() is not LoginScreen.NONE or None, NO_SCREEN)
 
 

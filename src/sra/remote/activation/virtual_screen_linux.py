@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
-from sra.remote.activation.changed_machine import ActivationError, LoginScreen, Machine, content, state
+from sra.remote.activation.changed_machine import ActivationError, LoginScreen, Machine, content
 from sra.remote.activation.steps import File
-from sra.remote.activation.undo import LOGIN_WINDOW, AnyUndo, RestoreLoginWindow
+from sra.remote.activation.undo import LOGIN_WINDOW, Kind
 
 LIGHTDM = "/etc/lightdm"
 FOLDER = f"{LIGHTDM}/lightdm.conf.d"
@@ -23,19 +24,13 @@ _IN_THE_WAY = re.compile(rb"^[ \t]*(xserver-command|logind-check-graphical)[ \t]
 
 
 class VirtualScreen(File):
-    """LightDM's settings for a virtual screen, and that screen. One that is up already is nobody's to end."""
+    """LightDM's settings for a virtual screen, and that screen. One that is up already is not ended."""
+
+    kind: ClassVar[Kind] = Kind.LOGIN_WINDOW
 
     def is_done(self, machine: Machine, *, changed: bool) -> bool:
         """Whether the settings are there, and a screen is."""
         return super().is_done(machine, changed=changed) and machine.screen() is not LoginScreen.NONE
-
-    def before(self, machine: Machine) -> AnyUndo:
-        """Remove them, and the screen."""
-        return RestoreLoginWindow(self.path)
-
-    def lost(self, machine: Machine) -> AnyUndo | None:
-        """Remove them, and the screen."""
-        return RestoreLoginWindow(self.path) if state(machine.path(self.path)) else None
 
     def do(self, machine: Machine) -> None:
         """Write them; LightDM reads them when it starts."""
