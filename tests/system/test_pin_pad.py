@@ -139,10 +139,10 @@ def test_the_question_of_a_killed_program_stays_and_its_answer_unlocks_nothing(w
 ORDER = """
 import asyncio, sys, time
 from pathlib import Path
-from sra.admin.control import Order, running, tell
+from sra.admin.control import ControlRequest, running, tell
 (path,) = running(Path("/root/.config/sra/sessions"))
 begun = time.monotonic()
-asyncio.run(tell(path, Order.EJECT))
+asyncio.run(tell(path, ControlRequest.EJECT))
 print((time.monotonic() - begun) * 1000)
 """
 """What ``sra session eject`` does, without the time that a program takes to start."""
