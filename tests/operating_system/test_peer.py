@@ -126,6 +126,19 @@ def test_the_user_of_a_connection_by_tcp_is_found(family: socket.AddressFamily) 
         assert tcp_user(port ^ 1, to_port) is None
 
 
+def test_the_table_which_takes_the_kernel_long_to_write_is_not_read_where_the_kernel_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unreadable = tmp_path / "tcp"
+    unreadable.mkdir()
+    monkeypatch.setattr(tcp, "_TABLES", (unreadable,))
+    monkeypatch.setattr(tcp, "loopback_user_linux", lambda *_: 1001)
+    assert tcp_user(1, 2) == 1001
+    monkeypatch.setattr(tcp, "loopback_user_linux", lambda *_: None)
+    with pytest.raises(IsADirectoryError):
+        tcp_user(1, 2)
+
+
 def test_another_users_row_is_read_as_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = tmp_path / "tcp"
     table.write_text(

@@ -90,13 +90,17 @@ def tcp_user(port: int, to_port: int) -> int | None:
     """
     if sys.platform == "linux":
         user = loopback_user_linux(port, to_port)  # not found by a kernel without that module, or in a container
-        ends = [{f"{address}:{number:04X}" for address in (_LOOPBACK, _MAPPED)} for number in (port, to_port)]
-        found = (each for each in _sockets() or () if each.local in ends[0] and each.remote in ends[1])
-        # One that its process has closed has no inode, and says that it is root's.
-        return next((each.user for each in found if each.inode != "0"), None) if user is None else user
+        return _tcp_user_by_table(port, to_port) if user is None else user
     if sys.platform == "darwin":
         return _tcp_user_macos(port, to_port)
     return None
+
+
+def _tcp_user_by_table(port: int, to_port: int) -> int | None:
+    ends = [{f"{address}:{number:04X}" for address in (_LOOPBACK, _MAPPED)} for number in (port, to_port)]
+    found = (each for each in _sockets() or () if each.local in ends[0] and each.remote in ends[1])
+    # One that its process has closed has no inode, and says that it is root's.
+    return next((each.user for each in found if each.inode != "0"), None)
 
 
 def loopback_user_linux(port: int, to_port: int) -> int | None:
