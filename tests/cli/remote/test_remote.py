@@ -153,7 +153,6 @@ def test_the_folders_and_the_secret_of_a_run_are_made(tmp_path: Path) -> None:
     assert paths.local_secret.read_bytes() != first
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_a_file_of_roots_that_the_service_has_linked_as_its_log_stays_roots(tmp_path: Path) -> None:
     paths, service = Paths(tmp_path), ProcessUser(1, 1)
     roots, log, refusals = tmp_path / "shadow", paths.audit, paths.audit.with_name("audit-refusals.jsonl")
