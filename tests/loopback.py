@@ -90,6 +90,27 @@ async def listening(
         await listener.close()
 
 
+@asynccontextmanager
+async def impostor() -> AsyncIterator[tuple[int, bytearray]]:
+    """The port of a TLS listener that is not the remote, and what it has received once the one connection has ended."""
+    received = bytearray()
+    ended = asyncio.Event()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while part := await reader.read(1000):
+                received.extend(part)
+        except (ConnectionError, ssl.SSLError):
+            pass
+        writer.close()
+        ended.set()
+
+    async with await asyncio.start_server(listen, HOST, 0, ssl=server_context("impostor")) as server:
+        yield server.sockets[0].getsockname()[1], received
+        async with asyncio.timeout(DEADLINE):
+            await ended.wait()
+
+
 class Door:
     """A ``WelcomeChannel`` that hands out the channels that came in."""
 

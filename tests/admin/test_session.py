@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -39,7 +38,7 @@ from sra.wire.messages import (
 from tests.admin.connecting import Pins, connect, remote_at
 from tests.admin.scripted_remote import ANY_PROOF, WELCOME, expect, let_in
 from tests.admin.watching import Watching
-from tests.loopback import HOST, Door, identity, listening, server_context, until
+from tests.loopback import HOST, Door, identity, impostor, listening, until
 from tests.memory_card import PIN, MemoryCard
 from tests.memory_remote import certificate_of
 from tests.piv_blocks import signing_input
@@ -93,24 +92,10 @@ async def test_two_connections_have_two_nonces() -> None:
 
 
 async def test_a_remote_that_is_not_trusted_gets_not_a_byte_and_no_pin_is_asked_for() -> None:
-    received = bytearray()
-    ended = asyncio.Event()
-
-    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while part := await reader.read(1000):
-                received.extend(part)
-        except (ConnectionError, ssl.SSLError):
-            pass
-        writer.close()
-        ended.set()
-
     pins, card = Pins(), MemoryCard()
-    server = await asyncio.start_server(listen, HOST, 0, ssl=server_context("impostor"))
-    async with server:
+    async with impostor() as (port, received):
         with pytest.raises(UntrustedRemoteError):
-            await connect(server.sockets[0].getsockname()[1], card, pins=pins)
-        await ended.wait()
+            await connect(port, card, pins=pins)
     assert received == b""
     assert pins.connecting == []
     assert card.uses == []

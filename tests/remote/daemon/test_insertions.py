@@ -17,7 +17,7 @@ from tests.admin.connecting import connect
 from tests.admin.watching import Watching
 from tests.loopback import DEADLINE, until
 from tests.memory_card import PIN, MemoryCard
-from tests.memory_remote import MemoryRemote, running_remote
+from tests.memory_remote import MemoryReader, MemoryRemote, running_remote
 from tests.piv_blocks import signing_input
 
 ONLY_9A = frozenset({Slot.AUTHENTICATION})
@@ -161,16 +161,21 @@ async def test_an_insertion_that_hangs_is_given_up_and_its_reader_cut_off(monkey
         await session.close("bye")
 
 
+async def leave_during_insertion(session: AdminSession, reader: MemoryReader) -> None:
+    """Have the reader hang in an insertion, and give that up."""
+    reader.may_open.clear()
+    inserting = asyncio.create_task(session.insert(ONLY_9A))
+    await reader.opening.wait()
+    inserting.cancel()
+    await asyncio.gather(inserting, return_exceptions=True)
+
+
 async def test_an_admin_that_leaves_during_an_insertion_leaves_an_empty_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readers_module, "INSERT_DEADLINE", 1.0)
     async with running_remote() as remote:
         session = await connected(remote, MemoryCard())
         reader = remote.readers[0]
-        reader.may_open.clear()
-        inserting = asyncio.create_task(session.insert(ONLY_9A))
-        await reader.opening.wait()
-        inserting.cancel()
-        await asyncio.gather(inserting, return_exceptions=True)
+        await leave_during_insertion(session, reader)
         closing = asyncio.create_task(session.close("bye"))
         await asyncio.sleep(0.02)
         reader.may_open.set()
@@ -189,11 +194,7 @@ async def test_an_admin_that_leaves_during_an_insertion_that_hangs_leaves_no_hal
     async with running_remote() as remote:
         session = await connected(remote, MemoryCard())
         reader = remote.readers[0]
-        reader.may_open.clear()
-        inserting = asyncio.create_task(session.insert(ONLY_9A))
-        await reader.opening.wait()
-        inserting.cancel()
-        await asyncio.gather(inserting, return_exceptions=True)
+        await leave_during_insertion(session, reader)
         await session.close("bye")
         async with asyncio.timeout(DEADLINE):
             await reader.channel.wait_lost()

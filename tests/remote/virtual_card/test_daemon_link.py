@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from sra.transport.channel import Channel
 from sra.transport.tls_identity import CERTIFICATE_FILE
 from sra.wire.messages import Attach, Attached, CardInserted, EjectCard, InsertCard
 from sra.wire.states import Role, State
-from tests.loopback import DEADLINE, HOST, Door, dial, identity, listening, server_context, until
+from tests.loopback import DEADLINE, Door, dial, identity, impostor, listening, until
 from tests.memory_remote import SECRET, running_remote, secret_file
 from tests.wire.samples import CONTENTS, KEY_REQUEST
 
@@ -37,24 +36,9 @@ async def test_srad_is_attached_to_with_the_secret() -> None:
 
 
 async def test_what_pretends_to_be_srad_never_gets_the_secret() -> None:
-    received = bytearray()
-    ended = asyncio.Event()
-
-    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while part := await reader.read(1000):
-                received.extend(part)
-        except (ConnectionError, ssl.SSLError):
-            pass
-        writer.close()
-        ended.set()
-
-    server = await asyncio.start_server(listen, HOST, 0, ssl=server_context("impostor"))
-    async with server:
+    async with impostor() as (port, received):
         with pytest.raises(LinkError, match="is not srad"):
-            await daemon_link.attach(server.sockets[0].getsockname()[1], 0, secret_file(), CERTIFICATE)
-        async with asyncio.timeout(DEADLINE):
-            await ended.wait()
+            await daemon_link.attach(port, 0, secret_file(), CERTIFICATE)
     assert received == b""
 
 
