@@ -31,6 +31,8 @@ _DIGITAL_SIGNATURE = 0x80
 _DECRYPTS = 0x20 | 0x10 | 0x08
 """There too: keyEncipherment, dataEncipherment, keyAgreement."""
 
+_SIGNS_NOTHING = "is not meant for signatures (key usage), so it can't be used to authenticate."
+
 
 def check_slot(card: CardCertificate, *, may_decrypt: bool = False) -> str:
     """Under every policy: what the key may do, in words; raise ``RefusedError`` (``USAGE``) if it may not authenticate.
@@ -77,7 +79,7 @@ def _bits(value: bytes) -> int:
 def _check_key_usage(value: bytes, *, may_decrypt: bool) -> None:
     bits = _bits(value)
     if not bits & _DIGITAL_SIGNATURE:
-        raise _not_for_this("is not meant for signatures (key usage), so it can't authenticate anybody.")
+        raise _not_for_this(_SIGNS_NOTHING)
     if bits & _DECRYPTS and not may_decrypt:
         raise _not_for_this(
             "says that its key decrypts too (key usage). What a key decrypts for a remote may be a proof for another, "
@@ -103,7 +105,7 @@ def _extensions(der: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _not_for_this(text: str) -> RefusedError:
-    return RefusedError(RefusalCode.USAGE, f"The card's certificate {text} Use the card's 9A certificate.")
+    return _refused(f"{text} Use the card's 9A certificate.")
 
 
 ANY_USAGE = "2.5.29.37.0"
@@ -144,7 +146,7 @@ def check_usage(path: CertificatePath, policy: CertificatePolicy) -> None:
     leaf, authorities = path[0], path[1:-1]
     usage = extension(leaf, x509.KeyUsage)
     if usage is not None and not usage.digital_signature:
-        raise _refused("is not meant for signatures (key usage), so it can't authenticate anybody.")
+        raise _refused(_SIGNS_NOTHING)
     _check_extended(_usages(leaf), authorities, policy.extended_key_usages)
 
 
