@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sra.cards.base import CardListing
 from sra.cards.piv_defaults import algorithm_of, check_pin, check_puk, pin_policy
-from sra.cards.software import software_keys as keys
+from sra.cards.software import software_keys
 from sra.cards.software.file import CardFile, CardFolder, StoredKey, damaged
 from sra.cards.software.vault import change_pin, is_sealed, open_key, open_with_pin, unblock_pin
 from sra.errors import CardError, KeyMissingError, PinNeededError, UsageError
@@ -31,7 +31,7 @@ class SoftwareCard:
         self._guid = file.guid
         self._stored = {stored.slot: stored for stored in file.keys}
         self.contents = contents
-        self._usable: dict[Slot, keys.UsableKey] = {}
+        self._usable: dict[Slot, software_keys.UsableKey] = {}
         self._may_sign = False
 
     async def attempts_remaining(self) -> int:
@@ -94,11 +94,11 @@ class SoftwareCard:
         self._usable = {}
         self._may_sign = False
 
-    def _open_keys(self, pin: bytes) -> dict[Slot, keys.UsableKey]:
+    def _open_keys(self, pin: bytes) -> dict[Slot, software_keys.UsableKey]:
         secret = open_with_pin(self._folder, self._short_name, self._guid, pin)
         return {slot: open_key(key, self._guid, secret) for slot, key in self._stored.items() if is_sealed(slot)}
 
-    def _take_key(self, stored: StoredKey) -> keys.UsableKey:
+    def _take_key(self, stored: StoredKey) -> software_keys.UsableKey:
         """The key, if the PIN's state allows it; for 9C that state is used up."""
         if not is_sealed(stored.slot):
             return open_key(stored, self._guid, None)

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPri
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
 from sra.cards.piv_defaults import check_new_pin
-from sra.cards.software import software_keys as keys
+from sra.cards.software import software_keys
 from sra.cards.software.file import CardFile, StoredKey
 from sra.cards.software.software_keys import PrivateKey
 from sra.cards.software.vault import new_secret, seal_key, set_codes
@@ -197,8 +197,8 @@ def make(order: CardOrder, pin: bytes, puk: bytes) -> CardFile:
     guid, secret = uuid.uuid4().bytes, new_secret()
     made = []
     for slot, algorithm in sorted(order.algorithms.items()):
-        private = keys.generate(algorithm)
+        private = software_keys.generate(algorithm)
         certificate = issue(slot, private, order.holder, order.issuer, order.valid)
-        made.append(seal_key(StoredKey(slot, algorithm, certificate, keys.encode(private)), guid, secret))
+        made.append(seal_key(StoredKey(slot, algorithm, certificate, software_keys.encode(private)), guid, secret))
     pin_code, puk_code = set_codes(guid, secret, pin, puk)
     return CardFile(version=1, guid=guid, pin=pin_code, puk=puk_code, keys=tuple(made))
