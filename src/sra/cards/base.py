@@ -1,4 +1,4 @@
-"""What the session needs of a card, whatever it is made of; and the thread in which a card's library may block."""
+"""A card as a session uses it, in every kind of backend; and the thread in which a card's library may block."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def activate(
 def deactivate() -> None:
     """Take back what “sra activate” and “sra pam enable” did (as root). Pairings, settings and the audit log stay.
 
-    The logins first: whatever happens then, users still get in by their passwords.
+    The logins come first: if a later step fails, users still get in by their passwords.
     """
     machine = this_machine()
     check_root()

@@ -1,7 +1,7 @@
 """``SmartcardLogin.plist``: which value an account's attribute must have, made of the names in a certificate.
 
-The keys, the field names and their meaning are those of macOS (SmartCardServices(7)). Whatever can't be
-understood is an error, never ignored, since this file says who gets in. No I/O.
+The keys, the field names and their meaning are those of macOS (SmartCardServices(7)). A value
+that can't be understood is an error, never ignored, since this file says who gets in. No I/O.
 """
 
 from __future__ import annotations
