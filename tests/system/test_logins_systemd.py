@@ -124,7 +124,7 @@ def test_a_card_paired_by_hash_is_known_when_it_came_in_vouched_for(machine: Sys
     resting = ["systemctl", "is-active", "sra-logins.service"]  # a change in its last moment would wait for the timer
     wait_until(lambda: machine.run(resting, check=False).stdout.strip() == "inactive", "the end of the last look", 20)
     machine.run(["sh", "-c", "echo >/etc/sra/pairings.toml"])  # by hand, without “sra unpair”
-    wait_until(lambda: not mapped(machine, "ann"), "the map without ann", 20)
+    wait_until(lambda: not mapped(machine, "ann"), "the map without ann", 10)
     assert machine.run(["systemctl", "--failed", "--plain", "--no-legend"]).stdout == ""
     machine.run(["sra", "pam", "disable"])
     ours = [*NOISE, "/etc/sra", "/var/lib/sra", "/var/log/sra", "/home/ann", "/root", "/var/mail"]
