@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +31,7 @@ from sra.piv.keys import (
 from sra.piv.objects import CERTIFICATES, MAX_CERTIFICATE, MAX_OBJECT, CardContents, build_certificate, certificate_in
 from sra.remote.virtual_card.applet import Applet
 from sra.remote.virtual_card.pin_commands import check_verify_structure, typed_pin
+from tests.piv_blocks import build_compressed_certificate
 
 _TAGS = (b"\x5f\xc1\x05", b"\x53\x82", b"\x70\x82", b"\x71\x01\x01", b"\xfe\x00", b"\x7c\x82", b"\x82\x00", b"\x81\x82")
 _COMMANDS = (
@@ -63,11 +63,6 @@ def fuzz_apdu(data: bytes) -> None:
         must(len(repr(command)) < 100, "a command's data is not in its repr")
     response = attempt(ApduError, apdu.parse_response, data)
     must(response is None or response.encode() == data, "a response is written as it was read")
-
-
-def build_compressed_certificate(certificate: bytes) -> bytes:
-    """A certificate object as some cards hold it: compressed with gzip."""
-    return tlv.encode(0x70, gzip.compress(certificate)) + tlv.encode(0x71, b"\x01") + tlv.encode(0xFE)
 
 
 @target(max_len=MAX_OBJECT, words=_TAGS)

@@ -37,6 +37,7 @@ from sra.remote.logins import stacks
 from sra.remote.revocation.cache import CachedAnswer
 from sra.wire import frames, messages
 from sra.wire.frames import Frame
+from tests.piv_blocks import build_compressed_certificate
 
 _DAY = timedelta(days=1)
 _PLIST = b"""<?xml version="1.0" encoding="UTF-8"?><plist version="1.0"><dict><key>AttributeMapping</key><dict>
@@ -148,7 +149,7 @@ def _piv(der: bytes) -> dict[str, list[bytes]]:
     return {
         "tlv": [container, tlv.encode(0x7C, tlv.encode(0x82) + tlv.encode(0x81, bytes(32))), history],
         "apdu": [piv.SELECT, sign, bytes.fromhex("00CB3FFF000005") + b"\x5c\x03\x5f\xc1\x05" + bytes(2)],
-        "certificate_container": [build_certificate(der), piv.build_compressed_certificate(der)],
+        "certificate_container": [build_certificate(der), build_compressed_certificate(der)],
         "card_objects": [history, objects.build_chuid(bytes(range(16))), build_certificate(der)],
         "applet": [
             piv.command_line(piv.SELECT, bytes.fromhex("0020008008313233343536FFFF"), sign),
