@@ -76,8 +76,11 @@ def test_names_are_hashed_as_openssl_does(name: x509.Name) -> None:
     assert name_hash(name) == openssl_hash(self_signed(name))
 
 
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40)
+
+
 @settings(max_examples=25, deadline=None)
-@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40))
+@given(TEXTS.filter(lambda text: len(text.encode()) <= 64))  # bytes of a common name that the library makes
 def test_any_text_is_hashed_as_openssl_does(text: str) -> None:
     assert name_hash(named(text)) == openssl_hash(self_signed(named(text)))
 
